@@ -1,0 +1,1 @@
+//! From the queue to the destinations: order, concurrency, timeout, retry; each destination isolated from all others.

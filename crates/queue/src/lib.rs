@@ -1,0 +1,99 @@
+//! The queue port: the one place that owns durability, dedupe, leases, retry times and dead letters.
+//!
+//! An event is *published* once and then delivered to each *destination* whose routes match it. A destination
+//! *leases* events, tries to deliver them, and *settles* each lease: done, retry at a time, or dead. What a backend
+//! promises is written at each method of [`Queue`] and checked by the one conformance suite (`conformance`, behind
+//! the feature of that name), which the in-memory reference and every durable backend pass.
+//!
+//! The port reads no clock: `now` is an argument.
+
+#[cfg(feature = "conformance")]
+pub mod conformance {}
+mod delivery;
+mod error;
+// mod memory;
+mod publish;
+mod status;
+mod topology;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use event::{EventId, Timestamp};
+
+pub use delivery::{
+    Attempts, DeadLetter, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Lease, LeaseToken, Outcome, Seq, Settle,
+    Stage, Stored,
+};
+pub use error::QueueError;
+// pub use memory::MemoryQueue;
+pub use publish::{NewEvent, Publication, Published, Rejection, body_hash, conflict_id};
+pub use status::{ConsumerStatus, Maintained, QueueStatus};
+pub use topology::{Consumer, ConsumerId, Order, Router, Routes, Target, Topology};
+
+/// A future that can be sent between threads; the port's methods return it so that backends can be trait objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A queue of events with one cursor for each destination.
+///
+/// All methods may be called from any number of tasks at once.
+pub trait Queue: Send + Sync {
+    /// Accepts the events of one request, all or none.
+    ///
+    /// When it returns `Ok`, every event that is [`Published::Accepted`] or [`Published::Conflict`] is durable: it
+    /// survives kill -9 and power loss. Events keep the order of the publication, and publications that returned keep
+    /// their order before later ones. An event whose identity was accepted within the dedupe window is
+    /// [`Published::Duplicate`] when its content is the same, and is kept as a [`Published::Conflict`] when not; that
+    /// holds inside one publication too.
+    fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<Vec<Published>, QueueError>>;
+
+    /// Keeps an authentic body that could not be read as a dead letter of stage `intake`; durable on return.
+    /// The same body refused again within the dedupe window is kept once; the id says which.
+    fn reject(&self, rejection: Rejection) -> BoxFuture<'_, Result<DeadLetterId, QueueError>>;
+
+    /// Sets the destinations and the router, at start and whenever the configuration changes.
+    ///
+    /// A destination seen for the first time gets the events that are accepted from now on. One that is left out
+    /// keeps its cursor and gets its backlog when it comes back. Returns an id for each destination, in their order.
+    fn configure(&self, topology: Topology) -> Result<Vec<ConsumerId>, QueueError>;
+
+    /// Leases up to `max` events that are due at `now`. Leases nothing rather than wait; see [`Queue::changed`].
+    ///
+    /// With [`Order::Conversation`], at most one event of a conversation is out on lease or waiting for its retry,
+    /// and they are leased in the order in which they were published. The next one is not leased before the
+    /// settlement of the one ahead of it is durable, so after a crash only the newest delivery of a conversation can
+    /// be repeated. A lease that is not settled within the lease time can be leased again.
+    fn lease(&self, consumer: ConsumerId, max: usize, now: Timestamp) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>>;
+
+    /// Waits until [`Queue::lease`] may have something new for this destination, other than by time going on.
+    /// A change that came since the last time this returned makes it return at once; so no change is missed.
+    fn changed(&self, consumer: ConsumerId) -> BoxFuture<'_, ()>;
+
+    /// The earliest time at which a waiting retry of this destination, or the end of a lease, falls due.
+    fn next_due(&self, consumer: ConsumerId) -> Option<Timestamp>;
+
+    /// Settles leases; durable on return. A settlement of a lease that has ended is ignored: someone else holds it.
+    fn settle(&self, settlements: Vec<Settle>, now: Timestamp) -> BoxFuture<'_, Result<(), QueueError>>;
+
+    /// The dead letters that the query selects, oldest first, at most `limit`; without their bodies.
+    fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>>;
+
+    /// One dead letter with its body.
+    fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>>;
+
+    /// The newest event with this id, if it is still retained.
+    fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>>;
+
+    /// Counts and positions, for `status` and the health check.
+    fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>>;
+
+    /// Does one bounded piece of upkeep: drops events beyond retention and identities beyond the dedupe window.
+    /// Undelivered events beyond retention become dead letters first. Call again soon while `more` is set.
+    fn maintain(&self, now: Timestamp) -> BoxFuture<'_, Result<Maintained, QueueError>>;
+
+    /// Why the queue no longer accepts anything, if so: a failed sync or damage. `None` while it works.
+    fn poisoned(&self) -> Option<String>;
+
+    /// Finishes what was begun and closes the store; every later call fails with [`QueueError::Closed`].
+    fn close(&self) -> BoxFuture<'_, Result<(), QueueError>>;
+}
