@@ -210,3 +210,8 @@ pub struct DeadLetterQuery {
     /// At most so many; 0 means 100.
     pub limit: usize,
 }
+
+impl DeadLetterQuery {
+    /// Letters of a page when the query names no limit.
+    pub const DEFAULT_LIMIT: usize = 100;
+}

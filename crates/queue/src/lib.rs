@@ -11,7 +11,8 @@
 pub mod conformance {}
 mod delivery;
 mod error;
-// mod memory;
+mod memory;
+mod options;
 mod publish;
 mod status;
 mod topology;
@@ -22,11 +23,12 @@ use std::pin::Pin;
 use event::{EventId, Timestamp};
 
 pub use delivery::{
-    Attempts, DeadLetter, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Lease, LeaseToken, Outcome, Seq, Settle,
-    Stage, Stored,
+    Attempts, DeadLetter, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Lease, LeaseToken,
+    Outcome, Seq, Settle, Stage, Stored,
 };
 pub use error::QueueError;
-// pub use memory::MemoryQueue;
+pub use memory::MemoryQueue;
+pub use options::Options;
 pub use publish::{NewEvent, Publication, Published, Rejection, body_hash, conflict_id};
 pub use status::{ConsumerStatus, Maintained, QueueStatus};
 pub use topology::{Consumer, ConsumerId, Order, Router, Routes, Target, Topology};
@@ -45,7 +47,10 @@ pub trait Queue: Send + Sync {
     /// their order before later ones. An event whose identity was accepted within the dedupe window is
     /// [`Published::Duplicate`] when its content is the same, and is kept as a [`Published::Conflict`] when not; that
     /// holds inside one publication too.
-    fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<Vec<Published>, QueueError>>;
+    fn publish(
+        &self,
+        publication: Publication,
+    ) -> BoxFuture<'_, Result<Vec<Published>, QueueError>>;
 
     /// Keeps an authentic body that could not be read as a dead letter of stage `intake`; durable on return.
     /// The same body refused again within the dedupe window is kept once; the id says which.
@@ -63,7 +68,12 @@ pub trait Queue: Send + Sync {
     /// and they are leased in the order in which they were published. The next one is not leased before the
     /// settlement of the one ahead of it is durable, so after a crash only the newest delivery of a conversation can
     /// be repeated. A lease that is not settled within the lease time can be leased again.
-    fn lease(&self, consumer: ConsumerId, max: usize, now: Timestamp) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>>;
+    fn lease(
+        &self,
+        consumer: ConsumerId,
+        max: usize,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>>;
 
     /// Waits until [`Queue::lease`] may have something new for this destination, other than by time going on.
     /// A change that came since the last time this returned makes it return at once; so no change is missed.
@@ -73,13 +83,23 @@ pub trait Queue: Send + Sync {
     fn next_due(&self, consumer: ConsumerId) -> Option<Timestamp>;
 
     /// Settles leases; durable on return. A settlement of a lease that has ended is ignored: someone else holds it.
-    fn settle(&self, settlements: Vec<Settle>, now: Timestamp) -> BoxFuture<'_, Result<(), QueueError>>;
+    fn settle(
+        &self,
+        settlements: Vec<Settle>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<(), QueueError>>;
 
     /// The dead letters that the query selects, oldest first, at most `limit`; without their bodies.
-    fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>>;
+    fn dead_letters(
+        &self,
+        query: DeadLetterQuery,
+    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>>;
 
     /// One dead letter with its body.
-    fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>>;
+    fn dead_letter(
+        &self,
+        id: DeadLetterId,
+    ) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>>;
 
     /// The newest event with this id, if it is still retained.
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>>;

@@ -1,0 +1,171 @@
+//! The in-memory reference: what a queue means, in the plainest code. It keeps nothing across a restart.
+//!
+//! It is the oracle for the conformance suite and the queue of tests; a lease walks over everything unsettled.
+
+mod consumer;
+mod state;
+
+use std::sync::Arc;
+
+use event::{EventId, Timestamp};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use self::state::State;
+use crate::{
+    BoxFuture, ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Lease, Maintained, Options,
+    Publication, Published, Queue, QueueError, QueueStatus, Rejection, Settle, Stored, Topology,
+};
+
+/// A queue in memory.
+#[derive(Debug)]
+pub struct MemoryQueue {
+    state: Mutex<State>,
+    notify: Mutex<Vec<Arc<Notify>>>,
+}
+
+impl MemoryQueue {
+    /// An empty queue.
+    pub fn new(options: Options) -> Self {
+        Self {
+            state: Mutex::new(State::new(options)),
+            notify: Mutex::default(),
+        }
+    }
+
+    /// Runs `change` on the state unless the queue is closed.
+    fn with<T>(
+        &self,
+        change: impl FnOnce(&mut State) -> Result<T, QueueError>,
+    ) -> Result<T, QueueError> {
+        let mut state = self.state.lock();
+        if state.closed {
+            Err(QueueError::Closed)
+        } else {
+            change(&mut state)
+        }
+    }
+
+    /// Like [`Self::with`], and tells every waiting destination afterwards.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut State) -> Result<T, QueueError>,
+    ) -> Result<T, QueueError> {
+        let done = self.with(change);
+        self.notify
+            .lock()
+            .iter()
+            .for_each(|notify| notify.notify_one());
+        done
+    }
+}
+
+impl Default for MemoryQueue {
+    fn default() -> Self {
+        Self::new(Options::default())
+    }
+}
+
+/// A future that is ready at once.
+fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
+    Box::pin(std::future::ready(value))
+}
+
+impl Queue for MemoryQueue {
+    fn publish(
+        &self,
+        publication: Publication,
+    ) -> BoxFuture<'_, Result<Vec<Published>, QueueError>> {
+        ready(self.change(|state| Ok(state.publish(publication))))
+    }
+
+    fn reject(&self, rejection: Rejection) -> BoxFuture<'_, Result<DeadLetterId, QueueError>> {
+        ready(self.with(|state| Ok(state.reject(rejection))))
+    }
+
+    fn configure(&self, topology: Topology) -> Result<Vec<ConsumerId>, QueueError> {
+        let ids = self.with(|state| Ok(state.configure(topology)))?;
+        let mut notify = self.notify.lock();
+        let known = ids
+            .iter()
+            .map(|id| usize::from(id.0) + 1)
+            .max()
+            .unwrap_or(0);
+        while notify.len() < known {
+            notify.push(Arc::default());
+        }
+        notify.iter().for_each(|notify| notify.notify_one());
+        Ok(ids)
+    }
+
+    fn lease(
+        &self,
+        consumer: ConsumerId,
+        max: usize,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>> {
+        ready(self.with(|state| state.lease(consumer, max, now)))
+    }
+
+    fn changed(&self, consumer: ConsumerId) -> BoxFuture<'_, ()> {
+        let notify = self.notify.lock().get(usize::from(consumer.0)).cloned();
+        Box::pin(async move {
+            match notify {
+                Some(notify) => notify.notified().await,
+                None => std::future::pending().await,
+            }
+        })
+    }
+
+    fn next_due(&self, consumer: ConsumerId) -> Option<Timestamp> {
+        self.state.lock().next_due(consumer)
+    }
+
+    fn settle(
+        &self,
+        settlements: Vec<Settle>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<(), QueueError>> {
+        ready(self.change(|state| {
+            settlements
+                .into_iter()
+                .for_each(|settle| state.settle(settle, now));
+            Ok(())
+        }))
+    }
+
+    fn dead_letters(
+        &self,
+        query: DeadLetterQuery,
+    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        ready(self.with(|state| Ok(state.dead_letters(&query))))
+    }
+
+    fn dead_letter(
+        &self,
+        id: DeadLetterId,
+    ) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
+        ready(self.with(|state| Ok(state.dead.get(&id).cloned())))
+    }
+
+    fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>> {
+        ready(self.with(|state| Ok(state.event(id))))
+    }
+
+    fn status(&self, _now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
+        ready(self.with(|state| Ok(state.status())))
+    }
+
+    fn maintain(&self, now: Timestamp) -> BoxFuture<'_, Result<Maintained, QueueError>> {
+        ready(self.with(|state| Ok(state.maintain(now))))
+    }
+
+    fn poisoned(&self) -> Option<String> {
+        None
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.state.lock().closed = true;
+        ready(Ok(()))
+    }
+}
