@@ -1,0 +1,427 @@
+//! One pass over an event's text that picks out the fields which patterns name, and skips everything else.
+
+use hashbrown::HashMap;
+
+use crate::json::{JsonError, Scalar, Scanner, Text, unescape, without_bom};
+use crate::limits::{MAX_EVENT_BYTES, MAX_FIELD_DEPTH};
+use crate::pattern::Value;
+
+/// An event could not be matched against patterns.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MatchError {
+    /// The event is not JSON text.
+    #[error("the event is not valid JSON: {0}")]
+    Json(#[from] JsonError),
+    /// The event is JSON, but not an object.
+    #[error("an event must be a JSON object")]
+    NotAnObject,
+    /// The event is longer than [`MAX_EVENT_BYTES`].
+    #[error("the event has more than {MAX_EVENT_BYTES} bytes")]
+    TooLong,
+    /// A field that a pattern names is nested deeper than [`MAX_FIELD_DEPTH`].
+    #[error("a field is nested more than {MAX_FIELD_DEPTH} levels deep")]
+    TooDeep,
+    /// The event's arrays offer so many ways to satisfy a pattern that the search was given up.
+    #[error("the event's nested arrays take too long to match; split the event into smaller ones")]
+    TooManyChoices,
+}
+
+/// No path ends here, or no array element is around it.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// The paths that are looked for, as a tree of member names.
+#[derive(Debug)]
+pub(crate) struct PathTree {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    children: Vec<Child>,
+    /// Index by name, once there are too many children to look through.
+    by_name: HashMap<Box<[u8]>, u32>,
+    /// The path that ends here.
+    path: Option<u32>,
+    /// The paths that end here or below: `paths_from..paths_to`.
+    paths_from: u32,
+    paths_to: u32,
+    /// Whether some child has children itself, so that a dotted name may lead to one.
+    two_levels: bool,
+}
+
+#[derive(Debug)]
+struct Child {
+    name: Box<[u8]>,
+    node: u32,
+}
+
+/// More children than this are looked up by hash.
+const MAX_LINEAR_CHILDREN: usize = 8;
+
+impl PathTree {
+    /// Builds the tree. Answers, for each given path, its number; numbers are dense, and those below one member of an
+    /// object are neighbours.
+    pub(crate) fn new<'p>(paths: impl IntoIterator<Item = &'p str>) -> (Self, HashMap<Box<str>, u32>) {
+        let mut sorted: Vec<(Vec<&str>, &str)> = paths.into_iter().map(|path| (path.split('.').collect(), path)).collect();
+        sorted.sort();
+        sorted.dedup();
+        let mut tree = Self { nodes: vec![Node::default()] };
+        let mut numbers = HashMap::new();
+        for (number, (names, path)) in (0..).zip(&sorted) {
+            let mut node = 0;
+            for name in names {
+                tree.nodes[node].paths_to = number + 1;
+                node = tree.child_or_new(node, name.as_bytes(), number);
+            }
+            tree.nodes[node].path = Some(number);
+            tree.nodes[node].paths_to = number + 1;
+            numbers.insert(Box::from(*path), number);
+        }
+        tree.finish();
+        (tree, numbers)
+    }
+
+    fn child_or_new(&mut self, node: usize, name: &[u8], number: u32) -> usize {
+        // Paths come sorted, so a name that is there already is the last child.
+        if let Some(child) = self.nodes[node].children.last().filter(|child| &*child.name == name) {
+            return child.node as usize;
+        }
+        let new = self.nodes.len();
+        self.nodes.push(Node { paths_from: number, ..Node::default() });
+        self.nodes[node].children.push(Child { name: name.into(), node: new as u32 });
+        new
+    }
+
+    fn finish(&mut self) {
+        for index in 0..self.nodes.len() {
+            let two_levels =
+                self.nodes[index].children.iter().any(|child| !self.nodes[child.node as usize].children.is_empty());
+            let node = &mut self.nodes[index];
+            node.two_levels = two_levels;
+            if node.children.len() > MAX_LINEAR_CHILDREN {
+                node.by_name = node.children.iter().map(|child| (child.name.clone(), child.node)).collect();
+            }
+        }
+    }
+
+    #[inline]
+    fn child(&self, node: &Node, name: &[u8]) -> Option<u32> {
+        if node.by_name.is_empty() {
+            node.children.iter().find(|child| &*child.name == name).map(|child| child.node)
+        } else {
+            node.by_name.get(name).copied()
+        }
+    }
+
+    /// The node that a name with dots in it leads to.
+    #[cold]
+    fn descendant(&self, from: u32, name: &[u8]) -> Option<u32> {
+        name.split(|byte| *byte == b'.').try_fold(from, |node, name| self.child(&self.nodes[node as usize], name))
+    }
+}
+
+/// A value found at a path.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) path: u32,
+    /// The innermost array element that is an object or array and holds the value, or [`NONE`].
+    pub(crate) element: u32,
+    kind: Kind,
+    start: u32,
+    end: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Text,
+    /// A text whose escapes are undone, in the scratch memory.
+    Unescaped,
+    Number,
+    True,
+    False,
+    Null,
+}
+
+/// An element of an array that is itself an object or array.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Element {
+    /// The element that the array lies in, or [`NONE`].
+    pub(crate) outer: u32,
+    /// How many elements are around this one.
+    pub(crate) depth: u32,
+    /// The number of the array, unique in the event.
+    pub(crate) array: u32,
+}
+
+/// Reusable memory for [`Extraction`]; after some events nothing is allocated any more.
+#[derive(Debug, Default)]
+pub(crate) struct ExtractScratch {
+    found: Vec<Found>,
+    elements: Vec<Element>,
+    unescaped: Vec<u8>,
+    frames: Vec<Frame>,
+    nesting: Vec<u64>,
+}
+
+/// Scratch memory above this many entries is given back, so that one strange event does not cost memory forever.
+const MAX_KEPT_SCRATCH: usize = 16 * 1024;
+
+impl ExtractScratch {
+    fn reset(&mut self) {
+        self.found.clear();
+        self.elements.clear();
+        self.unescaped.clear();
+        self.frames.clear();
+        self.found.shrink_to(MAX_KEPT_SCRATCH);
+        self.elements.shrink_to(MAX_KEPT_SCRATCH);
+        self.unescaped.shrink_to(MAX_KEPT_SCRATCH);
+        self.frames.shrink_to(MAX_KEPT_SCRATCH);
+        self.nesting.shrink_to(MAX_KEPT_SCRATCH);
+    }
+}
+
+/// The fields of one event.
+pub(crate) struct Extraction<'a> {
+    text: &'a [u8],
+    scratch: &'a ExtractScratch,
+}
+
+impl<'a> Extraction<'a> {
+    /// Reads the event. The whole text is checked to be JSON, also where it is skipped.
+    pub(crate) fn read(tree: &PathTree, text: &'a [u8], scratch: &'a mut ExtractScratch) -> Result<Self, MatchError> {
+        let text = without_bom(text);
+        if text.len() > MAX_EVENT_BYTES {
+            return Err(MatchError::TooLong);
+        }
+        if let Err(error) = std::str::from_utf8(text) {
+            return Err(JsonError { offset: error.valid_up_to(), what: "invalid UTF-8" }.into());
+        }
+        scratch.reset();
+        Reader { tree, text, scanner: Scanner::new(text), scratch, arrays: 0 }.read()?;
+        Ok(Self { text, scratch })
+    }
+
+    /// Every value found, in the order of the text.
+    #[inline]
+    pub(crate) fn found(&self) -> &'a [Found] {
+        &self.scratch.found
+    }
+
+    #[inline]
+    pub(crate) fn value(&self, found: &Found) -> Value<'a> {
+        let range = found.start as usize..found.end as usize;
+        match found.kind {
+            Kind::Text => Value::Text(&self.text[range]),
+            Kind::Unescaped => Value::Text(&self.scratch.unescaped[range]),
+            Kind::Number => Value::Number(&self.text[range]),
+            Kind::True => Value::True,
+            Kind::False => Value::False,
+            Kind::Null => Value::Null,
+        }
+    }
+
+    /// Whether any value lies in an object or array that is an array's element.
+    #[inline]
+    pub(crate) fn has_elements(&self) -> bool {
+        !self.scratch.elements.is_empty()
+    }
+
+    /// The elements that values lie in, in the order in which they open.
+    #[inline]
+    pub(crate) fn elements(&self) -> &'a [Element] {
+        &self.scratch.elements
+    }
+}
+
+#[derive(Debug)]
+enum Frame {
+    Object {
+        node: u32,
+        element: u32,
+        /// Which children were met already, by their number modulo 64: a second meeting may be a repeated name.
+        seen: u64,
+        /// How many values were found before this object.
+        found_before: usize,
+    },
+    Array {
+        node: u32,
+        element: u32,
+        array: u32,
+    },
+}
+
+struct Reader<'r, 'a> {
+    tree: &'r PathTree,
+    text: &'a [u8],
+    scanner: Scanner<'a>,
+    scratch: &'r mut ExtractScratch,
+    arrays: u32,
+}
+
+impl Reader<'_, '_> {
+    fn read(mut self) -> Result<(), MatchError> {
+        if self.scanner.peek_token() != b'{' {
+            self.scanner.skip_value(&mut self.scratch.nesting)?;
+            self.scanner.expect_end()?;
+            return Err(MatchError::NotAnObject);
+        }
+        self.value(0, NONE)?;
+        while let Some(frame) = self.scratch.frames.last() {
+            match *frame {
+                Frame::Object { node, element, .. } => self.member(node, element)?,
+                Frame::Array { node, element, array } => self.element(node, element, array)?,
+            }
+        }
+        Ok(self.scanner.expect_end()?)
+    }
+
+    /// Reads one member of the innermost object, with the cursor on its name.
+    #[inline]
+    fn member(&mut self, node: u32, element: u32) -> Result<(), MatchError> {
+        let name = self.scanner.member_name()?;
+        match self.lookup(node, name) {
+            None => self.scanner.skip_value(&mut self.scratch.nesting)?,
+            Some(child) => {
+                if self.value(child, element)? {
+                    return Ok(());
+                }
+            }
+        }
+        self.ended()
+    }
+
+    /// Reads one element of the innermost array, with the cursor on it.
+    fn element(&mut self, node: u32, element: u32, array: u32) -> Result<(), MatchError> {
+        let inner = match self.scanner.peek_token() {
+            b'{' | b'[' => {
+                let depth = if element == NONE { 0 } else { self.scratch.elements[element as usize].depth + 1 };
+                self.scratch.elements.push(Element { outer: element, depth, array });
+                self.scratch.elements.len() as u32 - 1
+            }
+            _ => element,
+        };
+        if self.value(node, inner)? { Ok(()) } else { self.ended() }
+    }
+
+    /// After a value: goes over the comma to the next one, or closes all that ends here.
+    #[inline]
+    fn ended(&mut self) -> Result<(), MatchError> {
+        while let Some(frame) = self.scratch.frames.last() {
+            let close = if matches!(frame, Frame::Object { .. }) { b'}' } else { b']' };
+            match self.scanner.peek_token() {
+                b',' => {
+                    self.scanner.advance();
+                    return Ok(());
+                }
+                byte if byte == close => {
+                    self.scanner.advance();
+                    self.scratch.frames.pop();
+                }
+                _ => return Err(self.scanner.error("expected a comma or the end of the object or array").into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the value of a node. Answers whether it is left open, with the cursor on its first member or element.
+    #[inline]
+    fn value(&mut self, node: u32, element: u32) -> Result<bool, MatchError> {
+        let (frame, close) = match self.scanner.peek_token() {
+            b'{' if self.tree.nodes[node as usize].children.is_empty() => {
+                self.scanner.skip_value(&mut self.scratch.nesting)?;
+                return Ok(false);
+            }
+            b'{' => (Frame::Object { node, element, seen: 0, found_before: self.scratch.found.len() }, b'}'),
+            b'[' => {
+                self.arrays += 1;
+                (Frame::Array { node, element, array: self.arrays }, b']')
+            }
+            _ => {
+                let scalar = self.scanner.scalar()?;
+                self.found(node, element, scalar);
+                return Ok(false);
+            }
+        };
+        self.scanner.advance();
+        if self.scanner.peek_token() == close {
+            self.scanner.advance();
+            return Ok(false);
+        }
+        if self.scratch.frames.len() >= MAX_FIELD_DEPTH {
+            return Err(MatchError::TooDeep);
+        }
+        self.scratch.frames.push(frame);
+        Ok(true)
+    }
+
+    #[inline]
+    fn found(&mut self, node: u32, element: u32, scalar: Scalar) {
+        let Some(path) = self.tree.nodes[node as usize].path else { return };
+        let (kind, start, end) = match scalar {
+            Scalar::Text(text) if text.escaped => {
+                let start = self.scratch.unescaped.len();
+                unescape(&self.text[text.start..text.end], &mut self.scratch.unescaped);
+                (Kind::Unescaped, start, self.scratch.unescaped.len())
+            }
+            Scalar::Text(text) => (Kind::Text, text.start, text.end),
+            Scalar::Number(start, end) => (Kind::Number, start, end),
+            Scalar::True => (Kind::True, 0, 0),
+            Scalar::False => (Kind::False, 0, 0),
+            Scalar::Null => (Kind::Null, 0, 0),
+        };
+        self.scratch.found.push(Found { path, element, kind, start: start as u32, end: end as u32 });
+    }
+
+    /// The node that a member's name leads to, if any.
+    #[inline]
+    fn lookup(&mut self, node: u32, name: Text) -> Option<u32> {
+        let content = &self.text[name.start..name.end];
+        if name.escaped {
+            return self.lookup_escaped(node, content);
+        }
+        let tree = self.tree;
+        let parent = &tree.nodes[node as usize];
+        match tree.child(parent, content) {
+            Some(child) => {
+                self.forget_if_repeated(parent, child);
+                Some(child)
+            }
+            None if parent.two_levels && content.contains(&b'.') => tree.descendant(node, content),
+            None => None,
+        }
+    }
+
+    #[cold]
+    fn lookup_escaped(&mut self, node: u32, content: &[u8]) -> Option<u32> {
+        let mut name = Vec::with_capacity(content.len());
+        unescape(content, &mut name);
+        let tree = self.tree;
+        let parent = &tree.nodes[node as usize];
+        match tree.child(parent, &name) {
+            Some(child) => {
+                self.forget_if_repeated(parent, child);
+                Some(child)
+            }
+            None => tree.descendant(node, &name),
+        }
+    }
+
+    /// A repeated member replaces the earlier one.
+    #[inline]
+    fn forget_if_repeated(&mut self, parent: &Node, child: u32) {
+        let first = parent.children.first().map_or(child, |first| first.node);
+        let Some(Frame::Object { seen, found_before, .. }) = self.scratch.frames.last_mut() else { return };
+        let bit = 1_u64 << ((child - first) % 64);
+        if *seen & bit == 0 {
+            *seen |= bit;
+            return;
+        }
+        let node = &self.tree.nodes[child as usize];
+        let (from, to, before) = (node.paths_from, node.paths_to, *found_before);
+        let mut index = 0;
+        self.scratch.found.retain(|found| {
+            index += 1;
+            index <= before || !(from..to).contains(&found.path)
+        });
+    }
+}
