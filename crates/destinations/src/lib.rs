@@ -1,1 +1,54 @@
 //! Where events go: one folder for each kind of destination.
+//!
+//! A [`Destination`] makes one attempt and says how it ended. It does not retry, keeps no order and knows no queue:
+//! that is the business of delivery. Every kind has the same files: `options.rs` (what can be set), `send.rs` (one
+//! attempt), `tests.rs` and a `README.md` for its users.
+
+mod error;
+pub mod file;
+pub mod http;
+mod secret;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use event::EventId;
+
+pub use error::{ErrorClass, OpenError, SendError};
+pub use secret::{Secret, SecretError};
+
+/// A future that can be sent between threads; it keeps [`Destination`] usable as a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A place that events are delivered to.
+///
+/// May be called from any number of tasks at once. Dropping the future gives the attempt up; the destination may have
+/// got it all the same.
+pub trait Destination: Send + Sync {
+    /// Makes one attempt. `Ok` means that the destination has taken the delivery over for good.
+    fn send(&self, delivery: OutgoingDelivery) -> BoxFuture<'_, Result<Receipt, SendError>>;
+}
+
+/// One event on its way to one destination.
+#[derive(Debug, Clone)]
+pub struct OutgoingDelivery {
+    /// The event's id; the same at every attempt, so a destination can recognise a repetition by it.
+    pub event: EventId,
+    /// The source it came in by.
+    pub source: Arc<str>,
+    /// What kind of event it is; may be empty.
+    pub topic: Arc<str>,
+    /// The conversation it belongs to.
+    pub conversation: Option<Arc<str>>,
+    /// What to deliver: JSON, as the mapping made it.
+    pub payload: Bytes,
+}
+
+/// How a delivery was taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// HTTP status, of destinations that have one.
+    pub status: Option<u16>,
+}

@@ -1,0 +1,103 @@
+//! What can go wrong at a destination: when it is opened ([`OpenError`]) and at an attempt ([`SendError`]).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest message of a [`SendError`], in bytes. It is kept with every dead letter.
+const MESSAGE_LIMIT: usize = 512;
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// It can: the destination, or the way to it, has a passing trouble.
+    Transient,
+    /// It can't: the destination will never take this delivery.
+    Permanent,
+}
+
+/// An attempt failed. Holds neither credentials nor a query string.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct SendError {
+    /// Whether trying again can help.
+    pub class: ErrorClass,
+    /// HTTP status, if the destination answered.
+    pub status: Option<u16>,
+    /// What happened, in one line of at most 512 bytes.
+    pub message: String,
+    /// The start of the answer, at most 2 KiB of clean text.
+    pub excerpt: Option<String>,
+    /// How long the destination asked to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl SendError {
+    /// A passing failure without an answer.
+    pub fn transient(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Transient, message.into())
+    }
+
+    /// A failure for good without an answer.
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Permanent, message.into())
+    }
+
+    fn new(class: ErrorClass, mut message: String) -> Self {
+        message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
+        Self {
+            class,
+            status: None,
+            message,
+            excerpt: None,
+            retry_after: None,
+        }
+    }
+}
+
+/// A destination cannot be opened as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A setting is wrong.
+    #[error("`{key}` {problem}")]
+    Option {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// The directory of the file is missing.
+    #[error("the directory `{}` does not exist; create it, or change `path`", path.display())]
+    NoDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another destination or process writes to the file.
+    #[error("`{}` is in use by another destination or process; give each its own `path`", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be opened.
+    #[error("cannot open `{}`: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The HTTP client cannot be made, for example because no root certificates can be loaded.
+    #[error("cannot set up the HTTP client: {detail}")]
+    Client {
+        /// What is missing.
+        detail: String,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn option(key: &'static str, problem: impl Into<String>) -> Self {
+        Self::Option {
+            key,
+            problem: problem.into(),
+        }
+    }
+}

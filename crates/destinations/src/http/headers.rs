@@ -1,0 +1,119 @@
+//! The headers of a request. What does not change is made once; secrets are asked for at every attempt.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use event::EventId;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::{Auth, HeaderText, Options};
+use crate::{OpenError, Secret};
+
+/// Makes the headers of every request.
+pub(super) struct Headers {
+    fixed: HeaderMap,
+    secret: Vec<(HeaderName, Scheme, Secret)>,
+    idempotency: Option<HeaderName>,
+}
+
+/// How a secret becomes a header's text.
+enum Scheme {
+    Plain,
+    Bearer,
+    Basic { user: String },
+}
+
+impl Headers {
+    pub(super) fn new(options: &Options) -> Result<Self, OpenError> {
+        let mut fixed = HeaderMap::new();
+        let mut secret = Vec::new();
+        fixed.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        for (name, text) in &options.headers {
+            match text {
+                HeaderText::Plain(text) => {
+                    let value = HeaderValue::from_str(text).map_err(|_| {
+                        OpenError::option(
+                            "headers",
+                            format!("has a control or non-ASCII character in `{name}`"),
+                        )
+                    })?;
+                    fixed.insert(name.clone(), value);
+                }
+                HeaderText::Secret(value) => {
+                    secret.push((name.clone(), Scheme::Plain, value.clone()))
+                }
+            }
+        }
+        match &options.auth {
+            Auth::None => {}
+            Auth::Bearer(token) => {
+                secret.push((header::AUTHORIZATION, Scheme::Bearer, token.clone()))
+            }
+            Auth::Basic { user, password } => {
+                if user.contains(':') {
+                    return Err(OpenError::option(
+                        "auth",
+                        "has a user name with a colon, which basic cannot carry",
+                    ));
+                }
+                secret.push((
+                    header::AUTHORIZATION,
+                    Scheme::Basic { user: user.clone() },
+                    password.clone(),
+                ));
+            }
+            Auth::ApiKey { header, key } => {
+                secret.push((header.clone(), Scheme::Plain, key.clone()))
+            }
+        }
+        Ok(Self {
+            fixed,
+            secret,
+            idempotency: options.idempotency_header.clone(),
+        })
+    }
+
+    /// The headers for one attempt. The error names a secret that cannot be used, and not what it is.
+    pub(super) fn make(&self, event: EventId) -> Result<HeaderMap, String> {
+        let mut headers = self.fixed.clone();
+        if let Some(name) = &self.idempotency {
+            let id = HeaderValue::try_from(event.to_string()).map_err(|e| e.to_string())?;
+            headers.insert(name.clone(), id);
+        }
+        for (name, scheme, secret) in &self.secret {
+            let secret = secret
+                .get()
+                .map_err(|e| format!("the secret for the header `{name}` is missing: {e}"))?;
+            let text = match scheme {
+                Scheme::Plain => secret.to_string(),
+                Scheme::Bearer => format!("Bearer {secret}"),
+                Scheme::Basic { user } => {
+                    format!("Basic {}", STANDARD.encode(format!("{user}:{secret}")))
+                }
+            };
+            let mut value = HeaderValue::try_from(text).map_err(|_| {
+                format!(
+                    "the secret for the header `{name}` has a line break or non-ASCII character"
+                )
+            })?;
+            value.set_sensitive(true);
+            headers.insert(name.clone(), value);
+        }
+        Ok(headers)
+    }
+
+    /// What must not appear in an excerpt: a server may echo the request's headers.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        for (_, scheme, secret) in &self.secret {
+            let Ok(secret) = secret.get() else { continue };
+            if let Scheme::Basic { user } = scheme {
+                texts.push(STANDARD.encode(format!("{user}:{secret}")));
+            }
+            texts.push(secret.to_string());
+        }
+        texts
+    }
+}

@@ -1,0 +1,20 @@
+//! The `http` kind: one request for each delivery, to any CRM.
+//!
+//! What it guarantees: a value from an event can change neither the host, nor the number of path segments, nor a
+//! header line; redirects are not followed and proxies from the environment not used; an answer is read only so far
+//! as it is needed; no secret reaches an error.
+
+mod answer;
+mod headers;
+mod options;
+mod pointer;
+mod send;
+mod status;
+#[cfg(test)]
+mod tests;
+mod url;
+
+pub use options::{Auth, HeaderText, Options};
+pub use send::HttpDestination;
+pub use status::{ParseStatusError, Statuses};
+pub use url::{UrlTemplate, UrlTemplateError};
