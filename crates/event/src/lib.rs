@@ -1,15 +1,27 @@
-//! What arrived at Aftercall, as values: the [`Event`], its [`EventId`], and when it came ([`Timestamp`]).
+//! What arrived at Aftercall, as values: the [`Event`], its [`EventId`], and when it came ([`Timestamp`]); and how the
+//! body of a request becomes events ([`Splitter`]).
 //!
 //! This crate is pure. It does no I/O and reads no clock; whoever calls it brings the bytes and the time.
 
+mod content;
+mod error;
+mod fields;
 mod id;
+mod identity;
+pub mod json;
+mod split;
 mod timestamp;
+mod topic;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use content::content_hash;
+pub use error::BodyError;
+pub use fields::MAX_NAME_BYTES;
 pub use id::{EventId, ParseEventIdError};
+pub use split::{Batch, DEFAULT_MAX_EVENTS_PER_BODY, NewEvent, SourceKind, SplitSettings, Splitter};
 pub use timestamp::Timestamp;
 
 /// One event of a contact centre, as it was accepted.
