@@ -7,6 +7,7 @@
 //! | [`sign`] | the sender's half of the signature schemes |
 //! | [`client`] | the network between: sends the requests in order, again and again until they are acknowledged |
 //! | [`crm`] | the destination: a table of upserted rows, and faults on command |
+//! | [`load`] | many cheap requests for a measurement |
 //!
 //! What goes in at one end and comes out at the other is compared by [`Tag`]: every event carries its conversation and
 //! its place in it, so the CRM can tell what is missing, doubled or out of order without knowing what was sent.
@@ -21,7 +22,10 @@ mod dice;
 mod error;
 mod json;
 mod latency;
+pub mod load;
 pub mod sign;
+#[cfg(test)]
+mod stub;
 mod tag;
 mod uuid;
 

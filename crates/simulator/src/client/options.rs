@@ -19,7 +19,7 @@ pub enum Auth {
 }
 
 impl Auth {
-    pub(super) fn headers(&self, body: &[u8], number: u64) -> Vec<Header> {
+    pub(crate) fn headers(&self, body: &[u8], number: u64) -> Vec<Header> {
         match self {
             Self::None => Vec::new(),
             Self::Bearer(token) => vec![("authorization", format!("Bearer {token}"))],
