@@ -58,7 +58,7 @@ pub struct Attempts {
     pub charged: u32,
     /// When the first one began.
     pub first: Option<Timestamp>,
-    /// When the last one began.
+    /// When the last one ended; the retry budget asks what the destination did since.
     pub last: Option<Timestamp>,
 }
 

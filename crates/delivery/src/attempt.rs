@@ -1,0 +1,192 @@
+//! One attempt: makes the payload, sends it within the timeout, and turns whatever goes wrong into a failure. A panic
+//! in the mapping or the destination is caught: it is the failure of this event alone.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use destinations::{Destination, ErrorClass, OutgoingDelivery, SendError};
+use event::Timestamp;
+use futures::FutureExt as _;
+use queue::{Failure, FailureClass, Lease, LeaseToken, Stage, Stored};
+
+use crate::decide::{Failed, Tried};
+use crate::{Clock, Mapper};
+
+/// Longest text of a panic or mapping error that is kept, in bytes.
+const MESSAGE_LIMIT: usize = 512;
+
+/// What attempts need; shared by all of a destination.
+pub(crate) struct Tools {
+    pub(crate) mapper: Arc<dyn Mapper>,
+    pub(crate) destination: Arc<dyn Destination>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timeout: Duration,
+    pub(crate) max_payload: usize,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) token: LeaseToken,
+    pub(crate) tried: Tried,
+    pub(crate) result: Result<Sent, Failed>,
+}
+
+/// An attempt that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// The destination took it.
+    Delivered,
+    /// The mapping had nothing to deliver.
+    Nothing,
+}
+
+/// An attempt under way. Its token can be had without it, should it have to be given up.
+pub(crate) struct Attempt {
+    pub(crate) token: LeaseToken,
+    running: Pin<Box<dyn Future<Output = Ended> + Send>>,
+}
+
+impl Attempt {
+    pub(crate) fn new(
+        tools: &Arc<Tools>,
+        lease: Lease,
+        now: Timestamp,
+        last_success: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            token: lease.token,
+            running: Box::pin(run(tools.clone(), lease, now, last_success)),
+        }
+    }
+}
+
+impl Future for Attempt {
+    type Output = Ended;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        self.running.as_mut().poll(cx)
+    }
+}
+
+async fn run(
+    tools: Arc<Tools>,
+    lease: Lease,
+    began: Timestamp,
+    last_success: Option<Timestamp>,
+) -> Ended {
+    let Lease {
+        token,
+        stored,
+        route,
+        attempts: before,
+        ..
+    } = lease;
+    let mut result = match tools.map(&stored, route) {
+        Err(failed) => Err(failed),
+        Ok(None) => Ok(Sent::Nothing),
+        Ok(Some(payload)) => tools.send(stored, payload).await,
+    };
+    let ended = tools.clock.now();
+    if let Err(failed) = &mut result {
+        failed.failure.latency_ms =
+            u32::try_from(began.until(ended).as_millis()).unwrap_or(u32::MAX);
+    }
+    let tried = Tried {
+        before,
+        began,
+        ended,
+        last_success,
+    };
+    Ended {
+        token,
+        tried,
+        result,
+    }
+}
+
+impl Tools {
+    fn map(&self, stored: &Stored, route: u16) -> Result<Option<Bytes>, Failed> {
+        match catch_unwind(AssertUnwindSafe(|| self.mapper.map(stored, route))) {
+            Ok(Ok(Some(payload))) if payload.len() > self.max_payload => {
+                let (size, limit) = (payload.len(), self.max_payload);
+                let message = format!(
+                    "the payload has {size} bytes, and at most {limit} are sent (`max_payload`)"
+                );
+                Err(failed(Stage::Map, FailureClass::Permanent, message))
+            }
+            Ok(Ok(payload)) => Ok(payload),
+            Ok(Err(error)) => Err(failed(Stage::Map, FailureClass::Permanent, error.0)),
+            Err(panic) => Err(caught(Stage::Map, &*panic)),
+        }
+    }
+
+    /// Holds the event no longer than until the payload is on its way: the two may share nothing.
+    async fn send(&self, stored: Arc<Stored>, payload: Bytes) -> Result<Sent, Failed> {
+        let delivery = OutgoingDelivery {
+            event: stored.event.id,
+            source: stored.event.source.clone(),
+            topic: stored.event.topic.clone(),
+            conversation: stored.event.conversation.clone(),
+            payload,
+        };
+        drop(stored);
+        let sending = async { self.destination.send(delivery).await };
+        let sending = AssertUnwindSafe(sending).catch_unwind();
+        match tokio::time::timeout(self.timeout, sending).await {
+            Ok(Ok(Ok(_receipt))) => Ok(Sent::Delivered),
+            Ok(Ok(Err(error))) => Err(refused(error)),
+            Ok(Err(panic)) => Err(caught(Stage::Deliver, &*panic)),
+            Err(_) => {
+                let message = format!("no answer within {} s", self.timeout.as_secs_f32());
+                Err(failed(Stage::Deliver, FailureClass::Transient, message))
+            }
+        }
+    }
+}
+
+fn failed(stage: Stage, class: FailureClass, mut message: String) -> Failed {
+    message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
+    let failure = Failure {
+        stage,
+        class,
+        status: None,
+        message,
+        excerpt: None,
+        latency_ms: 0,
+    };
+    Failed {
+        failure,
+        retry_after: None,
+    }
+}
+
+fn refused(error: SendError) -> Failed {
+    let class = match error.class {
+        ErrorClass::Transient => FailureClass::Transient,
+        ErrorClass::Permanent => FailureClass::Permanent,
+    };
+    let mut failed = failed(Stage::Deliver, class, error.message);
+    failed.failure.status = error.status;
+    failed.failure.excerpt = error.excerpt;
+    failed.retry_after = error.retry_after;
+    failed
+}
+
+fn caught(stage: Stage, panic: &(dyn Any + Send)) -> Failed {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let message = format!(
+        "a bug, caught: {}",
+        text.unwrap_or("a panic without a text")
+    );
+    failed(stage, FailureClass::Bug, message)
+}

@@ -1,0 +1,45 @@
+//! The hold that others have on a running service.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::{Error, Health};
+
+/// A running service. Dropping it stops the service, without waiting for its end.
+#[derive(Debug)]
+pub struct Handle {
+    pub(crate) destination: Arc<str>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) task: JoinHandle<Result<(), Error>>,
+}
+
+impl Handle {
+    /// The name of the destination.
+    pub fn destination(&self) -> &Arc<str> {
+        &self.destination
+    }
+
+    /// Its numbers.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// Tells the service to stop: it leases nothing more, waits for the attempts under way up to its drain time, gives
+    /// the others back, and settles. Does not wait for that.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits for the end of the service. Unless it was told to stop, it ends only with an error.
+    pub async fn ended(&mut self) -> Result<(), Error> {
+        match (&mut self.task).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Bug {
+                destination: self.destination.to_string(),
+            }),
+        }
+    }
+}

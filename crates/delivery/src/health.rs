@@ -1,0 +1,138 @@
+//! How a destination is doing: numbers for `status`, written by its service and read by anyone at any time.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use event::Timestamp;
+use parking_lot::Mutex;
+use queue::{Failure, FailureClass};
+use serde::Serialize;
+
+/// Upper bounds of the latency counts, in milliseconds; the last count has none.
+pub const LATENCY_BOUNDS_MS: [u32; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
+
+/// No time yet.
+const NEVER: i64 = i64::MIN;
+
+/// A destination's numbers since its service started.
+#[derive(Debug)]
+pub struct Health {
+    in_flight: AtomicU64,
+    delivered: AtomicU64,
+    transient: AtomicU64,
+    permanent: AtomicU64,
+    bugs: AtomicU64,
+    dead: AtomicU64,
+    holding: AtomicBool,
+    last_success: AtomicI64,
+    last_error: Mutex<Option<LastError>>,
+    latency: [AtomicU64; LATENCY_BOUNDS_MS.len() + 1],
+}
+
+/// The numbers at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HealthSnapshot {
+    /// Attempts under way.
+    pub in_flight: u64,
+    /// Deliveries that the destination took.
+    pub delivered: u64,
+    /// Attempts that failed and are made again.
+    pub failed_transient: u64,
+    /// Attempts that failed for good.
+    pub failed_permanent: u64,
+    /// Attempts that failed by a bug of ours.
+    pub failed_bug: u64,
+    /// Deliveries that became dead letters.
+    pub dead: u64,
+    /// Everything fails: only probes go out, and the other deliveries wait.
+    pub holding: bool,
+    /// When it last took a delivery.
+    pub last_success: Option<Timestamp>,
+    /// The last failure.
+    pub last_error: Option<LastError>,
+    /// Deliveries that were taken within each of [`LATENCY_BOUNDS_MS`], and those that took longer.
+    pub latency: [u64; LATENCY_BOUNDS_MS.len() + 1],
+}
+
+/// A failure, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LastError {
+    /// When.
+    pub at: Timestamp,
+    /// HTTP status, if the destination answered.
+    pub status: Option<u16>,
+    /// What happened.
+    pub message: String,
+}
+
+impl Health {
+    pub(crate) fn new() -> Self {
+        Self {
+            in_flight: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+            transient: AtomicU64::new(0),
+            permanent: AtomicU64::new(0),
+            bugs: AtomicU64::new(0),
+            dead: AtomicU64::new(0),
+            holding: AtomicBool::new(false),
+            last_success: AtomicI64::new(NEVER),
+            last_error: Mutex::new(None),
+            latency: Default::default(),
+        }
+    }
+
+    /// The numbers now. Each is right; together they may be a moment apart.
+    pub fn snapshot(&self) -> HealthSnapshot {
+        HealthSnapshot {
+            in_flight: self.in_flight.load(Relaxed),
+            delivered: self.delivered.load(Relaxed),
+            failed_transient: self.transient.load(Relaxed),
+            failed_permanent: self.permanent.load(Relaxed),
+            failed_bug: self.bugs.load(Relaxed),
+            dead: self.dead.load(Relaxed),
+            holding: self.holding.load(Relaxed),
+            last_success: self.last_success(),
+            last_error: self.last_error.lock().clone(),
+            latency: std::array::from_fn(|i| self.latency[i].load(Relaxed)),
+        }
+    }
+
+    pub(crate) fn last_success(&self) -> Option<Timestamp> {
+        let millis = self.last_success.load(Relaxed);
+        (millis != NEVER).then(|| Timestamp::from_millis(millis))
+    }
+
+    pub(crate) fn set_in_flight(&self, count: usize) {
+        self.in_flight.store(count as u64, Relaxed);
+    }
+
+    pub(crate) fn set_holding(&self, holding: bool) {
+        self.holding.store(holding, Relaxed);
+    }
+
+    pub(crate) fn delivered(&self, now: Timestamp, latency: Duration) {
+        self.delivered.fetch_add(1, Relaxed);
+        self.last_success.store(now.as_millis(), Relaxed);
+        let place =
+            LATENCY_BOUNDS_MS.partition_point(|bound| u128::from(*bound) < latency.as_millis());
+        self.latency[place].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn failed(&self, now: Timestamp, failure: &Failure) {
+        let count = match failure.class {
+            FailureClass::Transient => &self.transient,
+            FailureClass::Permanent => &self.permanent,
+            FailureClass::Bug => &self.bugs,
+        };
+        count.fetch_add(1, Relaxed);
+        *self.last_error.lock() = Some(LastError {
+            at: now,
+            status: failure.status,
+            message: failure.message.clone(),
+        });
+    }
+
+    pub(crate) fn died(&self) {
+        self.dead.fetch_add(1, Relaxed);
+    }
+}

@@ -1,0 +1,369 @@
+//! The state of a running service, and its loop.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use event::Timestamp;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use queue::{BoxFuture, ConsumerId, Lease, Outcome, Queue, QueueError, Settle};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tracing::warn;
+
+use crate::attempt::{Attempt, Ended, Sent, Tools};
+use crate::decide::decide;
+use crate::gate::Gate;
+use crate::report::Report;
+use crate::{Error, Health, Options};
+
+/// How long to leave a queue alone that failed in passing and did not say for how long.
+const QUEUE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the queue may take for the last settlements of a service that was stopped.
+const LAST_SETTLEMENTS: Duration = Duration::from_secs(5);
+
+/// When the queue names a due time that was already past at the last lease, it cannot be leased for another reason,
+/// and `changed` will tell; we look again after this time all the same.
+const OVERDUE_PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) struct Running<'a> {
+    queue: &'a dyn Queue,
+    consumer: ConsumerId,
+    name: &'a str,
+    tools: Arc<Tools>,
+    options: &'a Options,
+    health: &'a Health,
+    rng: StdRng,
+    gate: Gate,
+    report: Report,
+
+    in_flight: FuturesUnordered<Attempt>,
+    /// Ended, and not being settled yet.
+    ended: Vec<Settle>,
+    /// Being settled, kept in case the queue fails.
+    settling: Vec<Settle>,
+    settle: Option<BoxFuture<'a, Result<(), QueueError>>>,
+    lease: Option<BoxFuture<'a, Result<Vec<Lease>, QueueError>>>,
+    changed: Option<BoxFuture<'a, ()>>,
+    timer: Option<(Timestamp, BoxFuture<'static, ()>)>,
+
+    /// The queue may have something to lease.
+    look: bool,
+    /// How many the lease under way asked for.
+    asked: usize,
+    last_lease: Timestamp,
+    /// The queue failed in passing: neither lease nor settle before this time.
+    queue_paused: Option<Timestamp>,
+    stopping: Option<Stopping>,
+}
+
+/// A service on its way out.
+#[derive(Clone, Copy)]
+struct Stopping {
+    /// What is not over by then is given up.
+    until: Timestamp,
+    /// The attempts have been given up; only settlements are waited for.
+    cut: bool,
+}
+
+/// What the loop wakes up for.
+enum Step {
+    Shutdown,
+    Settled(Result<(), QueueError>),
+    Leased(Result<Vec<Lease>, QueueError>),
+    Attempts,
+    Changed,
+    Time,
+}
+
+impl<'a> Running<'a> {
+    pub(super) fn new(
+        queue: &'a dyn Queue,
+        consumer: ConsumerId,
+        name: &'a str,
+        tools: Tools,
+        options: &'a Options,
+        health: &'a Health,
+        seed: u64,
+    ) -> Self {
+        Self {
+            queue,
+            consumer,
+            name,
+            tools: Arc::new(tools),
+            options,
+            health,
+            rng: StdRng::seed_from_u64(seed),
+            gate: Gate::new(options.concurrency),
+            report: Report::default(),
+            in_flight: FuturesUnordered::new(),
+            ended: Vec::new(),
+            settling: Vec::new(),
+            settle: None,
+            lease: None,
+            changed: None,
+            timer: None,
+            look: true,
+            asked: 0,
+            last_lease: Timestamp::default(),
+            queue_paused: None,
+            stopping: None,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), Error> {
+        let mut shutdown = pin!(shutdown);
+        let mut done = Vec::new();
+        loop {
+            // A destination and a queue that are always ready must not keep this worker for themselves.
+            tokio::task::coop::consume_budget().await;
+            let now = self.tools.clock.now();
+            if self.begin(now)? {
+                return Ok(());
+            }
+            self.set_timer(now);
+            let step = poll_fn(|cx| {
+                if self.stopping.is_none() && shutdown.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Step::Shutdown);
+                }
+                self.poll_step(cx, &mut done)
+            })
+            .await;
+            self.act(step, &mut done)?;
+        }
+    }
+
+    /// Begins what can be begun; true when the service is over.
+    fn begin(&mut self, now: Timestamp) -> Result<bool, Error> {
+        if self.stopping.is_some_and(|stopping| now >= stopping.until) {
+            self.give_up(now)?;
+        }
+        if self.queue_paused.is_some_and(|until| now >= until) {
+            self.queue_paused = None;
+        }
+        if self.settle.is_none() && self.queue_paused.is_none() && !self.ended.is_empty() {
+            self.settling = std::mem::take(&mut self.ended);
+            self.settle = Some(self.queue.settle(self.settling.clone(), now));
+        }
+        if self.stopping.is_some() {
+            let idle = self.in_flight.is_empty() && self.settle.is_none() && self.lease.is_none();
+            return Ok(idle && self.ended.is_empty());
+        }
+        let room = self.room(now);
+        if self.look && room > 0 && self.lease.is_none() && self.queue_paused.is_none() {
+            self.asked = room;
+            self.last_lease = now;
+            self.lease = Some(self.queue.lease(self.consumer, room, now));
+        }
+        if !self.look && self.changed.is_none() {
+            self.changed = Some(self.queue.changed(self.consumer));
+        }
+        Ok(false)
+    }
+
+    fn room(&self, now: Timestamp) -> usize {
+        let unsettled = self.ended.len() + self.settling.len();
+        self.gate.room(self.in_flight.len(), unsettled, now)
+    }
+
+    /// Sets the timer to the earliest time at which there is something to do that nothing else tells of.
+    fn set_timer(&mut self, now: Timestamp) {
+        let mut wake = self.queue_paused;
+        let mut consider = |at: Option<Timestamp>| wake = wake.into_iter().chain(at).min();
+        if let Some(stopping) = self.stopping {
+            consider(Some(stopping.until));
+        } else if self.lease.is_none() {
+            consider(self.gate.opens(now));
+            if !self.look && self.room(now) > 0 {
+                let due = self.queue.next_due(self.consumer);
+                consider(due.map(|at| {
+                    if at > self.last_lease {
+                        at
+                    } else {
+                        self.last_lease.plus(OVERDUE_PAUSE)
+                    }
+                }));
+            }
+        }
+        if self.timer.as_ref().map(|(at, _)| *at) != wake {
+            self.timer = wake.map(|at| (at, self.tools.clock.sleep_until(at)));
+        }
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>, done: &mut Vec<Ended>) -> Poll<Step> {
+        if let Some(result) = ready(&mut self.settle, cx) {
+            return Poll::Ready(Step::Settled(result));
+        }
+        if let Some(result) = ready(&mut self.lease, cx) {
+            return Poll::Ready(Step::Leased(result));
+        }
+        while let Poll::Ready(Some(ended)) = self.in_flight.poll_next_unpin(cx) {
+            done.push(ended);
+        }
+        if !done.is_empty() {
+            return Poll::Ready(Step::Attempts);
+        }
+        if ready(&mut self.changed, cx).is_some() {
+            return Poll::Ready(Step::Changed);
+        }
+        if let Some((_, timer)) = &mut self.timer
+            && timer.as_mut().poll(cx).is_ready()
+        {
+            self.timer = None;
+            return Poll::Ready(Step::Time);
+        }
+        Poll::Pending
+    }
+
+    fn act(&mut self, step: Step, done: &mut Vec<Ended>) -> Result<(), Error> {
+        match step {
+            Step::Shutdown => {
+                let until = self.tools.clock.now().plus(self.options.drain);
+                self.stopping = Some(Stopping { until, cut: false });
+            }
+            Step::Settled(Ok(())) => self.settling.clear(),
+            Step::Settled(Err(error)) => {
+                self.queue_failed(error)?;
+                // Behind those that could not be settled come those that ended meanwhile.
+                self.settling.append(&mut self.ended);
+                std::mem::swap(&mut self.settling, &mut self.ended);
+            }
+            Step::Leased(Ok(leases)) => self.leased(leases),
+            Step::Leased(Err(error)) => self.queue_failed(error)?,
+            Step::Attempts => {
+                done.drain(..).for_each(|ended| self.ended(ended));
+                self.health.set_in_flight(self.in_flight.len());
+                self.health.set_holding(self.gate.is_holding());
+            }
+            Step::Changed | Step::Time => self.look = true,
+        }
+        Ok(())
+    }
+
+    fn leased(&mut self, leases: Vec<Lease>) {
+        self.look = leases.len() >= self.asked;
+        if leases.is_empty() {
+            return;
+        }
+        if self.stopping.is_some() {
+            self.ended
+                .extend(leases.into_iter().map(|lease| release(lease.token)));
+            return;
+        }
+        let now = self.tools.clock.now();
+        let last_success = self.health.last_success();
+        for lease in leases {
+            self.in_flight
+                .push(Attempt::new(&self.tools, lease, now, last_success));
+        }
+        self.gate.leased(now);
+        self.health.set_in_flight(self.in_flight.len());
+    }
+
+    fn ended(
+        &mut self,
+        Ended {
+            token,
+            tried,
+            result,
+        }: Ended,
+    ) {
+        let now = tried.ended;
+        let outcome = match result {
+            Ok(sent) => {
+                if sent == Sent::Delivered {
+                    self.gate.answered();
+                    self.health.delivered(now, tried.began.until(now));
+                    self.report.delivered(self.name, now);
+                }
+                Outcome::Done
+            }
+            Err(failed) => {
+                self.health.failed(now, &failed.failure);
+                match failed.failure.class {
+                    queue::FailureClass::Transient => self.gate.failed(now, failed.retry_after),
+                    _ if failed.failure.status.is_some() => self.gate.answered(),
+                    _ => {}
+                }
+                let outcome = decide(tried, failed, self.options, &mut self.rng);
+                self.note(&outcome, now);
+                outcome
+            }
+        };
+        self.ended.push(Settle { token, outcome });
+    }
+
+    fn note(&mut self, outcome: &Outcome, now: Timestamp) {
+        match outcome {
+            Outcome::Retry { failure, .. } => self.report.failed(self.name, now, failure),
+            Outcome::Dead { failure, .. } => {
+                self.health.died();
+                self.report.died(self.name, now, failure);
+            }
+            Outcome::Done | Outcome::Release => {}
+        }
+    }
+
+    /// The time of a stopping service is over. First the attempts are given up, then the settlements.
+    fn give_up(&mut self, now: Timestamp) -> Result<(), Error> {
+        let unsettled = self.ended.len() + self.settling.len();
+        if self.stopping.is_some_and(|stopping| stopping.cut) {
+            return Err(Error::Unsettled {
+                destination: self.name.to_owned(),
+                count: unsettled,
+            });
+        }
+        self.ended
+            .extend(self.in_flight.iter().map(|attempt| release(attempt.token)));
+        self.in_flight.clear();
+        self.health.set_in_flight(0);
+        let until = now.plus(LAST_SETTLEMENTS);
+        self.stopping = Some(Stopping { until, cut: true });
+        Ok(())
+    }
+
+    /// Pauses after a passing failure of the queue; any other ends the service.
+    fn queue_failed(&mut self, error: QueueError) -> Result<(), Error> {
+        let pause = match &error {
+            QueueError::Full { retry_after, .. } | QueueError::Busy { retry_after } => *retry_after,
+            QueueError::Transient { .. } => QUEUE_PAUSE,
+            QueueError::Poisoned { .. }
+            | QueueError::Damaged { .. }
+            | QueueError::Invalid(_)
+            | QueueError::Closed => {
+                return Err(Error::Queue {
+                    destination: self.name.to_owned(),
+                    source: error,
+                });
+            }
+        };
+        let destination = self.name;
+        warn!(destination, %error, "the queue cannot lease or settle now; trying again");
+        self.queue_paused = Some(self.tools.clock.now().plus(pause));
+        Ok(())
+    }
+}
+
+fn release(token: queue::LeaseToken) -> Settle {
+    Settle {
+        token,
+        outcome: Outcome::Release,
+    }
+}
+
+/// Polls a future that may not be there, and takes it away when it is ready.
+fn ready<T>(future: &mut Option<BoxFuture<'_, T>>, cx: &mut Context<'_>) -> Option<T> {
+    match future.as_mut()?.as_mut().poll(cx) {
+        Poll::Ready(value) => {
+            *future = None;
+            Some(value)
+        }
+        Poll::Pending => None,
+    }
+}

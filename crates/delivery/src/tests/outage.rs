@@ -1,0 +1,302 @@
+//! A destination that is down for a while, one event that always fails, and a queue that fails in passing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use destinations::SendError;
+use event::{EventId, Timestamp};
+use queue::{
+    BoxFuture, ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Lease, Maintained,
+    MemoryQueue, Order, Publication, Published, Queue, QueueError, QueueStatus, Rejection, Settle,
+    Stored, Topology,
+};
+use tokio::time::Instant;
+
+use super::rig::{DEADLINE, Rig, Scripted, wait};
+use crate::{Error, Options};
+
+/// A destination that answers 503 for a time, quickly or by not answering.
+fn down_for(rig: &Rig, outage: Duration, silent: bool) -> Arc<Scripted> {
+    let up = Instant::now() + outage;
+    Scripted::new(rig, move |_, _| async move {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        if Instant::now() >= up {
+            return Ok(());
+        }
+        if silent {
+            std::future::pending::<()>().await;
+        }
+        Err(SendError {
+            status: Some(503),
+            ..SendError::transient("the destination answered 503")
+        })
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_seconds_are_met_by_few_attempts_and_a_quick_recovery() {
+    for (order, conversations) in [
+        (Order::None, 1_000),
+        (Order::Conversation, 1_000),
+        (Order::Conversation, 60),
+    ] {
+        let rig = Rig::new(order, 1);
+        let start = rig.consumer(0).await;
+        assert_eq!(start.unsettled, 0);
+        let destination = down_for(&rig, Duration::from_secs(10), false);
+        rig.publish(0..1_000, conversations).await;
+        let handle = rig.start(destination.clone(), Options::default());
+        wait(DEADLINE, || async { handle.health().snapshot().holding }).await;
+        rig.settled(0, Duration::from_secs(60)).await;
+        let start = Timestamp::from_millis(1_700_000_000_000);
+        let ledger = destination.ledger();
+        let failed = ledger.iter().filter(|reached| !reached.taken).count();
+        assert!(failed < 300, "{failed} attempts in ten seconds");
+        let first = ledger.iter().find(|reached| reached.taken).unwrap();
+        let noticed = start.until(first.at);
+        assert!(
+            noticed < Duration::from_millis(12_000),
+            "the end was noticed after {noticed:?}"
+        );
+        let caught_up = start.until(ledger.last().unwrap().at);
+        assert!(
+            caught_up < Duration::from_millis(14_500),
+            "caught up after {caught_up:?}"
+        );
+        assert!(rig.dead_letters().await.is_empty());
+        assert!(!handle.health().snapshot().holding);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn four_hours_charge_nothing_and_kill_nothing() {
+    for silent in [false, true] {
+        let rig = Rig::new(Order::Conversation, 1);
+        let warm_up = Scripted::new(&rig, |_, _| async { Ok(()) });
+        rig.publish(0..10, 10).await;
+        let mut handle = rig.start(warm_up, Options::default());
+        rig.settled(0, DEADLINE).await;
+        handle.stop();
+        handle.ended().await.unwrap();
+
+        let outage = Duration::from_secs(4 * 3_600);
+        let destination = down_for(&rig, outage, silent);
+        rig.publish(10..510, 100).await;
+        // A budget of one attempt: whatever is charged kills.
+        let _handle = rig.start(
+            destination.clone(),
+            Options {
+                attempts: 1,
+                ..Options::default()
+            },
+        );
+        rig.settled(0, outage * 2).await;
+        assert!(rig.dead_letters().await.is_empty());
+        assert_eq!(destination.taken().len(), 500);
+        let attempts = destination.ledger().len();
+        assert!(attempts < 10_000, "{attempts} attempts");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn poison_dies_of_its_charged_attempts_while_others_pass() {
+    let rig = Rig::new(Order::Conversation, 1);
+    let destination = Scripted::new(&rig, |number, _| async move {
+        match number {
+            0 => Err(SendError {
+                status: Some(500),
+                ..SendError::transient("the destination answered 500")
+            }),
+            _ => Ok(()),
+        }
+    });
+    let _handle = rig.start(destination.clone(), Options::default());
+    rig.publish(0..1, 1_000).await;
+    for number in 1..600 {
+        rig.publish(number..number + 1, 1_000).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    rig.settled(0, DEADLINE).await;
+    let dead = rig.dead_letters().await;
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].attempts.charged, Options::ATTEMPTS);
+    assert_eq!(dead[0].failure.status, Some(500));
+    assert_eq!(destination.taken().len(), 599);
+}
+
+#[tokio::test(start_paused = true)]
+async fn poison_alone_waits() {
+    let rig = Rig::new(Order::Conversation, 1);
+    let destination = Scripted::new(&rig, |_, _| async {
+        Err(SendError::transient("the destination answered 500"))
+    });
+    rig.publish(0..1, 1).await;
+    let _handle = rig.start(destination.clone(), Options::default());
+    let day = Duration::from_secs(86_400);
+    tokio::time::sleep(day).await;
+    assert!(
+        rig.dead_letters().await.is_empty(),
+        "nothing shows that the destination works"
+    );
+    let ledger = destination.ledger();
+    assert!(
+        (100..2_000).contains(&ledger.len()),
+        "{} attempts in a day",
+        ledger.len()
+    );
+    let gap = |place: usize| ledger[place].at.until(ledger[place + 1].at);
+    assert!(
+        (ledger.len() - 9..ledger.len() - 1).map(gap).max() > Some(Duration::from_secs(60)),
+        "waits grow"
+    );
+}
+
+/// A queue whose next so many settlements fail.
+struct Failing {
+    inner: MemoryQueue,
+    failures: AtomicUsize,
+    error: QueueError,
+}
+
+impl Failing {
+    fn new(failures: usize, error: QueueError) -> Arc<Self> {
+        Arc::new(Self {
+            inner: MemoryQueue::default(),
+            failures: AtomicUsize::new(failures),
+            error,
+        })
+    }
+}
+
+impl Queue for Failing {
+    fn settle(
+        &self,
+        settlements: Vec<Settle>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<(), QueueError>> {
+        let left = self
+            .failures
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
+        match left {
+            Ok(_) => Box::pin(std::future::ready(Err(self.error.clone()))),
+            Err(_) => self.inner.settle(settlements, now),
+        }
+    }
+
+    fn publish(
+        &self,
+        publication: Publication,
+    ) -> BoxFuture<'_, Result<Vec<Published>, QueueError>> {
+        self.inner.publish(publication)
+    }
+
+    fn reject(&self, rejection: Rejection) -> BoxFuture<'_, Result<DeadLetterId, QueueError>> {
+        self.inner.reject(rejection)
+    }
+
+    fn configure(&self, topology: Topology) -> Result<Vec<ConsumerId>, QueueError> {
+        self.inner.configure(topology)
+    }
+
+    fn lease(
+        &self,
+        consumer: ConsumerId,
+        max: usize,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>> {
+        self.inner.lease(consumer, max, now)
+    }
+
+    fn changed(&self, consumer: ConsumerId) -> BoxFuture<'_, ()> {
+        self.inner.changed(consumer)
+    }
+
+    fn next_due(&self, consumer: ConsumerId) -> Option<Timestamp> {
+        self.inner.next_due(consumer)
+    }
+
+    fn dead_letters(
+        &self,
+        query: DeadLetterQuery,
+    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        self.inner.dead_letters(query)
+    }
+
+    fn dead_letter(
+        &self,
+        id: DeadLetterId,
+    ) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
+        self.inner.dead_letter(id)
+    }
+
+    fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>> {
+        self.inner.event(id)
+    }
+
+    fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
+        self.inner.status(now)
+    }
+
+    fn maintain(&self, now: Timestamp) -> BoxFuture<'_, Result<Maintained, QueueError>> {
+        self.inner.maintain(now)
+    }
+
+    fn poisoned(&self) -> Option<String> {
+        self.inner.poisoned()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.inner.close()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_delays_settlements_and_loses_none() {
+    let full = QueueError::Full {
+        detail: "disk".into(),
+        retry_after: Duration::from_secs(2),
+    };
+    let rig = Rig::on(Failing::new(3, full), Order::Conversation, 1);
+    let destination = Scripted::new(&rig, |_, _| async { Ok(()) });
+    rig.publish(0..1_000, 1_000).await;
+    let options = Options {
+        concurrency: 10,
+        ..Options::default()
+    };
+    let _handle = rig.start(destination.clone(), options);
+    rig.settled(0, Duration::from_secs(60)).await;
+    assert_eq!(
+        destination.taken().len(),
+        1_000,
+        "each once, as no lease ran out"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poisoned_queue_ends_the_service_and_says_why() {
+    let poisoned = QueueError::Poisoned {
+        reason: "a sync failed".into(),
+    };
+    let rig = Rig::on(Failing::new(1, poisoned), Order::Conversation, 1);
+    let destination = Scripted::new(&rig, |_, _| async { Ok(()) });
+    rig.publish(0..10, 10).await;
+    let error = rig
+        .start(destination, Options::default())
+        .ended()
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        &error,
+        Error::Queue {
+            source: QueueError::Poisoned { .. },
+            ..
+        }
+    ));
+    assert!(
+        error.to_string().contains("destination-0") && error.to_string().contains("a sync failed"),
+        "{error}"
+    );
+}
