@@ -11,14 +11,17 @@ use crate::json::{Container, Raw, Scanner, Text, Visit};
 /// Containers up to this length stand in their parent as they are, because hashing costs more than copying them.
 const INLINE_BYTES: usize = 64;
 
-/// A value nested deeper is hashed as it is written. EventBridge allows 1,100 levels; each level costs 24 bytes here.
+/// A value nested deeper goes by its bytes. EventBridge allows 1,100 levels; here each costs 24 bytes.
 const MAX_LEVELS: usize = 200_000;
+
+/// A value of which more members have to be remembered at once goes by its bytes. Each costs 32 bytes here.
+const MAX_MEMBERS: usize = 500_000;
 
 /// The canonical form of `value`; the members of these names, right inside `value`, are left out.
 pub(super) fn canonical(value: Raw<'_>, leave_out: &[&str]) -> Vec<u8> {
     let mut form = Form { out: Vec::with_capacity(value.as_str().len()), leave_out, ..Form::default() };
     let walked = Scanner::new(value.as_str()).walk(&mut form);
-    if walked.is_err() || form.too_deep {
+    if walked.is_err() || form.too_large {
         form.out.clear();
         form.put(b'w', value.as_str().as_bytes());
     }
@@ -33,7 +36,7 @@ struct Form<'n> {
     /// The members of all objects that are open, outermost first.
     members: Vec<Member>,
     leave_out: &'n [&'n str],
-    too_deep: bool,
+    too_large: bool,
 }
 
 struct Open {
@@ -44,94 +47,129 @@ struct Open {
     first_member: usize,
 }
 
-/// A member in `out`: its name from `start`, its value from `value`, up to where the next member starts.
-#[derive(Clone, Copy)]
+/// Where a member stands in `out`.
 struct Member {
     start: usize,
+    name: usize,
     value: usize,
+    end: usize,
 }
 
-/// Bytes before a part: its kind and its length.
-const HEAD_BYTES: usize = 9;
+impl Member {
+    fn name<'a>(&self, out: &'a [u8]) -> &'a [u8] {
+        &out[self.name..self.value]
+    }
+}
 
 impl Form<'_> {
     fn put(&mut self, kind: u8, bytes: &[u8]) {
-        self.out.push(kind);
-        self.out.extend((bytes.len() as u64).to_be_bytes());
+        self.put_head(kind, bytes.len());
         self.out.extend_from_slice(bytes);
     }
 
-    fn put_text(&mut self, kind: u8, text: Text<'_>) {
-        let start = self.out.len();
-        self.put(kind, &[]);
-        text.write_to(&mut self.out);
-        let len = (self.out.len() - start - HEAD_BYTES) as u64;
-        self.out[start + 1..start + HEAD_BYTES].copy_from_slice(&len.to_be_bytes());
+    /// Kind and length, the length in groups of seven bits, all but the last with the top bit set.
+    fn put_head(&mut self, kind: u8, mut len: usize) {
+        self.out.push(kind);
+        while len > 0x7f {
+            self.out.push(0x80 | (len & 0x7f) as u8);
+            len >>= 7;
+        }
+        self.out.push(len as u8);
     }
 
-    /// Brings the members of the innermost object into order, the last of each name only.
-    fn sort(&mut self, object: &Open) {
+    /// Notes that the value of the innermost object's last member is complete.
+    fn end_member(&mut self) {
+        let first = self.open.last().map_or(0, |open| open.first_member);
         let end = self.out.len();
-        let members = &self.members[object.first_member..];
+        if let Some(member) = self.members[first..].last_mut() {
+            member.end = end;
+        }
+    }
+
+    /// Brings the members of an object that has ended into order, the last of each name only.
+    fn sort(&mut self, object: &Open) {
         let leave_out = if self.open.is_empty() { self.leave_out } else { &[] };
-        let name = |member: &Member| &self.out[member.start + HEAD_BYTES..member.value];
-        let left_out = |member: &Member| leave_out.iter().any(|left_out| left_out.as_bytes() == name(member));
-        let in_order = members.is_sorted_by(|one, next| name(one) < name(next));
+        let out = &self.out;
+        let members = &mut self.members[object.first_member..];
+        let left_out = |member: &Member| leave_out.iter().any(|left_out| left_out.as_bytes() == member.name(out));
+        let in_order = members.is_sorted_by(|one, next| one.name(out) < next.name(out));
         if in_order && !members.iter().any(left_out) {
             return;
         }
-        let ends = members.iter().skip(1).map(|next| next.start).chain([end]);
-        let mut sorted: Vec<(Member, usize)> = members.iter().copied().zip(ends).collect();
-        sorted.sort_by(|(one, _), (other, _)| name(one).cmp(name(other)));
-        let mut ordered = Vec::with_capacity(end - object.start);
-        for (at, (member, end)) in sorted.iter().enumerate() {
-            let overridden = sorted.get(at + 1).is_some_and(|(next, _)| name(next) == name(member));
+        members.sort_by(|one, other| one.name(out).cmp(other.name(out)));
+        let mut ordered = Vec::with_capacity(out.len() - object.start);
+        for (at, member) in members.iter().enumerate() {
+            let overridden = members.get(at + 1).is_some_and(|next| next.name(out) == member.name(out));
             if !overridden && !left_out(member) {
-                ordered.extend_from_slice(&self.out[member.start..*end]);
+                ordered.extend_from_slice(&out[member.start..member.end]);
             }
         }
         self.out.truncate(object.start);
         self.out.append(&mut ordered);
     }
+
+    /// Turns what stands from `start` on into one part.
+    fn wrap(&mut self, start: usize, whole: u8, hashed: u8) {
+        let inside = &self.out[start..];
+        let mut short = [0; INLINE_BYTES];
+        if let Some(copy) = short.get_mut(..inside.len()) {
+            copy.copy_from_slice(inside);
+            self.out.truncate(start);
+            self.put(whole, copy);
+        } else {
+            let digest = digest::digest(&digest::SHA256, inside);
+            self.out.truncate(start);
+            self.put(hashed, digest.as_ref());
+        }
+    }
 }
 
 impl<'a> Visit<'a> for Form<'_> {
     fn open(&mut self, container: Container) {
-        self.too_deep |= self.open.len() >= MAX_LEVELS;
-        if !self.too_deep {
+        self.too_large |= self.open.len() >= MAX_LEVELS;
+        if !self.too_large {
             self.open.push(Open { container, start: self.out.len(), first_member: self.members.len() });
         }
     }
 
     fn close(&mut self) {
+        if self.too_large {
+            return;
+        }
+        self.end_member();
         let Some(closed) = self.open.pop() else { return };
-        let (whole, hashed) = match closed.container {
+        match closed.container {
             Container::Object => {
                 self.sort(&closed);
                 self.members.truncate(closed.first_member);
-                (b'O', b'o')
+                self.wrap(closed.start, b'O', b'o');
             }
-            Container::Array => (b'A', b'a'),
-        };
-        let inside = self.out.split_off(closed.start);
-        if inside.len() <= INLINE_BYTES {
-            self.put(whole, &inside);
-        } else {
-            self.put(hashed, digest::digest(&digest::SHA256, &inside).as_ref());
+            Container::Array => self.wrap(closed.start, b'A', b'a'),
         }
     }
 
     fn key(&mut self, name: Text<'a>) {
+        self.too_large |= self.members.len() >= MAX_MEMBERS;
+        if self.too_large {
+            return;
+        }
+        self.end_member();
+        let name = name.bytes();
         let start = self.out.len();
-        self.put_text(b'k', name);
-        self.members.push(Member { start, value: self.out.len() });
+        self.put(b'k', &name);
+        let end = self.out.len();
+        self.members.push(Member { start, name: end - name.len(), value: end, end });
     }
 
     fn string(&mut self, string: Text<'a>) {
-        self.put_text(b's', string);
+        if !self.too_large {
+            self.put(b's', &string.bytes());
+        }
     }
 
     fn bare(&mut self, word: &'a str) {
-        self.put(b'b', word.as_bytes());
+        if !self.too_large {
+            self.put(b'b', word.as_bytes());
+        }
     }
 }

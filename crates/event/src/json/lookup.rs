@@ -15,6 +15,8 @@ pub struct Lookup {
 #[derive(Debug, Clone, Default)]
 struct Node {
     children: Vec<Child>,
+    /// One bit for each length that a child's name has, so that most members are passed over without comparing.
+    lengths: u64,
     /// The pointers that end here.
     here: Vec<usize>,
     /// The pointers that end here or below.
@@ -68,6 +70,7 @@ impl Lookup {
         self.nodes.push(Node::default());
         let canonical = token == "0" || token.starts_with(|first: char| matches!(first, '1'..='9'));
         let index = token.parse().ok().filter(|_| canonical);
+        self.nodes[parent].lengths |= length_bit(token.len());
         self.nodes[parent].children.push(Child { name: token.to_owned(), index, node });
         node
     }
@@ -140,10 +143,18 @@ impl Lookup {
 impl Node {
     fn named(&self, name: Text<'_>) -> Option<usize> {
         let name = name.bytes();
+        if self.lengths & length_bit(name.len()) == 0 {
+            return None;
+        }
         self.children.iter().find(|child| child.name.as_bytes() == &*name).map(|child| child.node)
     }
 
     fn numbered(&self, index: usize) -> Option<usize> {
         self.children.iter().find(|child| child.index == Some(index)).map(|child| child.node)
     }
+}
+
+/// The longest lengths share a bit.
+fn length_bit(len: usize) -> u64 {
+    1 << len.min(63)
 }
