@@ -1,1 +1,262 @@
-//! The embedded queue.
+//! The embedded queue: an append-only log with a cursor for each destination, in one SQLite file.
+//!
+//! One thread writes ([`writer`]); everyone whose work came while the last commit was being synced shares the next one.
+//! The happy path of a delivery writes no row of its own: its place is set in the destination's cursor, which is stored
+//! with the next commit. Known identities are kept as sorted runs behind Bloom filters ([`dedupe`]).
+//!
+//! What a crash leaves behind is the last commit: everything that was acknowledged, and every settlement that was
+//! reported durable. Deliveries that were under way are made again.
+
+mod backup;
+mod check;
+mod checkpoint;
+mod consumer;
+mod dead_letters;
+mod dedupe;
+mod failure;
+mod inbox;
+mod lock;
+mod log;
+mod open;
+mod options;
+mod reader;
+mod schema;
+mod shared;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use event::{Event, EventId, Timestamp};
+use parking_lot::Mutex;
+use queue::{
+    BoxFuture, ConsumerId, ConsumerStatus, DeadLetter, DeadLetterId, DeadLetterQuery, Lease, Maintained, Publication,
+    Published, Queue, QueueError, QueueStatus, Rejection, Settle, Stored, Topology, body_hash,
+};
+use tokio::sync::oneshot;
+
+pub use self::backup::backup;
+pub use self::check::{Report, check};
+pub use self::failure::Failed;
+pub use self::options::Options;
+
+use self::checkpoint::{Checkpointer, Tell};
+use self::consumer::Consumer;
+use self::dedupe::Dedupe;
+use self::inbox::{Inbox, Op, Prepared, Publish, Reply};
+use self::lock::DirLock;
+use self::reader::Readers;
+use self::shared::{Routing, Shared};
+use self::writer::{Counters, Writer};
+
+/// The embedded queue. Closes itself when dropped, but [`Queue::close`] tells whether that went well.
+#[derive(Debug)]
+pub struct SqliteQueue {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    _lock: DirLock,
+}
+
+impl SqliteQueue {
+    /// Opens the queue in a directory, or makes a new one. Blocks while it reads what is there.
+    ///
+    /// # Errors
+    /// When another process has the directory, when it cannot be written to, or when what is there is damaged or was
+    /// written by a newer version.
+    pub fn open(options: &Options) -> Result<Self, Failed> {
+        open::make_dir(&options.dir)?;
+        let lock = DirLock::take(&options.dir)?;
+        let connection = schema::open_writer(&options.dir)?;
+        open::sync_dir(&options.dir).map_err(|error| Failed::Disk(format!("{}: {error}", options.dir.display())))?;
+        let window = u32::try_from(options.queue.dedupe_window.as_secs()).unwrap_or(u32::MAX);
+        let dedupe = Dedupe::load(&connection, window)?;
+        let counters = Counters::load(&connection)?;
+        let consumers = open::load_consumers(&connection)?;
+        let dead = connection
+            .query_row("SELECT count(*) FROM dead_letters WHERE destination IS NULL", [], |row| row.get::<_, i64>(0));
+        let readers = Readers::new(options.dir.clone());
+        let shared = Arc::new(Shared::new(options.dir.clone(), options.queue.lease_time, readers, consumers));
+        shared.last.store(counters.last_seq, Ordering::Release);
+        shared.counts.dead_letters.store(dead.unwrap_or(0).unsigned_abs(), Ordering::Relaxed);
+        let checkpointer = Checkpointer::start(&options.dir, TellWriter(Arc::clone(&shared)))?;
+        let writer =
+            Writer::new(connection, Arc::clone(&shared), dedupe, counters, options.queue.retention, checkpointer)?;
+        let thread = std::thread::Builder::new()
+            .name("queue-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| Failed::Transient(format!("starting the writer: {error}")))?;
+        Ok(Self { shared, writer: Mutex::new(Some(thread)), _lock: lock })
+    }
+
+    /// Hands work to the writer and waits for its answer.
+    fn ask<'a, T: Send + 'a>(&self, op: impl FnOnce(Reply<T>) -> Op) -> BoxFuture<'a, Result<T, QueueError>> {
+        let (reply, answer) = oneshot::channel();
+        let submitted = self.shared.inbox.submit(op(reply));
+        Box::pin(async move {
+            submitted?;
+            // The writer answers everyone, unless it ended by a bug of its own.
+            answer.await.unwrap_or_else(|_| {
+                Err(QueueError::Poisoned { reason: "the writer has ended unexpectedly; restart Aftercall".to_owned() })
+            })
+        })
+    }
+
+    fn consumer_status(&self, consumer: &Consumer, now: Timestamp) -> (ConsumerStatus, u64) {
+        let last = self.shared.last();
+        let mut state = consumer.state.lock();
+        let status = ConsumerStatus {
+            name: consumer.name.to_string(),
+            configured: state.place.is_some(),
+            watermark: state.cursor.watermark(),
+            unsettled: state.cursor.unsettled(last),
+            leased: state.window.leased(now) as u64,
+            retrying: (state.window.retrying() + state.stored_retries.len()) as u64,
+            dead_letters: consumer.dead_letters.load(Ordering::Relaxed),
+            oldest_unsettled: None,
+            delivered: state.delivered,
+        };
+        (status, state.cursor.next_unsettled(0))
+    }
+}
+
+impl Drop for SqliteQueue {
+    fn drop(&mut self) {
+        let (reply, _) = oneshot::channel();
+        // Fails when it has been closed already.
+        let _ = self.shared.inbox.submit(Op::Close { reply });
+        if let Some(writer) = self.writer.lock().take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+/// Lets the checkpointer reach the writer.
+struct TellWriter(Arc<Shared>);
+
+impl Tell for TellWriter {
+    fn inbox(&self) -> &Inbox {
+        &self.0.inbox
+    }
+}
+
+impl Queue for SqliteQueue {
+    fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<Vec<Published>, QueueError>> {
+        if let Some(error) = self.shared.poison() {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let Publication { source, received, events, content } = publication;
+        let routing = self.shared.routing();
+        let prepare = |new: queue::NewEvent| {
+            let event = Event {
+                id: new.id,
+                source: Arc::clone(&source),
+                topic: new.topic,
+                conversation: new.conversation,
+                received,
+                conflict_of: None,
+                body: new.body,
+            };
+            let routes = routing.as_ref().map(|routing| routing.router.route(&event)).unwrap_or_default();
+            Prepared { body_hash: body_hash(&event.body), event, routes }
+        };
+        let events = events.into_iter().map(prepare).collect();
+        self.ask(|reply| Op::Publish(Publish { events, content, routing, reply }))
+    }
+
+    fn reject(&self, rejection: Rejection) -> BoxFuture<'_, Result<DeadLetterId, QueueError>> {
+        self.ask(|reply| Op::Reject { rejection, reply })
+    }
+
+    fn configure(&self, topology: Topology) -> Result<Vec<ConsumerId>, QueueError> {
+        let (reply, answer) = std::sync::mpsc::channel();
+        *self.shared.routing.write() = Some(Arc::new(Routing { router: topology.router }));
+        self.shared.inbox.submit(Op::Configure { consumers: topology.consumers, reply })?;
+        answer.recv().map_err(|_| QueueError::Closed)?
+    }
+
+    fn lease(&self, consumer: ConsumerId, max: usize, now: Timestamp) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>> {
+        Box::pin(async move {
+            if let Some(error) = self.shared.poison() {
+                return Err(error);
+            }
+            let consumer = self.shared.consumer(consumer)?;
+            reader::lease(&self.shared, &consumer, max, now).await
+        })
+    }
+
+    fn changed(&self, consumer: ConsumerId) -> BoxFuture<'_, ()> {
+        let consumer = self.shared.consumer(consumer);
+        Box::pin(async move {
+            match consumer {
+                Ok(consumer) => consumer.changed.notified().await,
+                Err(_) => std::future::pending().await,
+            }
+        })
+    }
+
+    fn next_due(&self, consumer: ConsumerId) -> Option<Timestamp> {
+        self.shared.consumer(consumer).ok()?.state.lock().window.next_due()
+    }
+
+    fn settle(&self, settlements: Vec<Settle>, now: Timestamp) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.ask(|reply| Op::Settle { settlements, now, reply })
+    }
+
+    fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        Box::pin(reader::blocking(&self.shared, move |shared| {
+            shared.readers.with(|connection| dead_letters::list(connection, &query))
+        }))
+    }
+
+    fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
+        Box::pin(reader::blocking(&self.shared, move |shared| {
+            shared.readers.with(|connection| dead_letters::get(connection, id))
+        }))
+    }
+
+    fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>> {
+        self.ask(|reply| Op::Find { id, reply })
+    }
+
+    fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
+        let counts = &self.shared.counts;
+        let number = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let last = self.shared.last();
+        let (mut consumers, firsts): (Vec<_>, Vec<_>) =
+            self.shared.consumers.read().iter().map(|consumer| self.consumer_status(consumer, now)).unzip();
+        let status = QueueStatus {
+            accepted: last,
+            duplicates: number(&counts.duplicates),
+            conflicts: number(&counts.conflicts),
+            unmatched: number(&counts.unmatched),
+            retained: (last + 1).saturating_sub(number(&counts.floor)),
+            dead_letters: number(&counts.dead_letters) + consumers.iter().map(|c| c.dead_letters).sum::<u64>(),
+            identities: number(&counts.identities),
+            disk_bytes: 0,
+            poisoned: self.poisoned(),
+            consumers: Vec::new(),
+        };
+        Box::pin(reader::blocking(&self.shared, move |shared| {
+            for (consumer, first) in consumers.iter_mut().zip(firsts) {
+                if first <= last {
+                    let read = shared.readers.with(|connection| log::read_one(connection, first))?;
+                    consumer.oldest_unsettled = read.and_then(Result::ok).map(|stored| stored.event.received);
+                }
+            }
+            Ok(QueueStatus { consumers, disk_bytes: backup::disk_bytes(&shared.dir), ..status })
+        }))
+    }
+
+    fn maintain(&self, now: Timestamp) -> BoxFuture<'_, Result<Maintained, QueueError>> {
+        self.ask(|reply| Op::Maintain { now, reply })
+    }
+
+    fn poisoned(&self) -> Option<String> {
+        self.shared.poison().map(|error| error.to_string())
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.ask(|reply| Op::Close { reply })
+    }
+}

@@ -6,9 +6,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QueueError {
     /// There is no room; nothing was stored. Works again by itself when there is room.
-    #[error(
-        "the queue's disk is full ({detail}); free some space, nothing that was accepted is lost"
-    )]
+    #[error("the queue's disk is full ({detail}); free some space, nothing that was accepted is lost")]
     Full {
         /// What the store said.
         detail: String,

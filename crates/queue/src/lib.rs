@@ -8,7 +8,7 @@
 //! The port reads no clock: `now` is an argument.
 
 #[cfg(feature = "conformance")]
-pub mod conformance {}
+pub mod conformance;
 mod delivery;
 mod error;
 mod memory;
@@ -23,8 +23,8 @@ use std::pin::Pin;
 use event::{EventId, Timestamp};
 
 pub use delivery::{
-    Attempts, DeadLetter, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Lease, LeaseToken,
-    Outcome, Seq, Settle, Stage, Stored,
+    Attempts, DeadLetter, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Lease, LeaseToken, Outcome, Seq,
+    Settle, Stage, Stored,
 };
 pub use error::QueueError;
 pub use memory::MemoryQueue;
@@ -47,10 +47,7 @@ pub trait Queue: Send + Sync {
     /// their order before later ones. An event whose identity was accepted within the dedupe window is
     /// [`Published::Duplicate`] when its content is the same, and is kept as a [`Published::Conflict`] when not; that
     /// holds inside one publication too.
-    fn publish(
-        &self,
-        publication: Publication,
-    ) -> BoxFuture<'_, Result<Vec<Published>, QueueError>>;
+    fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<Vec<Published>, QueueError>>;
 
     /// Keeps an authentic body that could not be read as a dead letter of stage `intake`; durable on return.
     /// The same body refused again within the dedupe window is kept once; the id says which.
@@ -68,12 +65,7 @@ pub trait Queue: Send + Sync {
     /// and they are leased in the order in which they were published. The next one is not leased before the
     /// settlement of the one ahead of it is durable, so after a crash only the newest delivery of a conversation can
     /// be repeated. A lease that is not settled within the lease time can be leased again.
-    fn lease(
-        &self,
-        consumer: ConsumerId,
-        max: usize,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>>;
+    fn lease(&self, consumer: ConsumerId, max: usize, now: Timestamp) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>>;
 
     /// Waits until [`Queue::lease`] may have something new for this destination, other than by time going on.
     /// A change that came since the last time this returned makes it return at once; so no change is missed.
@@ -82,24 +74,14 @@ pub trait Queue: Send + Sync {
     /// The earliest time at which a waiting retry of this destination, or the end of a lease, falls due.
     fn next_due(&self, consumer: ConsumerId) -> Option<Timestamp>;
 
-    /// Settles leases; durable on return. A settlement of a lease that has ended is ignored: someone else holds it.
-    fn settle(
-        &self,
-        settlements: Vec<Settle>,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<(), QueueError>>;
+    /// Settles leases; durable on return. A settlement that comes after its lease has ended is ignored.
+    fn settle(&self, settlements: Vec<Settle>, now: Timestamp) -> BoxFuture<'_, Result<(), QueueError>>;
 
     /// The dead letters that the query selects, oldest first, at most `limit`; without their bodies.
-    fn dead_letters(
-        &self,
-        query: DeadLetterQuery,
-    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>>;
+    fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>>;
 
     /// One dead letter with its body.
-    fn dead_letter(
-        &self,
-        id: DeadLetterId,
-    ) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>>;
+    fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>>;
 
     /// The newest event with this id, if it is still retained.
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>>;
@@ -108,7 +90,7 @@ pub trait Queue: Send + Sync {
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>>;
 
     /// Does one bounded piece of upkeep: drops events beyond retention and identities beyond the dedupe window.
-    /// Undelivered events beyond retention become dead letters first. Call again soon while `more` is set.
+    /// Undelivered events beyond retention become dead letters first; it stops before one that is being delivered. Call again soon while `more` is set.
     fn maintain(&self, now: Timestamp) -> BoxFuture<'_, Result<Maintained, QueueError>>;
 
     /// Why the queue no longer accepts anything, if so: a failed sync or damage. `None` while it works.

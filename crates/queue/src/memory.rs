@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 
 use self::state::State;
 use crate::{
-    BoxFuture, ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Lease, Maintained, Options,
-    Publication, Published, Queue, QueueError, QueueStatus, Rejection, Settle, Stored, Topology,
+    BoxFuture, ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Lease, Maintained, Options, Publication,
+    Published, Queue, QueueError, QueueStatus, Rejection, Settle, Stored, Topology,
 };
 
 /// A queue in memory.
@@ -27,35 +27,19 @@ pub struct MemoryQueue {
 impl MemoryQueue {
     /// An empty queue.
     pub fn new(options: Options) -> Self {
-        Self {
-            state: Mutex::new(State::new(options)),
-            notify: Mutex::default(),
-        }
+        Self { state: Mutex::new(State::new(options)), notify: Mutex::default() }
     }
 
     /// Runs `change` on the state unless the queue is closed.
-    fn with<T>(
-        &self,
-        change: impl FnOnce(&mut State) -> Result<T, QueueError>,
-    ) -> Result<T, QueueError> {
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> Result<T, QueueError>) -> Result<T, QueueError> {
         let mut state = self.state.lock();
-        if state.closed {
-            Err(QueueError::Closed)
-        } else {
-            change(&mut state)
-        }
+        if state.closed { Err(QueueError::Closed) } else { change(&mut state) }
     }
 
     /// Like [`Self::with`], and tells every waiting destination afterwards.
-    fn change<T>(
-        &self,
-        change: impl FnOnce(&mut State) -> Result<T, QueueError>,
-    ) -> Result<T, QueueError> {
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> Result<T, QueueError>) -> Result<T, QueueError> {
         let done = self.with(change);
-        self.notify
-            .lock()
-            .iter()
-            .for_each(|notify| notify.notify_one());
+        self.notify.lock().iter().for_each(|notify| notify.notify_one());
         done
     }
 }
@@ -72,10 +56,7 @@ fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
 }
 
 impl Queue for MemoryQueue {
-    fn publish(
-        &self,
-        publication: Publication,
-    ) -> BoxFuture<'_, Result<Vec<Published>, QueueError>> {
+    fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<Vec<Published>, QueueError>> {
         ready(self.change(|state| Ok(state.publish(publication))))
     }
 
@@ -86,11 +67,7 @@ impl Queue for MemoryQueue {
     fn configure(&self, topology: Topology) -> Result<Vec<ConsumerId>, QueueError> {
         let ids = self.with(|state| Ok(state.configure(topology)))?;
         let mut notify = self.notify.lock();
-        let known = ids
-            .iter()
-            .map(|id| usize::from(id.0) + 1)
-            .max()
-            .unwrap_or(0);
+        let known = ids.iter().map(|id| usize::from(id.0) + 1).max().unwrap_or(0);
         while notify.len() < known {
             notify.push(Arc::default());
         }
@@ -98,12 +75,7 @@ impl Queue for MemoryQueue {
         Ok(ids)
     }
 
-    fn lease(
-        &self,
-        consumer: ConsumerId,
-        max: usize,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>> {
+    fn lease(&self, consumer: ConsumerId, max: usize, now: Timestamp) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>> {
         ready(self.with(|state| state.lease(consumer, max, now)))
     }
 
@@ -121,30 +93,18 @@ impl Queue for MemoryQueue {
         self.state.lock().next_due(consumer)
     }
 
-    fn settle(
-        &self,
-        settlements: Vec<Settle>,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn settle(&self, settlements: Vec<Settle>, now: Timestamp) -> BoxFuture<'_, Result<(), QueueError>> {
         ready(self.change(|state| {
-            settlements
-                .into_iter()
-                .for_each(|settle| state.settle(settle, now));
+            settlements.into_iter().for_each(|settle| state.settle(settle, now));
             Ok(())
         }))
     }
 
-    fn dead_letters(
-        &self,
-        query: DeadLetterQuery,
-    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+    fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
         ready(self.with(|state| Ok(state.dead_letters(&query))))
     }
 
-    fn dead_letter(
-        &self,
-        id: DeadLetterId,
-    ) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
+    fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
         ready(self.with(|state| Ok(state.dead.get(&id).cloned())))
     }
 
@@ -152,8 +112,8 @@ impl Queue for MemoryQueue {
         ready(self.with(|state| Ok(state.event(id))))
     }
 
-    fn status(&self, _now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
-        ready(self.with(|state| Ok(state.status())))
+    fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
+        ready(self.with(|state| Ok(state.status(now))))
     }
 
     fn maintain(&self, now: Timestamp) -> BoxFuture<'_, Result<Maintained, QueueError>> {

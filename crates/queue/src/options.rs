@@ -25,10 +25,6 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            dedupe_window: Self::DEDUPE_WINDOW,
-            retention: Self::RETENTION,
-            lease_time: Self::LEASE_TIME,
-        }
+        Self { dedupe_window: Self::DEDUPE_WINDOW, retention: Self::RETENTION, lease_time: Self::LEASE_TIME }
     }
 }

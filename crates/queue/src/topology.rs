@@ -18,9 +18,7 @@ pub struct Topology {
 
 impl fmt::Debug for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Topology")
-            .field("consumers", &self.consumers)
-            .finish_non_exhaustive()
+        f.debug_struct("Topology").field("consumers", &self.consumers).finish_non_exhaustive()
     }
 }
 

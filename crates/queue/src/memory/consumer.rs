@@ -49,34 +49,18 @@ impl ConsumerState {
 
     pub(super) fn add(&mut self, stored: &Arc<Stored>, route: u16) {
         let phase = Phase::Due(Timestamp::default());
-        let delivery = DeliveryState {
-            stored: Arc::clone(stored),
-            attempts: Attempts::default(),
-            phase,
-            route,
-        };
+        let delivery = DeliveryState { stored: Arc::clone(stored), attempts: Attempts::default(), phase, route };
         self.unsettled.insert(stored.seq.0, delivery);
     }
 
-    pub(super) fn lease(
-        &mut self,
-        id: ConsumerId,
-        max: usize,
-        now: Timestamp,
-        lease_time: Duration,
-    ) -> Vec<Lease> {
+    pub(super) fn lease(&mut self, id: ConsumerId, max: usize, now: Timestamp, lease_time: Duration) -> Vec<Lease> {
         let mut leases = Vec::new();
         let mut conversations = HashSet::new();
         for (&seq, delivery) in &mut self.unsettled {
             if leases.len() == max {
                 break;
             }
-            let conversation = delivery
-                .stored
-                .event
-                .conversation
-                .clone()
-                .filter(|_| self.order == Order::Conversation);
+            let conversation = delivery.stored.event.conversation.clone().filter(|_| self.order == Order::Conversation);
             let head = conversation.is_none_or(|conversation| conversations.insert(conversation));
             let (Phase::Due(at) | Phase::Leased(_, at)) = delivery.phase;
             if !head || at > now {
@@ -86,11 +70,7 @@ impl ConsumerState {
             let until = now.plus(lease_time);
             delivery.phase = Phase::Leased(self.generation, until);
             leases.push(Lease {
-                token: LeaseToken {
-                    consumer: id,
-                    seq: Seq(seq),
-                    generation: self.generation,
-                },
+                token: LeaseToken { consumer: id, seq: Seq(seq), generation: self.generation },
                 stored: Arc::clone(&delivery.stored),
                 route: delivery.route,
                 attempts: delivery.attempts,
@@ -101,10 +81,18 @@ impl ConsumerState {
     }
 
     /// The delivery that this token leases, if the lease still holds.
-    pub(super) fn leased(&mut self, token: LeaseToken) -> Option<&mut DeliveryState> {
+    pub(super) fn leased(&mut self, token: LeaseToken, now: Timestamp) -> Option<&mut DeliveryState> {
         let delivery = self.unsettled.get_mut(&token.seq.0)?;
-        matches!(delivery.phase, Phase::Leased(generation, _) if generation == token.generation)
-            .then_some(delivery)
+        let held =
+            matches!(delivery.phase, Phase::Leased(generation, until) if generation == token.generation && until > now);
+        held.then_some(delivery)
+    }
+
+    /// Whether an event is being delivered at `now`.
+    pub(super) fn is_leased(&self, seq: u64, now: Timestamp) -> bool {
+        self.unsettled
+            .get(&seq)
+            .is_some_and(|delivery| matches!(delivery.phase, Phase::Leased(_, until) if until > now))
     }
 
     pub(super) fn finish(&mut self, seq: Seq) -> Option<DeliveryState> {
@@ -119,23 +107,17 @@ impl ConsumerState {
         self.unsettled.values().filter_map(due).min()
     }
 
-    pub(super) fn status(&self, last: u64, dead_letters: u64) -> ConsumerStatus {
-        let count = |wanted: fn(Phase) -> bool| {
-            self.unsettled.values().filter(|d| wanted(d.phase)).count() as u64
-        };
+    pub(super) fn status(&self, last: u64, dead_letters: u64, now: Timestamp) -> ConsumerStatus {
+        let count = |wanted: &dyn Fn(Phase) -> bool| self.unsettled.values().filter(|d| wanted(d.phase)).count() as u64;
         ConsumerStatus {
             name: self.name.to_string(),
             configured: self.place.is_some(),
             watermark: self.unsettled.keys().next().map_or(last, |first| first - 1),
             unsettled: self.unsettled.len() as u64,
-            leased: count(|phase| matches!(phase, Phase::Leased(..))),
-            retrying: count(|phase| matches!(phase, Phase::Due(at) if at > Timestamp::default())),
+            leased: count(&|phase| matches!(phase, Phase::Leased(_, until) if until > now)),
+            retrying: count(&|phase| matches!(phase, Phase::Due(at) if at > now)),
             dead_letters,
-            oldest_unsettled: self
-                .unsettled
-                .values()
-                .next()
-                .map(|delivery| delivery.stored.event.received),
+            oldest_unsettled: self.unsettled.values().next().map(|delivery| delivery.stored.event.received),
             delivered: self.delivered,
         }
     }

@@ -7,9 +7,9 @@ use event::{Event, EventId, Timestamp};
 
 use super::consumer::{ConsumerState, Phase};
 use crate::{
-    ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Lease,
-    Maintained, NewEvent, Options, Outcome, Publication, Published, QueueError, QueueStatus,
-    Rejection, Seq, Settle, Stage, Stored, Topology, body_hash, conflict_id,
+    ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Lease, Maintained, NewEvent, Options,
+    Outcome, Publication, Published, QueueError, QueueStatus, Rejection, Seq, Settle, Stage, Stored, Topology,
+    body_hash, conflict_id,
 };
 
 #[derive(Debug)]
@@ -59,16 +59,8 @@ impl State {
     }
 
     pub(super) fn publish(&mut self, publication: Publication) -> Vec<Published> {
-        let Publication {
-            source,
-            received,
-            events,
-            content,
-        } = publication;
-        events
-            .into_iter()
-            .map(|new| self.publish_one(&source, received, new, content))
-            .collect()
+        let Publication { source, received, events, content } = publication;
+        events.into_iter().map(|new| self.publish_one(&source, received, new, content)).collect()
     }
 
     fn publish_one(
@@ -86,12 +78,7 @@ impl State {
         let same_bytes = first.body_hash == body_hash(&new.body);
         let first_seq = first.seq;
         let new_content = content(&new.body);
-        if same_bytes
-            || self
-                .log
-                .get(&first_seq)
-                .is_none_or(|stored| content(&stored.event.body) == new_content)
-        {
+        if same_bytes || self.log.get(&first_seq).is_none_or(|stored| content(&stored.event.body) == new_content) {
             self.counts.duplicates += 1;
             return Published::Duplicate { id: new.id };
         }
@@ -107,28 +94,13 @@ impl State {
     }
 
     fn known(&self, id: EventId, now: Timestamp) -> Option<&Identity> {
-        self.identities
-            .get(&id)
-            .filter(|first| first.received.until(now) < self.options.dedupe_window)
+        self.identities.get(&id).filter(|first| first.received.until(now) < self.options.dedupe_window)
     }
 
-    fn append(
-        &mut self,
-        source: &Arc<str>,
-        received: Timestamp,
-        new: NewEvent,
-        conflict_of: Option<EventId>,
-    ) -> Seq {
+    fn append(&mut self, source: &Arc<str>, received: Timestamp, new: NewEvent, conflict_of: Option<EventId>) -> Seq {
         self.last += 1;
         let seq = Seq(self.last);
-        self.identities.insert(
-            new.id,
-            Identity {
-                received,
-                seq: seq.0,
-                body_hash: body_hash(&new.body),
-            },
-        );
+        self.identities.insert(new.id, Identity { received, seq: seq.0, body_hash: body_hash(&new.body) });
         let event = Event {
             id: new.id,
             source: Arc::clone(source),
@@ -138,21 +110,13 @@ impl State {
             conflict_of,
             body: new.body,
         };
-        let routes = self
-            .topology
-            .as_ref()
-            .map(|topology| topology.router.route(&event))
-            .unwrap_or_default();
+        let routes = self.topology.as_ref().map(|topology| topology.router.route(&event)).unwrap_or_default();
         if routes.is_empty() {
             self.counts.unmatched += 1;
         }
         let stored = Arc::new(Stored { seq, event });
         for target in routes {
-            if let Some(consumer) = self
-                .consumers
-                .iter_mut()
-                .find(|c| c.place == Some(target.consumer))
-            {
+            if let Some(consumer) = self.consumers.iter_mut().find(|c| c.place == Some(target.consumer)) {
                 consumer.add(&stored, target.route);
             }
         }
@@ -192,19 +156,13 @@ impl State {
     }
 
     pub(super) fn configure(&mut self, topology: Topology) -> Vec<ConsumerId> {
-        self.consumers
-            .iter_mut()
-            .for_each(|consumer| consumer.place = None);
+        self.consumers.iter_mut().for_each(|consumer| consumer.place = None);
         let mut ids = Vec::with_capacity(topology.consumers.len());
         for (place, wanted) in (0u16..).zip(&topology.consumers) {
-            let index = self
-                .consumers
-                .iter()
-                .position(|c| c.name == wanted.name)
-                .unwrap_or_else(|| {
-                    self.consumers.push(ConsumerState::new(&wanted.name));
-                    self.consumers.len() - 1
-                });
+            let index = self.consumers.iter().position(|c| c.name == wanted.name).unwrap_or_else(|| {
+                self.consumers.push(ConsumerState::new(&wanted.name));
+                self.consumers.len() - 1
+            });
             self.consumers[index].place = Some(place);
             self.consumers[index].order = wanted.order;
             ids.push(ConsumerId(u16::try_from(index).unwrap_or(u16::MAX)));
@@ -213,17 +171,11 @@ impl State {
         ids
     }
 
-    pub(super) fn lease(
-        &mut self,
-        id: ConsumerId,
-        max: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Lease>, QueueError> {
+    pub(super) fn lease(&mut self, id: ConsumerId, max: usize, now: Timestamp) -> Result<Vec<Lease>, QueueError> {
         let lease_time = self.options.lease_time;
         let consumer = self.consumers.get_mut(usize::from(id.0));
-        let consumer = consumer
-            .ok_or_else(|| QueueError::Invalid(format!("no destination has id {}", id.0)))?;
-        Ok(consumer.lease(id, max, now, lease_time))
+        let consumer = consumer.ok_or_else(|| QueueError::Invalid(format!("no destination has id {}", id.0)))?;
+        Ok(if consumer.place.is_some() { consumer.lease(id, max, now, lease_time) } else { Vec::new() })
     }
 
     pub(super) fn next_due(&self, id: ConsumerId) -> Option<Timestamp> {
@@ -234,7 +186,7 @@ impl State {
         let Some(consumer) = self.consumers.get_mut(usize::from(settle.token.consumer.0)) else {
             return;
         };
-        let Some(delivery) = consumer.leased(settle.token) else {
+        let Some(delivery) = consumer.leased(settle.token, now) else {
             return;
         };
         match settle.outcome {
@@ -281,46 +233,23 @@ impl State {
     }
 
     pub(super) fn dead_letters(&self, query: &DeadLetterQuery) -> Vec<DeadLetter> {
-        let limit = if query.limit == 0 {
-            DeadLetterQuery::DEFAULT_LIMIT
-        } else {
-            query.limit
-        };
+        let limit = if query.limit == 0 { DeadLetterQuery::DEFAULT_LIMIT } else { query.limit };
         let wanted = |letter: &&DeadLetter| {
-            query.destination.is_none()
-                || letter.destination.as_deref() == query.destination.as_deref()
+            query.destination.is_none() || letter.destination.as_deref() == query.destination.as_deref()
         };
         let after = query.after.unwrap_or(DeadLetterId(0));
-        let selected = self
-            .dead
-            .values()
-            .filter(|letter| letter.id > after)
-            .filter(wanted)
-            .take(limit);
-        selected
-            .map(|letter| DeadLetter {
-                body: None,
-                ..letter.clone()
-            })
-            .collect()
+        let selected = self.dead.values().filter(|letter| letter.id > after).filter(wanted).take(limit);
+        selected.map(|letter| DeadLetter { body: None, ..letter.clone() }).collect()
     }
 
     pub(super) fn event(&self, id: EventId) -> Option<Stored> {
-        self.log
-            .values()
-            .rev()
-            .find(|stored| stored.event.id == id)
-            .map(|stored| Stored::clone(stored))
+        self.log.values().rev().find(|stored| stored.event.id == id).map(|stored| Stored::clone(stored))
     }
 
-    pub(super) fn status(&self) -> QueueStatus {
+    pub(super) fn status(&self, now: Timestamp) -> QueueStatus {
         let consumers = self.consumers.iter().map(|consumer| {
-            let dead = self
-                .dead
-                .values()
-                .filter(|letter| letter.destination.as_ref() == Some(&consumer.name))
-                .count();
-            consumer.status(self.last, dead as u64)
+            let dead = self.dead.values().filter(|letter| letter.destination.as_ref() == Some(&consumer.name)).count();
+            consumer.status(self.last, dead as u64, now)
         });
         QueueStatus {
             accepted: self.last,
@@ -339,21 +268,17 @@ impl State {
     pub(super) fn maintain(&mut self, now: Timestamp) -> Maintained {
         let window = self.options.dedupe_window;
         let before = self.identities.len();
-        self.identities
-            .retain(|_, first| first.received.until(now) < window);
+        self.identities.retain(|_, first| first.received.until(now) < window);
         self.rejected.retain(|_, (at, _)| at.until(now) < window);
-        let mut done = Maintained {
-            identities_dropped: (before - self.identities.len()) as u64,
-            ..Maintained::default()
-        };
+        let mut done =
+            Maintained { identities_dropped: (before - self.identities.len()) as u64, ..Maintained::default() };
         let cutoff = now.minus(self.options.retention);
-        let old: Vec<u64> = self
-            .log
-            .iter()
-            .take_while(|(_, stored)| stored.event.received < cutoff)
-            .map(|(&seq, _)| seq)
-            .collect();
+        let old: Vec<u64> =
+            self.log.iter().take_while(|(_, stored)| stored.event.received < cutoff).map(|(&seq, _)| seq).collect();
         for seq in old {
+            if self.consumers.iter().any(|consumer| consumer.is_leased(seq, now)) {
+                break;
+            }
             done.expired += self.expire(Seq(seq), now);
             self.log.remove(&seq);
             done.events_dropped += 1;
@@ -371,13 +296,7 @@ impl State {
         }
         let count = expired.len() as u64;
         for (destination, delivery) in expired {
-            self.bury(
-                &delivery.stored,
-                destination,
-                delivery.attempts,
-                Failure::expired(),
-                now,
-            );
+            self.bury(&delivery.stored, destination, delivery.attempts, Failure::expired(), now);
         }
         count
     }

@@ -1,0 +1,176 @@
+//! What waits for the writer thread. Whatever has come while one commit was being synced goes into the next one: that
+//! is the whole of group commit, and it needs no timer.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event::{Event, EventId, Timestamp};
+use parking_lot::{Condvar, Mutex};
+use queue::{
+    Consumer as Configured, ConsumerId, DeadLetterId, Maintained, Published, QueueError, Rejection, Routes, Settle,
+    Stored,
+};
+use tokio::sync::oneshot;
+
+use crate::dedupe::Sealed;
+use crate::log::Damage;
+use crate::options::{BUSY_RETRY_AFTER, MAX_COMMIT_BYTES, MAX_COMMIT_EVENTS, MAX_WAITING_BYTES};
+use crate::shared::Routing;
+
+/// Answers one caller.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, QueueError>>;
+
+/// One piece of work for the writer.
+#[derive(Debug)]
+pub(crate) enum Op {
+    Publish(Publish),
+    Settle {
+        settlements: Vec<Settle>,
+        now: Timestamp,
+        reply: Reply<()>,
+    },
+    Reject {
+        rejection: Rejection,
+        reply: Reply<DeadLetterId>,
+    },
+    Configure {
+        consumers: Vec<Configured>,
+        reply: std::sync::mpsc::Sender<Result<Vec<ConsumerId>, QueueError>>,
+    },
+    Maintain {
+        now: Timestamp,
+        reply: Reply<Maintained>,
+    },
+    Find {
+        id: EventId,
+        reply: Reply<Option<Stored>>,
+    },
+    /// Events of the log turned out to be missing or changed when they were read for a destination.
+    Damaged {
+        consumer: ConsumerId,
+        damages: Vec<Damage>,
+        now: Timestamp,
+    },
+    /// A run of identities has been sorted.
+    Sealed(Box<Sealed>),
+    /// The checkpointer has copied nearly everything; the writer copies the rest.
+    FinishCheckpoint,
+    /// The checkpointer could not make what it copied durable.
+    Poison(String),
+    Close {
+        reply: Reply<()>,
+    },
+}
+
+/// Events to publish, with everything that could be worked out before the writer has them.
+#[derive(Debug)]
+pub(crate) struct Publish {
+    pub(crate) events: Vec<Prepared>,
+    pub(crate) content: fn(&[u8]) -> [u8; 16],
+    /// The router that made the routes.
+    pub(crate) routing: Option<Arc<Routing>>,
+    pub(crate) reply: Reply<Vec<Published>>,
+}
+
+/// One event to publish.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) event: Event,
+    pub(crate) body_hash: u64,
+    pub(crate) routes: Routes,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ops: VecDeque<Op>,
+    bytes: usize,
+    writer_waits: bool,
+    closed: bool,
+}
+
+impl Inbox {
+    /// Hands work to the writer; gives it back when the queue is closed or too much waits already.
+    pub(crate) fn submit(&self, op: Op) -> Result<(), QueueError> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(QueueError::Closed);
+        }
+        let bytes = op.bytes();
+        if bytes > 0 && state.bytes > 0 && state.bytes + bytes > MAX_WAITING_BYTES {
+            return Err(QueueError::Busy { retry_after: BUSY_RETRY_AFTER });
+        }
+        state.bytes += bytes;
+        state.closed = matches!(op, Op::Close { .. });
+        state.ops.push_back(op);
+        if std::mem::take(&mut state.writer_waits) {
+            drop(state);
+            self.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Takes the work of one commit. Waits for some, at most for `patience`.
+    pub(crate) fn take(&self, patience: Option<Duration>) -> Vec<Op> {
+        let mut state = self.state.lock();
+        if state.ops.is_empty() {
+            state.writer_waits = true;
+            match patience {
+                Some(patience) => {
+                    self.arrived.wait_while_for(&mut state, |state| state.ops.is_empty(), patience);
+                }
+                None => self.arrived.wait_while(&mut state, |state| state.ops.is_empty()),
+            }
+            state.writer_waits = false;
+        }
+        let (mut events, mut bytes) = (0, 0);
+        let mut taken = Vec::with_capacity(state.ops.len().min(MAX_COMMIT_EVENTS));
+        while let Some(op) = state.ops.pop_front() {
+            events += op.events();
+            bytes += op.bytes();
+            state.bytes -= op.bytes();
+            taken.push(op);
+            if events >= MAX_COMMIT_EVENTS || bytes >= MAX_COMMIT_BYTES {
+                break;
+            }
+        }
+        taken
+    }
+}
+
+impl Op {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Publish(publish) => publish.events.iter().map(|prepared| prepared.event.body.len()).sum(),
+            Self::Reject { rejection, .. } => rejection.body.len(),
+            _ => 0,
+        }
+    }
+
+    fn events(&self) -> usize {
+        match self {
+            Self::Publish(publish) => publish.events.len(),
+            Self::Settle { settlements, .. } => settlements.len(),
+            _ => 1,
+        }
+    }
+
+    /// Tells the caller that nothing was done.
+    pub(crate) fn refuse(self, error: &QueueError) {
+        match self {
+            Self::Publish(publish) => drop(publish.reply.send(Err(error.clone()))),
+            Self::Settle { reply, .. } | Self::Close { reply } => drop(reply.send(Err(error.clone()))),
+            Self::Reject { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Self::Configure { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Self::Maintain { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Self::Find { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Self::Damaged { .. } | Self::Sealed(_) | Self::FinishCheckpoint | Self::Poison(_) => {}
+        }
+    }
+}

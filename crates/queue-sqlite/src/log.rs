@@ -1,0 +1,143 @@
+//! Rows of the event log: written once, each with a checksum over everything in it, checked whenever one is read.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use event::{Event, EventId, Timestamp};
+use queue::{Seq, Stored};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row, params};
+
+use crate::failure::{Failed, Place};
+
+const INSERT: &str = "INSERT INTO events (seq, received, id, conflict_of, source, topic, conversation, crc, body)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+const COLUMNS: &str = "seq, received, id, conflict_of, source, topic, conversation, crc, body";
+
+/// A row that was read, or why it cannot be trusted.
+pub(crate) type Checked = Result<Stored, Damage>;
+
+/// A place in the log whose event is missing or changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub(crate) seq: u64,
+    pub(crate) what: String,
+}
+
+/// The checksum over an event and its place.
+pub(crate) fn checksum(event: &Event, seq: u64) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&seq.to_le_bytes());
+    crc.update(&event.received.as_millis().to_le_bytes());
+    crc.update(event.id.as_bytes());
+    crc.update(event.conflict_of.as_ref().map_or(&[][..], |id| id.as_bytes()));
+    for text in [Some(&event.source), Some(&event.topic), event.conversation.as_ref()] {
+        // The length, and whether there is a text at all, so that no two events run together to the same bytes.
+        crc.update(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
+        crc.update(text.map_or(&[][..], |text| text.as_bytes()));
+    }
+    crc.update(&event.body);
+    crc.finalize()
+}
+
+/// Appends one event.
+pub(crate) fn append(connection: &Connection, stored: &Stored) -> Result<(), Failed> {
+    let Stored { seq, event } = stored;
+    let mut insert = connection.prepare_cached(INSERT).place("appending an event")?;
+    insert
+        .execute(params![
+            place(seq.0),
+            event.received.as_millis(),
+            event.id.as_bytes(),
+            event.conflict_of.as_ref().map(EventId::as_bytes),
+            &*event.source,
+            &*event.topic,
+            event.conversation.as_deref(),
+            checksum(event, seq.0),
+            &*event.body,
+        ])
+        .place("appending an event")?;
+    Ok(())
+}
+
+/// Reads the event at one place.
+pub(crate) fn read_one(connection: &Connection, seq: u64) -> Result<Option<Checked>, Failed> {
+    let sql = format!("SELECT {COLUMNS} FROM events WHERE seq = ?1");
+    let mut select = connection.prepare_cached(&sql).place("reading an event")?;
+    let mut rows = select.query([place(seq)]).place("reading an event")?;
+    let row = rows.next().place("reading an event")?;
+    row.map(|row| decode(row).place("reading an event")).transpose()
+}
+
+/// Walks over the events from `from` on, in order, until `each` returns false or `to` is passed.
+pub(crate) fn scan(
+    connection: &Connection,
+    from: u64,
+    to: u64,
+    mut each: impl FnMut(u64, Checked) -> bool,
+) -> Result<(), Failed> {
+    let sql = format!("SELECT {COLUMNS} FROM events WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq");
+    let mut select = connection.prepare_cached(&sql).place("reading the log")?;
+    let mut rows = select.query([place(from), place(to)]).place("reading the log")?;
+    while let Some(row) = rows.next().place("reading the log")? {
+        let seq: i64 = row.get(0).place("reading the log")?;
+        if !each(seq.unsigned_abs(), decode(row).place("reading the log")?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Finds the newest event with an id by reading the whole log; only for ids that dedupe no longer knows.
+pub(crate) fn find(connection: &Connection, id: EventId) -> Result<Option<Checked>, Failed> {
+    let sql = format!("SELECT {COLUMNS} FROM events WHERE id = ?1 ORDER BY seq DESC LIMIT 1");
+    let mut select = connection.prepare_cached(&sql).place("looking for an event")?;
+    let mut rows = select.query([id.as_bytes()]).place("looking for an event")?;
+    let row = rows.next().place("looking for an event")?;
+    row.map(|row| decode(row).place("looking for an event")).transpose()
+}
+
+fn decode(row: &Row<'_>) -> Result<Checked, rusqlite::Error> {
+    let seq = row.get::<_, i64>(0)?.unsigned_abs();
+    let crc: u32 = row.get(7)?;
+    let damage = |what: &str| Damage { seq, what: what.to_owned() };
+    let Some(event) = decode_event(row)? else {
+        return Ok(Err(damage("a column holds what was never written there")));
+    };
+    if checksum(&event, seq) != crc {
+        return Ok(Err(damage("its checksum does not fit its content")));
+    }
+    Ok(Ok(Stored { seq: Seq(seq), event }))
+}
+
+/// `None` if a column has another type or length than we write; damage can change either.
+fn decode_event(row: &Row<'_>) -> Result<Option<Event>, rusqlite::Error> {
+    let text = |column| match row.get_ref(column)? {
+        ValueRef::Text(bytes) => Ok::<_, rusqlite::Error>(std::str::from_utf8(bytes).ok().map(Arc::<str>::from)),
+        _ => Ok(None),
+    };
+    let id = |column| match row.get_ref(column)? {
+        ValueRef::Blob(bytes) => Ok::<_, rusqlite::Error>(<[u8; 16]>::try_from(bytes).ok().map(EventId::from_bytes)),
+        _ => Ok(None),
+    };
+    let (ValueRef::Integer(received), ValueRef::Blob(body)) = (row.get_ref(1)?, row.get_ref(8)?) else {
+        return Ok(None);
+    };
+    let (Some(event_id), Some(source), Some(topic)) = (id(2)?, text(4)?, text(5)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Event {
+        id: event_id,
+        source,
+        topic,
+        conversation: text(6)?,
+        received: Timestamp::from_millis(received),
+        conflict_of: id(3)?,
+        body: Bytes::copy_from_slice(body),
+    }))
+}
+
+/// A place as SQLite's integer; places stay far below the limit.
+pub(crate) fn place(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,44 @@
+//! Settings and limits of the embedded queue.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of the embedded queue.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data directory; made if it does not exist.
+    pub dir: PathBuf,
+    /// Dedupe window, retention and lease time.
+    pub queue: queue::Options,
+}
+
+/// Bytes of bodies that may wait for the writer; more is answered with "busy". A body larger than this is still
+/// accepted when nothing else waits.
+pub(crate) const MAX_WAITING_BYTES: usize = 64 << 20;
+/// Events of one commit: bounds how long one commit takes.
+pub(crate) const MAX_COMMIT_EVENTS: usize = 4_096;
+/// Bytes of one commit.
+pub(crate) const MAX_COMMIT_BYTES: usize = 16 << 20;
+/// When to try again after "busy": the writer stores that much in well under a second.
+pub(crate) const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Cursors that only moved over events of no interest are stored at the latest with every 64th commit, or when the
+/// writer has been idle for this long.
+pub(crate) const CURSOR_FLUSH_COMMITS: u64 = 64;
+/// See [`CURSOR_FLUSH_COMMITS`].
+pub(crate) const IDLE_FLUSH: Duration = Duration::from_secs(1);
+/// While the disk is full, settlements are tried again this often.
+pub(crate) const FULL_PAUSE: Duration = Duration::from_millis(250);
+/// Pages in the write-ahead log at which checkpointing starts: 16 MiB.
+pub(crate) const CHECKPOINT_PAGES: u32 = 1_024;
+/// Pages that the writer itself may copy to finish a checkpoint: 4 MiB, a few milliseconds.
+pub(crate) const CHECKPOINT_REST_PAGES: u32 = 256;
+/// Pages at which the writer stops to checkpoint everything: 96 MiB, which are recovered in well under a second.
+pub(crate) const CHECKPOINT_HARD_PAGES: u32 = 6_144;
+/// Events read ahead from the log at once.
+pub(crate) const READ_AHEAD_EVENTS: usize = 256;
+/// Bytes of events read ahead at once.
+pub(crate) const READ_AHEAD_BYTES: usize = 2 << 20;
+/// Connections that read.
+pub(crate) const READERS: usize = 2;
+/// Events that one piece of upkeep drops from the log.
+pub(crate) const DROP_EVENTS: u64 = 2_000;

@@ -1,0 +1,280 @@
+//! Reading from the log: for a destination that is behind, for an event whose body was let go, for review.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use event::Timestamp;
+use parking_lot::Mutex;
+use queue::{Lease, LeaseToken, Outcome, QueueError, Seq, Settle, Stored};
+use rusqlite::Connection;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::consumer::{Consumer, Taken};
+use crate::failure::Failed;
+use crate::inbox::Op;
+use crate::log::{self, Damage};
+use crate::options::{READ_AHEAD_BYTES, READ_AHEAD_EVENTS, READERS};
+use crate::schema;
+use crate::shared::Shared;
+
+/// Places that are read along although they are settled, rather than begin another scan.
+const MAX_SKIPPED: u64 = 16;
+
+/// A few connections that only read.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    dir: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self { dir, idle: Mutex::default() }
+    }
+
+    /// Lends a connection. Blocks on the disk: not for an async task.
+    pub(crate) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Failed>) -> Result<T, Failed> {
+        let idle = self.idle.lock().pop();
+        let connection = idle.map_or_else(|| schema::open_reader(&self.dir), Ok)?;
+        let outcome = read(&connection);
+        let mut idle = self.idle.lock();
+        if idle.len() < READERS {
+            idle.push(connection);
+        }
+        outcome
+    }
+}
+
+/// Runs a read on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    read: impl FnOnce(&Shared) -> Result<T, Failed> + Send + 'static,
+) -> Result<T, QueueError> {
+    let shared_too = Arc::clone(shared);
+    let outcome = tokio::task::spawn_blocking(move || read(&shared_too)).await;
+    match outcome {
+        Ok(outcome) => outcome.map_err(|failed| shared.note(&failed)),
+        Err(error) => Err(QueueError::Transient { detail: format!("a read ended early: {error}") }),
+    }
+}
+
+/// Leases what is ready; reads ahead when little is left in memory.
+pub(crate) async fn lease(
+    shared: &Arc<Shared>,
+    consumer: &Arc<Consumer>,
+    max: usize,
+    now: Timestamp,
+) -> Result<Vec<Lease>, QueueError> {
+    loop {
+        let (taken, behind) = {
+            let mut state = consumer.state.lock();
+            if state.place.is_none() {
+                return Ok(Vec::new());
+            }
+            (state.window.take(max, now, shared.lease_time), state.is_behind(shared.last()))
+        };
+        if taken.is_empty() {
+            if !behind {
+                return Ok(Vec::new());
+            }
+            // Another lease may be reading already; then its reading is waited for.
+            let turn = Arc::clone(&consumer.read_turn).lock_owned().await;
+            let read = spawn_read_ahead(shared, consumer, turn, now).await;
+            read.map_err(|error| QueueError::Transient { detail: format!("reading ahead ended early: {error}") })??;
+            continue;
+        }
+        if behind && let Ok(turn) = Arc::clone(&consumer.read_turn).try_lock_owned() {
+            drop(spawn_read_ahead(shared, consumer, turn, now));
+        }
+        let leases = with_events(shared, consumer, taken, now).await?;
+        if !leases.is_empty() {
+            return Ok(leases);
+        }
+    }
+}
+
+/// Adds the events to what was taken; reads those that are not in memory.
+async fn with_events(
+    shared: &Arc<Shared>,
+    consumer: &Arc<Consumer>,
+    taken: Vec<Taken>,
+    now: Timestamp,
+) -> Result<Vec<Lease>, QueueError> {
+    let mut leases = Vec::with_capacity(taken.len());
+    let mut cold = Vec::new();
+    for taken in taken {
+        match taken.hot.clone() {
+            Some((stored, route)) => leases.push(lease_of(consumer, &taken, stored, route)),
+            None => cold.push(taken),
+        }
+    }
+    if !cold.is_empty() {
+        let consumer = Arc::clone(consumer);
+        leases.extend(blocking(shared, move |shared| warm(shared, &consumer, cold, now)).await?);
+    }
+    Ok(leases)
+}
+
+fn lease_of(consumer: &Consumer, taken: &Taken, stored: Arc<Stored>, route: u16) -> Lease {
+    Lease {
+        token: LeaseToken { consumer: consumer.id, seq: Seq(taken.seq), generation: taken.generation },
+        stored,
+        route,
+        attempts: taken.attempts,
+        until: taken.until,
+    }
+}
+
+/// Reads leased events. One that is damaged, or no longer for this destination, is settled here.
+fn warm(shared: &Shared, consumer: &Consumer, cold: Vec<Taken>, now: Timestamp) -> Result<Vec<Lease>, Failed> {
+    let place = consumer.state.lock().place;
+    let mut leases = Vec::with_capacity(cold.len());
+    let mut settlements = Vec::new();
+    for taken in cold {
+        let token = LeaseToken { consumer: consumer.id, seq: Seq(taken.seq), generation: taken.generation };
+        let damage = |what: &str| Err(Damage { seq: taken.seq, what: what.to_owned() });
+        let read = shared.readers.with(|connection| log::read_one(connection, taken.seq))?;
+        let outcome = match read.unwrap_or_else(|| damage("it is missing from the log")) {
+            Ok(stored) => {
+                let routes = shared.routing().map(|routing| routing.router.route(&stored.event)).unwrap_or_default();
+                match routes.iter().find(|target| Some(target.consumer) == place) {
+                    Some(target) => {
+                        leases.push(lease_of(consumer, &taken, Arc::new(stored), target.route));
+                        continue;
+                    }
+                    None => Outcome::Done,
+                }
+            }
+            Err(damage) => {
+                tracing::error!(destination = %consumer.name, seq = damage.seq, what = damage.what, "an event is damaged on disk");
+                shared.counts.damaged.fetch_add(1, Ordering::Relaxed);
+                Outcome::Dead { attempts: taken.attempts, failure: damage.failure() }
+            }
+        };
+        settlements.push(Settle { token, outcome });
+    }
+    if !settlements.is_empty() {
+        let (reply, _) = tokio::sync::oneshot::channel();
+        // Fails only when the queue is closed; the next start finds the same events again.
+        let _ = shared.inbox.submit(Op::Settle { settlements, now, reply });
+    }
+    Ok(leases)
+}
+
+fn spawn_read_ahead(
+    shared: &Arc<Shared>,
+    consumer: &Arc<Consumer>,
+    turn: OwnedMutexGuard<()>,
+    now: Timestamp,
+) -> tokio::task::JoinHandle<Result<(), QueueError>> {
+    let (shared, consumer) = (Arc::clone(shared), Arc::clone(consumer));
+    tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        {
+            let mut state = consumer.state.lock();
+            if !state.is_behind(shared.last()) {
+                return Ok(());
+            }
+            state.reading = true;
+        }
+        let _end = EndOfReading(&consumer);
+        read_ahead(&shared, &consumer, now).map_err(|failed| shared.note(&failed))
+    })
+}
+
+/// Lets the writer add events again, however the reading ended.
+struct EndOfReading<'a>(&'a Consumer);
+
+impl Drop for EndOfReading<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().reading = false;
+        self.0.changed.notify_one();
+    }
+}
+
+fn read_ahead(shared: &Shared, consumer: &Consumer, now: Timestamp) -> Result<(), Failed> {
+    let last = shared.last();
+    let floor = shared.counts.floor.load(Ordering::Relaxed);
+    let wanted = {
+        let mut state = consumer.state.lock();
+        if state.cursor.watermark() + 1 < floor {
+            // Out of retention while this destination was not configured.
+            state.cursor.settle_through(floor - 1);
+        }
+        wanted(&state, last)
+    };
+    let Some(routing) = shared.routing() else {
+        return Ok(());
+    };
+    let (events, damages) = read(shared, &wanted)?;
+    let routes: Vec<_> = events.iter().map(|stored| routing.router.route(&stored.event)).collect();
+    let mut state = consumer.state.lock();
+    let Some(place) = state.place else {
+        return Ok(());
+    };
+    for (stored, routes) in events.into_iter().zip(routes) {
+        let route = routes.iter().find(|target| target.consumer == place).map(|target| target.route);
+        state.place_event(&Arc::new(stored), route);
+    }
+    // Without an unsettled place up to the end, or behind a damaged one, the reading has still come this far.
+    let read_to = if wanted.is_empty() { last } else { damages.last().map_or(0, |damage| damage.seq) };
+    state.read_to = state.read_to.max(read_to);
+    drop(state);
+    if !damages.is_empty() {
+        for damage in &damages {
+            tracing::error!(destination = %consumer.name, seq = damage.seq, what = damage.what, "an event is damaged on disk");
+        }
+        let _ = shared.inbox.submit(Op::Damaged { consumer: consumer.id, damages, now });
+    }
+    Ok(())
+}
+
+/// The next places that are not settled.
+fn wanted(state: &crate::consumer::ConsumerState, last: u64) -> Vec<u64> {
+    let mut seq = state.cursor.next_unsettled(state.read_to);
+    let mut wanted = Vec::with_capacity(READ_AHEAD_EVENTS);
+    while seq <= last && wanted.len() < READ_AHEAD_EVENTS {
+        wanted.push(seq);
+        seq = state.cursor.next_unsettled(seq);
+    }
+    wanted
+}
+
+/// Reads the events at these places, as many as fit the limit of bytes, at least one.
+fn read(shared: &Shared, wanted: &[u64]) -> Result<(Vec<Stored>, Vec<Damage>), Failed> {
+    let (mut events, mut damages) = (Vec::with_capacity(wanted.len()), Vec::new());
+    let mut bytes = 0;
+    shared.readers.with(|connection| {
+        for range in wanted.chunk_by(|one, next| next - one <= MAX_SKIPPED) {
+            let (Some(&from), Some(&to)) = (range.first(), range.last()) else {
+                continue;
+            };
+            let mut expected = range.iter().copied().peekable();
+            let mut full = false;
+            log::scan(connection, from, to, |seq, read| {
+                while let Some(missing) = expected.next_if(|wanted| *wanted < seq) {
+                    damages.push(Damage { seq: missing, what: "it is missing from the log".to_owned() });
+                }
+                if expected.next_if_eq(&seq).is_none() {
+                    return true;
+                }
+                match read {
+                    Ok(stored) => {
+                        bytes += stored.event.body.len();
+                        events.push(stored);
+                    }
+                    Err(damage) => damages.push(damage),
+                }
+                full = bytes >= READ_AHEAD_BYTES;
+                !full
+            })?;
+            if full {
+                break;
+            }
+            damages.extend(expected.map(|seq| Damage { seq, what: "it is missing from the log".to_owned() }));
+        }
+        Ok(())
+    })?;
+    Ok((events, damages))
+}

@@ -1,0 +1,141 @@
+//! The SQLite file: its tables, its version, and how connections to it are opened.
+//!
+//! An operator may open `queue.db` with any SQLite tool while the server runs; reading is safe.
+//!
+//! | table | one row is | written |
+//! |---|---|---|
+//! | `events` | an accepted event; `seq` has no gaps above the floor | appended |
+//! | `identity_log` | the identities of one commit, packed | appended; dropped when they are sealed into a run |
+//! | `identity_runs` | a sealed, sorted run of identities, with its Bloom filter | once |
+//! | `identity_chunks` | 500 identities of a run | once |
+//! | `destinations` | a destination and its watermark | when it settles |
+//! | `cursor_chunks` | what is settled above the watermark, 65,536 places a row | when it settles out of order |
+//! | `retries` | a delivery that has failed and waits | on failure only |
+//! | `dead_letters` | a delivery that failed for good, or a body that could not become an event | on failure only |
+//! | `unmatched` | an event that matched no route when it was accepted | for those only |
+//! | `state` | the counters of the whole queue, one row | when they change |
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::failure::{Failed, Place};
+
+/// Name of the database in the data directory.
+pub(crate) const FILE: &str = "queue.db";
+/// `Aftc`: tells our files from any other SQLite file.
+const APPLICATION_ID: i32 = 0x4166_7463;
+/// Counts up whenever a table changes; a fixture of every version stays in the tests.
+pub(crate) const VERSION: i32 = 1;
+/// 16 KiB pages: a commit of a few events writes few pages, and a chunk of identities fits one.
+const PAGE_BYTES: u32 = 16 << 10;
+/// Page cache of the writer.
+const WRITER_CACHE_KIB: i32 = 24 << 10;
+/// Page cache of each reader.
+const READER_CACHE_KIB: i32 = 4 << 10;
+/// How long a statement waits when another program holds the file's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+const TABLES: &str = "
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, received INTEGER NOT NULL, id BLOB NOT NULL, conflict_of BLOB,
+    source TEXT NOT NULL, topic TEXT NOT NULL, conversation TEXT, crc INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE TABLE identity_log (first_seq INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
+CREATE TABLE identity_runs (
+    run INTEGER PRIMARY KEY, entries INTEGER NOT NULL, newest INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+    firsts BLOB NOT NULL, hashes INTEGER NOT NULL, filter BLOB NOT NULL
+) STRICT;
+CREATE TABLE identity_chunks (chunk INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
+CREATE TABLE destinations (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, watermark INTEGER NOT NULL, delivered INTEGER NOT NULL
+) STRICT;
+CREATE TABLE cursor_chunks (
+    destination INTEGER NOT NULL, chunk INTEGER NOT NULL, settled BLOB NOT NULL, PRIMARY KEY (destination, chunk)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE retries (
+    destination INTEGER NOT NULL, seq INTEGER NOT NULL, due INTEGER NOT NULL, made INTEGER NOT NULL,
+    charged INTEGER NOT NULL, first INTEGER, last INTEGER, failure TEXT NOT NULL, PRIMARY KEY (destination, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE dead_letters (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, died INTEGER NOT NULL, destination INTEGER, seq INTEGER, event BLOB,
+    source TEXT NOT NULL, topic TEXT NOT NULL, conversation TEXT, made INTEGER NOT NULL, charged INTEGER NOT NULL,
+    first INTEGER, last INTEGER, failure TEXT NOT NULL, body_hash INTEGER, body BLOB
+) STRICT;
+CREATE INDEX dead_letters_by_destination ON dead_letters (destination, id);
+CREATE INDEX dead_letters_by_seq ON dead_letters (seq) WHERE seq IS NOT NULL;
+CREATE INDEX dead_letters_by_body ON dead_letters (body_hash) WHERE body_hash IS NOT NULL;
+CREATE TABLE unmatched (seq INTEGER PRIMARY KEY) STRICT;
+CREATE TABLE state (
+    one INTEGER PRIMARY KEY CHECK (one = 1), last_seq INTEGER NOT NULL, floor INTEGER NOT NULL,
+    duplicates INTEGER NOT NULL, conflicts INTEGER NOT NULL, unmatched INTEGER NOT NULL
+) STRICT;
+INSERT INTO state VALUES (1, 0, 1, 0, 0, 0);
+";
+
+/// Opens the writer's connection, and makes the tables when the file is new.
+pub(crate) fn open_writer(dir: &Path) -> Result<Connection, Failed> {
+    let path = dir.join(FILE);
+    let connection = Connection::open(&path).place("opening the database")?;
+    connection.busy_timeout(BUSY_TIMEOUT).place("opening the database")?;
+    let application: i32 = pragma(&connection, "application_id")?;
+    let version: i32 = pragma(&connection, "user_version")?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .place("reading the database's schema")?;
+    check_version(&path, application, version, tables)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES).place("setting up the database")?;
+    let _: String = connection
+        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+        .place("switching the database to a write-ahead log")?;
+    connection
+        .execute_batch(&format!(
+            "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY;
+             PRAGMA cache_size = -{WRITER_CACHE_KIB}; PRAGMA cell_size_check = ON;"
+        ))
+        .place("setting up the database")?;
+    if version == 0 {
+        connection
+            .execute_batch(&format!(
+                "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+            ))
+            .place("creating the tables")?;
+    }
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// Opens a connection that only reads; the file must exist.
+pub(crate) fn open_reader(dir: &Path) -> Result<Connection, Failed> {
+    let path = dir.join(FILE);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&path, flags).place("opening the database to read")?;
+    connection.busy_timeout(BUSY_TIMEOUT).place("opening the database to read")?;
+    let application: i32 = pragma(&connection, "application_id")?;
+    let version: i32 = pragma(&connection, "user_version")?;
+    check_version(&path, application, version, 1)?;
+    connection
+        .execute_batch(&format!("PRAGMA cache_size = -{READER_CACHE_KIB}; PRAGMA temp_store = MEMORY;"))
+        .place("setting up a reader")?;
+    Ok(connection)
+}
+
+fn check_version(path: &Path, application: i32, version: i32, tables: i64) -> Result<(), Failed> {
+    let path = path.display();
+    match (application, version) {
+        (0, 0) if tables == 0 => Ok(()),
+        (APPLICATION_ID, VERSION) => Ok(()),
+        (APPLICATION_ID, newer) if newer > VERSION => Err(Failed::Damaged(format!(
+            "{path} was written by a newer Aftercall (format {newer}, this one knows {VERSION}); start that version"
+        ))),
+        _ => Err(Failed::Damaged(format!(
+            "{path} is not an Aftercall queue (application id {application:#x}, format {version}); \
+             name another data directory or move the file away"
+        ))),
+    }
+}
+
+fn pragma(connection: &Connection, name: &str) -> Result<i32, Failed> {
+    connection.pragma_query_value(None, name, |row| row.get(0)).place("reading the database's version")
+}

@@ -1,0 +1,105 @@
+//! What the writer thread, the readers and the callers share.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use queue::{ConsumerId, QueueError, Router};
+
+use crate::consumer::Consumer;
+use crate::failure::Failed;
+use crate::inbox::Inbox;
+use crate::reader::Readers;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) dir: PathBuf,
+    pub(crate) inbox: Inbox,
+    pub(crate) readers: Readers,
+    pub(crate) lease_time: Duration,
+    /// Every consumer that the store knows, configured or not.
+    pub(crate) consumers: RwLock<Vec<Arc<Consumer>>>,
+    pub(crate) routing: RwLock<Option<Arc<Routing>>>,
+    /// The last committed place.
+    pub(crate) last: AtomicU64,
+    pub(crate) counts: Counts,
+    poisoned: OnceLock<QueueError>,
+}
+
+/// The present router, as the writer and the readers use it.
+pub(crate) struct Routing {
+    pub(crate) router: Arc<dyn Router>,
+}
+
+impl std::fmt::Debug for Routing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Routing").finish_non_exhaustive()
+    }
+}
+
+/// Counters as of the last commit.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) duplicates: AtomicU64,
+    pub(crate) conflicts: AtomicU64,
+    pub(crate) unmatched: AtomicU64,
+    pub(crate) identities: AtomicU64,
+    pub(crate) floor: AtomicU64,
+    pub(crate) dead_letters: AtomicU64,
+    /// Events that were found damaged since start.
+    pub(crate) damaged: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(dir: PathBuf, lease_time: Duration, readers: Readers, consumers: Vec<Arc<Consumer>>) -> Self {
+        Self {
+            dir,
+            inbox: Inbox::default(),
+            readers,
+            lease_time,
+            consumers: RwLock::new(consumers),
+            routing: RwLock::new(None),
+            last: AtomicU64::new(0),
+            counts: Counts::default(),
+            poisoned: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        self.last.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn routing(&self) -> Option<Arc<Routing>> {
+        self.routing.read().clone()
+    }
+
+    pub(crate) fn consumer(&self, id: ConsumerId) -> Result<Arc<Consumer>, QueueError> {
+        let consumers = self.consumers.read();
+        let found = consumers.iter().find(|consumer| consumer.id == id).cloned();
+        found.ok_or_else(|| QueueError::Invalid(format!("no destination has id {}", id.0)))
+    }
+
+    /// Why the queue has stopped, if it has.
+    pub(crate) fn poison(&self) -> Option<QueueError> {
+        self.poisoned.get().cloned()
+    }
+
+    /// Stops the queue for good; only the first reason counts.
+    pub(crate) fn set_poisoned(&self, failed: &Failed) -> QueueError {
+        let error = match failed {
+            Failed::Damaged(detail) => QueueError::Damaged { detail: detail.clone() },
+            other => QueueError::Poisoned { reason: other.to_string() },
+        };
+        if self.poisoned.set(error.clone()).is_ok() {
+            tracing::error!(%error, "the queue has stopped; nothing new is accepted until a restart");
+        }
+        error
+    }
+
+    /// Takes note of a failure: a fatal one stops the queue.
+    pub(crate) fn note(&self, failed: &Failed) -> QueueError {
+        if failed.is_fatal() { self.set_poisoned(failed) } else { failed.to_queue_error() }
+    }
+}

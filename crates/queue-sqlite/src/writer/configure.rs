@@ -1,0 +1,49 @@
+//! Taking over the destinations of a configuration.
+
+use std::sync::Arc;
+
+use queue::{Consumer as Configured, ConsumerId};
+use rusqlite::params;
+
+use super::Writer;
+use crate::consumer::{Consumer, Cursor};
+use crate::failure::{Failed, Place};
+use crate::log::place;
+
+impl Writer {
+    /// Gives each destination its consumer: the one it had, or a new one that starts at the end of the log.
+    pub(super) fn configure(&self, wanted: &[Configured]) -> Result<Vec<ConsumerId>, Failed> {
+        let consumers = wanted.iter().map(|wanted| self.known_or_new(wanted)).collect::<Result<Vec<_>, _>>()?;
+        self.shared.consumers.read().iter().for_each(|consumer| consumer.state.lock().place = None);
+        for (number, (consumer, wanted)) in (0u16..).zip(consumers.iter().zip(wanted)) {
+            let mut state = consumer.state.lock();
+            state.place = Some(number);
+            state.order = wanted.order;
+            // The router's numbers may mean something else now.
+            state.window.cool_all();
+            drop(state);
+            consumer.changed.notify_one();
+        }
+        Ok(consumers.iter().map(|consumer| consumer.id).collect())
+    }
+
+    fn known_or_new(&self, wanted: &Configured) -> Result<Arc<Consumer>, Failed> {
+        let known = self.shared.consumers.read().iter().find(|consumer| consumer.name == wanted.name).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let watermark = self.counters.last_seq;
+        self.connection
+            .execute(
+                "INSERT INTO destinations (name, watermark, delivered) VALUES (?1, ?2, 0)",
+                params![&*wanted.name, place(watermark)],
+            )
+            .place("adding a destination")?;
+        let id = u16::try_from(self.connection.last_insert_rowid())
+            .map_err(|_| Failed::Damaged("more than 65,535 destinations have been configured over time".to_owned()))?;
+        let consumer = Consumer::new(ConsumerId(id), Arc::clone(&wanted.name), Cursor::at(watermark), 0);
+        let consumer = Arc::new(consumer);
+        self.shared.consumers.write().push(Arc::clone(&consumer));
+        Ok(consumer)
+    }
+}

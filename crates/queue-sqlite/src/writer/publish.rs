@@ -1,0 +1,132 @@
+//! Publishing and rejecting, inside a transaction.
+
+use std::sync::Arc;
+
+use event::Event;
+use queue::{Published, Rejection, Routes, Seq, body_hash, conflict_id};
+use rusqlite::{OptionalExtension, params};
+
+use super::{Done, Writer};
+use crate::dead_letters::{self, NewDeadLetter};
+use crate::dedupe::Entry;
+use crate::failure::{Failed, Place};
+use crate::inbox::{Prepared, Publish, Reply};
+use crate::log;
+use crate::shared::Routing;
+
+/// An event that is about to be appended.
+pub(super) struct Appended {
+    pub(super) event: Event,
+    pub(super) body_hash: u64,
+    pub(super) routes: Routes,
+}
+
+impl Writer {
+    /// Appends the new events of one publication. On failure the caller undoes the whole transaction; the publisher is
+    /// in `done` already, so it is told.
+    pub(super) fn publish(&mut self, publish: Publish, done: &mut Done) -> Result<(), Failed> {
+        let Publish { events, content, routing, reply } = publish;
+        let routing = self.newer_routing(routing);
+        let mut answers = Vec::with_capacity(events.len());
+        let mut failure = None;
+        for mut prepared in events {
+            if let Some(newer) = &routing {
+                prepared.routes = newer.router.route(&prepared.event);
+            }
+            match self.publish_one(prepared, content, done) {
+                Ok(published) => answers.push(published),
+                Err(failed) => {
+                    failure = Some(failed);
+                    break;
+                }
+            }
+        }
+        done.published.push((reply, answers));
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// The present router, if it is not the one that the events were routed with.
+    fn newer_routing(&self, used: Option<Arc<Routing>>) -> Option<Arc<Routing>> {
+        let present = self.shared.routing()?;
+        let same = used.is_some_and(|used| Arc::ptr_eq(&used, &present));
+        (!same).then_some(present)
+    }
+
+    fn publish_one(
+        &mut self,
+        prepared: Prepared,
+        content: fn(&[u8]) -> [u8; 16],
+        done: &mut Done,
+    ) -> Result<Published, Failed> {
+        let Prepared { mut event, body_hash, routes } = prepared;
+        let id = event.id;
+        let Some(first) = self.dedupe.find(&self.connection, id, event.received)? else {
+            let seq = self.append(Appended { event, body_hash, routes }, done)?;
+            return Ok(Published::Accepted { id, seq: Seq(seq) });
+        };
+        if first.has_body(body_hash) {
+            self.counters.duplicates += 1;
+            return Ok(Published::Duplicate { id });
+        }
+        let new_content = content(&event.body);
+        if self.has_content(first, new_content, content)? {
+            self.counters.duplicates += 1;
+            return Ok(Published::Duplicate { id });
+        }
+        let conflict = conflict_id(id, new_content);
+        if self.dedupe.find(&self.connection, conflict, event.received)?.is_some() {
+            self.counters.duplicates += 1;
+            return Ok(Published::Duplicate { id: conflict });
+        }
+        event.id = conflict;
+        event.conflict_of = Some(id);
+        let seq = self.append(Appended { event, body_hash, routes }, done)?;
+        self.counters.conflicts += 1;
+        Ok(Published::Conflict { id: conflict, of: id, seq: Seq(seq) })
+    }
+
+    /// Whether a known event has this content. One that is no longer in the log is taken to have it.
+    fn has_content(&self, first: Entry, wanted: [u8; 16], content: fn(&[u8]) -> [u8; 16]) -> Result<bool, Failed> {
+        Ok(match log::read_one(&self.connection, first.seq)? {
+            Some(Ok(stored)) => content(&stored.event.body) == wanted,
+            Some(Err(_)) => false,
+            None => true,
+        })
+    }
+
+    pub(super) fn reject(
+        &mut self,
+        rejection: &Rejection,
+        reply: Reply<queue::DeadLetterId>,
+        done: &mut Done,
+    ) -> Result<(), Failed> {
+        match self.reject_one(rejection) {
+            Ok((id, new)) => {
+                done.rejected.push((reply, id, new));
+                Ok(())
+            }
+            Err(failed) => {
+                // Undone by the caller, which answers whoever is in `done`.
+                done.rejected.push((reply, queue::DeadLetterId(0), 0));
+                Err(failed)
+            }
+        }
+    }
+
+    fn reject_one(&self, rejection: &Rejection) -> Result<(queue::DeadLetterId, u64), Failed> {
+        let hash = i64::from_ne_bytes(body_hash(&rejection.body).to_ne_bytes());
+        let since = rejection.received.minus(self.dedupe.window()).as_millis();
+        let known = self
+            .connection
+            .prepare_cached("SELECT id FROM dead_letters WHERE body_hash = ?1 AND died > ?2 AND body = ?3 LIMIT 1")
+            .and_then(|mut select| {
+                select.query_row(params![hash, since, &*rejection.body], |row| row.get::<_, i64>(0)).optional()
+            })
+            .place("looking for a rejected body")?;
+        if let Some(id) = known {
+            return Ok((queue::DeadLetterId(id.unsigned_abs()), 0));
+        }
+        let letter = NewDeadLetter::rejected(rejection, hash);
+        Ok((dead_letters::insert(&self.connection, &letter)?, 1))
+    }
+}

@@ -1,0 +1,163 @@
+//! Settling leases, inside a transaction.
+
+use std::sync::Arc;
+
+use event::Timestamp;
+use queue::{Attempts, ConsumerId, Failure, Outcome, QueueError, Settle};
+use rusqlite::{Connection, params};
+
+use super::{Done, Writer};
+use crate::consumer::{Advance, Consumer};
+use crate::dead_letters::{self, NewDeadLetter};
+use crate::failure::{Failed, Place};
+use crate::inbox::Reply;
+use crate::log;
+use crate::shared::Shared;
+
+/// The settlements of one call. Kept whole until their transaction is durable, however often that is tried.
+pub(super) struct Settling {
+    settlements: Vec<Settle>,
+    now: Timestamp,
+    reply: Reply<()>,
+    /// Which settlements were still held by their lease, found out at the first try.
+    held: Option<Vec<Option<Arc<Consumer>>>>,
+}
+
+impl Settling {
+    pub(super) fn new(settlements: Vec<Settle>, now: Timestamp, reply: Reply<()>) -> Self {
+        Self { settlements, now, reply, held: None }
+    }
+
+    /// Checks each lease once, and keeps it from ending while its settlement is on its way.
+    fn hold(&mut self, shared: &Shared) {
+        if self.held.is_some() {
+            return;
+        }
+        let begin = |settle: &Settle| {
+            let consumer = shared.consumer(settle.token.consumer).ok()?;
+            let held = consumer.state.lock().window.begin_settle(settle.token, self.now);
+            held.then_some(consumer)
+        };
+        self.held = Some(self.settlements.iter().map(begin).collect());
+    }
+
+    fn held(&self) -> impl Iterator<Item = (&Settle, &Arc<Consumer>)> {
+        let held = self.held.as_deref().unwrap_or_default();
+        self.settlements.iter().zip(held).filter_map(|(settle, consumer)| Some((settle, consumer.as_ref()?)))
+    }
+
+    /// The settlements are durable: lets the conversations go on.
+    pub(super) fn finish(self) {
+        for (settle, consumer) in self.held() {
+            let advance = match &settle.outcome {
+                Outcome::Done | Outcome::Dead { .. } => Advance::Next,
+                Outcome::Retry { at, attempts, .. } => Advance::Retry(*at, *attempts),
+                Outcome::Release => Advance::Again,
+            };
+            if matches!(settle.outcome, Outcome::Dead { .. }) {
+                consumer.count_dead(1);
+            }
+            consumer.state.lock().window.finish_settle(settle.token.seq.0, advance);
+            consumer.changed.notify_one();
+        }
+        let _ = self.reply.send(Ok(()));
+    }
+
+    pub(super) fn refuse(self, error: &QueueError) {
+        let _ = self.reply.send(Err(error.clone()));
+    }
+}
+
+impl Writer {
+    /// Settles; `settling` is in `done` afterwards whatever happens, so that it is told or tried again.
+    pub(super) fn settle(&mut self, mut settling: Settling, done: &mut Done) -> Result<(), Failed> {
+        settling.hold(&self.shared);
+        let settled = settling
+            .held()
+            .try_for_each(|(settle, consumer)| settle_one(&self.connection, settle, consumer, settling.now));
+        done.settled.push(settling);
+        settled
+    }
+}
+
+fn settle_one(connection: &Connection, settle: &Settle, consumer: &Consumer, now: Timestamp) -> Result<(), Failed> {
+    let (id, seq) = (settle.token.consumer, settle.token.seq.0);
+    match &settle.outcome {
+        Outcome::Release => Ok(()),
+        Outcome::Retry { at, attempts, failure } => store_retry(connection, id, seq, *at, attempts, failure),
+        Outcome::Done => {
+            remove_retry(connection, consumer, id, seq)?;
+            let mut state = consumer.state.lock();
+            if !state.cursor.is_settled(seq) {
+                state.cursor.settle(seq);
+                state.delivered += 1;
+            }
+            state.delivered_dirty = true;
+            Ok(())
+        }
+        Outcome::Dead { attempts, failure } => {
+            remove_retry(connection, consumer, id, seq)?;
+            bury(connection, id, seq, attempts, failure, now)?;
+            let mut state = consumer.state.lock();
+            state.cursor.settle(seq);
+            state.delivered_dirty = true;
+            Ok(())
+        }
+    }
+}
+
+/// Makes a dead letter of a delivery.
+pub(super) fn bury(
+    connection: &Connection,
+    id: ConsumerId,
+    seq: u64,
+    attempts: &Attempts,
+    failure: &Failure,
+    now: Timestamp,
+) -> Result<(), Failed> {
+    let event = match log::read_one(connection, seq)? {
+        Some(Ok(stored)) => Some(stored.event),
+        // Damaged or missing: what is known is kept, and the failure says what happened.
+        Some(Err(_)) | None => None,
+    };
+    let letter = NewDeadLetter::of_delivery(id, seq, event.as_ref(), *attempts, failure, now);
+    dead_letters::insert(connection, &letter).map(|_| ())
+}
+
+fn store_retry(
+    connection: &Connection,
+    id: ConsumerId,
+    seq: u64,
+    due: Timestamp,
+    attempts: &Attempts,
+    failure: &Failure,
+) -> Result<(), Failed> {
+    let sql = "INSERT OR REPLACE INTO retries (destination, seq, due, made, charged, first, last, failure)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let mut insert = connection.prepare_cached(sql).place("storing a retry")?;
+    insert
+        .execute(params![
+            id.0,
+            log::place(seq),
+            due.as_millis(),
+            attempts.made,
+            attempts.charged,
+            attempts.first.map(Timestamp::as_millis),
+            attempts.last.map(Timestamp::as_millis),
+            dead_letters::failure_json(failure),
+        ])
+        .place("storing a retry")?;
+    Ok(())
+}
+
+/// Removes the row of a delivery that had failed before; most never did.
+fn remove_retry(connection: &Connection, consumer: &Consumer, id: ConsumerId, seq: u64) -> Result<(), Failed> {
+    if !consumer.state.lock().window.has_retried(seq) {
+        return Ok(());
+    }
+    let mut delete = connection
+        .prepare_cached("DELETE FROM retries WHERE destination = ?1 AND seq = ?2")
+        .place("removing a retry")?;
+    delete.execute(params![id.0, log::place(seq)]).place("removing a retry")?;
+    Ok(())
+}

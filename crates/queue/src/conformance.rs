@@ -1,0 +1,65 @@
+//! The one suite that every backend passes.
+//!
+//! A backend's test file implements [`Harness`] and calls [`crate::conformance_tests!`]; each case becomes a test of its
+//! own. Cases of `durable` also close the queue and open it again.
+
+pub mod delivery;
+pub mod durable;
+pub mod fixture;
+pub mod identity;
+pub mod model;
+pub mod upkeep;
+
+use std::sync::Arc;
+
+pub use fixture::Fixture;
+
+use crate::{Options, Queue};
+
+/// How the suite gets a queue of one backend.
+pub trait Harness: Sized + Send {
+    /// A new, empty queue.
+    fn new(options: Options) -> Self;
+
+    /// The queue, open.
+    fn queue(&self) -> Arc<dyn Queue>;
+
+    /// Ends the queue without a farewell, as a crash would as far as that is possible here, and opens it again.
+    fn crash(&mut self);
+}
+
+/// Makes a test of each case, for a type that implements [`Harness`].
+#[macro_export]
+macro_rules! conformance_tests {
+    ($harness:ty) => {
+        $crate::conformance_tests!(@group $harness, identity: accepts_in_order, refuses_a_duplicate,
+            refuses_a_duplicate_inside_one_publication, knows_an_identity_for_the_window_only, keeps_a_conflict,
+            takes_the_same_content_for_a_duplicate, keeps_a_rejected_body_once, finds_an_event_by_its_id);
+        $crate::conformance_tests!(@group $harness, delivery: a_new_destination_gets_what_comes_from_now_on,
+            gives_each_destination_its_events, keeps_the_order_of_a_conversation, has_no_order_without_a_conversation,
+            has_no_order_when_told_so, retries_when_due, buries_the_dead, a_released_lease_counts_nothing,
+            an_unsettled_lease_ends, a_settlement_of_an_ended_lease_is_ignored, one_stuck_conversation_blocks_no_other,
+            one_stuck_destination_blocks_no_other, tells_of_changes, misses_no_change, counts_what_matches_no_route,
+            a_destination_that_comes_back_gets_its_backlog, refuses_work_when_closed, pages_through_dead_letters,
+            refuses_an_unknown_destination);
+        $crate::conformance_tests!(@group $harness, upkeep: drops_what_is_settled_and_old,
+            buries_what_is_undelivered_and_old, keeps_the_events_of_dead_letters, keeps_what_is_young);
+        $crate::conformance_tests!(@group $harness, model: does_what_the_reference_does);
+    };
+    (durable $harness:ty) => {
+        $crate::conformance_tests!($harness);
+        $crate::conformance_tests!(@group $harness, durable: keeps_accepted_events, keeps_settlements, keeps_retries,
+            keeps_dead_letters, keeps_identities, keeps_places_unique);
+    };
+    (@group $harness:ty, $group:ident: $($case:ident),+ $(,)?) => {
+        mod $group {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    $crate::conformance::$group::$case::<$harness>().await;
+                }
+            )+
+        }
+    };
+}

@@ -1,0 +1,255 @@
+//! Cases about leasing and settling.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+
+use super::Harness;
+use super::fixture::{Fixture, body, event, failure, topology};
+use crate::{Attempts, ConsumerId, DeadLetterQuery, Order, Outcome, QueueError};
+
+/// What was accepted before a destination was known is not for it.
+pub async fn a_new_destination_gets_what_comes_from_now_on<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.publish(vec![event("both", "a", "1")]).await;
+    let ids = f.queue.configure(topology(&["crm", "lake", "later"], Order::Conversation)).unwrap();
+    f.publish(vec![event("later", "a", "2")]).await;
+    assert_eq!(f.drain(ids[2]).await, ["2"]);
+    assert_eq!(f.drain(ids[0]).await, ["1"]);
+}
+
+/// The router decides, and its route comes back in the lease.
+pub async fn gives_each_destination_its_events<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "a", "1"), event("lake", "a", "2"), event("both", "b", "3")]).await;
+    let crm = f.lease(f.crm, 10).await;
+    assert_eq!(crm.iter().map(body).collect::<Vec<_>>(), ["1", "3"]);
+    assert!(crm.iter().all(|lease| lease.route == 3));
+    let lake = f.lease(f.lake, 10).await;
+    assert_eq!(lake.iter().map(body).collect::<Vec<_>>(), ["2", "3"]);
+    assert!(lake.iter().all(|lease| lease.route == 7));
+}
+
+/// One event of a conversation at a time, in their order.
+pub async fn keeps_the_order_of_a_conversation<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "a", "a1"), event("crm", "a", "a2"), event("crm", "b", "b1")]).await;
+    let first = f.lease(f.crm, 10).await;
+    assert_eq!(first.iter().map(body).collect::<Vec<_>>(), ["a1", "b1"]);
+    assert!(f.lease(f.crm, 10).await.is_empty(), "a2 waits for a1");
+    f.settle(&first[..1], Outcome::Done).await;
+    assert_eq!(f.bodies(f.crm).await, ["a2"]);
+}
+
+/// Events without a conversation wait for nobody.
+pub async fn has_no_order_without_a_conversation<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "", "1"), event("crm", "", "2"), event("crm", "", "3")]).await;
+    assert_eq!(f.lease(f.crm, 2).await.len(), 2);
+    assert_eq!(f.lease(f.crm, 2).await.len(), 1);
+}
+
+/// Nor does anyone at a destination without order.
+pub async fn has_no_order_when_told_so<H: Harness>() {
+    let f = Fixture::<H>::ordered(Order::None);
+    f.publish(vec![event("crm", "a", "1"), event("crm", "a", "2")]).await;
+    assert_eq!(f.bodies(f.crm).await, ["1", "2"]);
+}
+
+/// A retry comes when it is due, with its attempts, and is named by `next_due`.
+pub async fn retries_when_due<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "a", "1")]).await;
+    let leases = f.lease(f.crm, 10).await;
+    assert_eq!(leases[0].attempts, Attempts::default());
+    let at = f.now.plus(Duration::from_secs(30));
+    let attempts = Attempts { made: 1, charged: 1, first: Some(f.now), last: Some(f.now) };
+    f.settle(&leases, Outcome::Retry { at, attempts, failure: failure("busy") }).await;
+    assert!(f.lease(f.crm, 10).await.is_empty());
+    assert_eq!(f.queue.next_due(f.crm), Some(at));
+    assert_eq!(f.queue.status(f.now).await.unwrap().consumers[0].retrying, 1);
+    f.wait(30);
+    let again = f.lease(f.crm, 10).await;
+    assert_eq!((body(&again[0]).as_str(), again[0].attempts), ("1", attempts));
+    f.settle(&again, Outcome::Done).await;
+    assert_eq!(f.queue.next_due(f.crm), None);
+}
+
+/// What failed for good becomes a dead letter, and the next of its conversation goes on.
+pub async fn buries_the_dead<H: Harness>() {
+    let f = Fixture::<H>::new();
+    let published = f.publish(vec![event("crm", "a", "1"), event("crm", "a", "2")]).await;
+    let leases = f.lease(f.crm, 10).await;
+    let attempts = Attempts { made: 5, charged: 5, first: Some(f.now), last: Some(f.now) };
+    f.settle(&leases, Outcome::Dead { attempts, failure: failure("no such record") }).await;
+    let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].body, None);
+    let letter = f.queue.dead_letter(letters[0].id).await.unwrap().unwrap();
+    assert_eq!(letter.body.as_deref(), Some(&b"1"[..]));
+    assert_eq!((letter.event, letter.destination.as_deref()), (Some(published[0].id()), Some("crm")));
+    assert_eq!((letter.attempts, &letter.failure, letter.died), (attempts, &failure("no such record"), f.now));
+    assert_eq!(f.bodies(f.crm).await, ["2"]);
+    let status = f.queue.status(f.now).await.unwrap();
+    assert_eq!((status.dead_letters, status.consumers[0].dead_letters, status.consumers[1].dead_letters), (1, 1, 0));
+}
+
+/// A lease that was not used goes back as it was.
+pub async fn a_released_lease_counts_nothing<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "a", "1")]).await;
+    let leases = f.lease(f.crm, 10).await;
+    f.settle(&leases, Outcome::Release).await;
+    let again = f.lease(f.crm, 10).await;
+    assert_eq!((body(&again[0]).as_str(), again[0].attempts), ("1", Attempts::default()));
+}
+
+/// A lease that nobody settles can be leased again after its time.
+pub async fn an_unsettled_lease_ends<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "a", "1")]).await;
+    let lease = f.lease(f.crm, 10).await;
+    assert_eq!(f.queue.next_due(f.crm), Some(lease[0].until));
+    f.wait(59);
+    assert!(f.lease(f.crm, 10).await.is_empty());
+    f.wait(1);
+    assert_eq!(f.bodies(f.crm).await, ["1"]);
+}
+
+/// Who comes too late settles nothing.
+pub async fn a_settlement_of_an_ended_lease_is_ignored<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "a", "1")]).await;
+    let late = f.lease(f.crm, 10).await;
+    f.wait(60);
+    let held = f.lease(f.crm, 10).await;
+    f.settle(&late, Outcome::Dead { attempts: Attempts::default(), failure: failure("late") }).await;
+    assert_eq!(f.queue.status(f.now).await.unwrap().dead_letters, 0);
+    f.settle(&held, Outcome::Done).await;
+    f.settle(&held, Outcome::Done).await;
+    let status = f.queue.status(f.now).await.unwrap();
+    assert_eq!((status.consumers[0].delivered, status.consumers[0].unsettled), (1, 0));
+}
+
+/// While one conversation waits, however much is behind it, the others go on.
+pub async fn one_stuck_conversation_blocks_no_other<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "stuck", "s0")]).await;
+    let stuck = f.lease(f.crm, 1).await;
+    let at = f.now.plus(Duration::from_secs(3_000));
+    f.settle(&stuck, Outcome::Retry { at, attempts: Attempts::default(), failure: failure("busy") }).await;
+    for batch in 0..6 {
+        let behind = (0..250).map(|n| event("crm", "stuck", &format!("s{batch}-{n}")));
+        f.publish(behind.collect()).await;
+    }
+    f.publish((0..50).map(|n| event("crm", &format!("c{n}"), &format!("free {n}"))).collect()).await;
+    assert_eq!(f.drain(f.crm).await.len(), 50);
+    let status = f.queue.status(f.now).await.unwrap();
+    assert_eq!(status.consumers[0].unsettled, 1_501);
+    let mut later = f;
+    later.wait(3_000);
+    let order = later.drain(later.crm).await;
+    assert_eq!((order.len(), order[0].as_str(), order[1_500].as_str()), (1_501, "s0", "s5-249"));
+}
+
+/// Nor does a destination that settles nothing hold up another.
+pub async fn one_stuck_destination_blocks_no_other<H: Harness>() {
+    let f = Fixture::<H>::new();
+    for batch in 0..20 {
+        f.publish((0..250).map(|n| event("both", &format!("c{n}"), &format!("{batch}-{n}"))).collect()).await;
+    }
+    assert!(!f.lease(f.crm, 50).await.is_empty());
+    assert_eq!(f.drain(f.lake).await.len(), 5_000);
+}
+
+/// A waiting destination is told of new events and of settlements that free a conversation.
+pub async fn tells_of_changes<H: Harness>() {
+    let f = Fixture::<H>::new();
+    while f.queue.changed(f.crm).now_or_never().is_some() {}
+    let changed = f.queue.changed(f.crm);
+    f.publish(vec![event("crm", "a", "1"), event("crm", "a", "2")]).await;
+    changed.await;
+    let lease = f.lease(f.crm, 10).await;
+    while f.queue.changed(f.crm).now_or_never().is_some() {}
+    f.settle(&lease, Outcome::Done).await;
+    f.queue.changed(f.crm).await;
+    assert_eq!(f.bodies(f.crm).await, ["2"]);
+}
+
+/// A change that came before anyone waited counts too.
+pub async fn misses_no_change<H: Harness>() {
+    let f = Fixture::<H>::new();
+    while f.queue.changed(f.crm).now_or_never().is_some() {}
+    f.publish(vec![event("crm", "a", "1")]).await;
+    f.queue.changed(f.crm).await;
+    assert_eq!(f.bodies(f.crm).await, ["1"]);
+}
+
+/// What is for nobody is kept and counted.
+pub async fn counts_what_matches_no_route<H: Harness>() {
+    let f = Fixture::<H>::new();
+    let published = f.publish(vec![event("nobody", "a", "1"), event("crm", "a", "2")]).await;
+    assert_eq!(f.drain(f.crm).await, ["2"]);
+    let status = f.queue.status(f.now).await.unwrap();
+    assert_eq!((status.accepted, status.unmatched), (2, 1));
+    assert!(f.queue.event(published[0].id()).await.unwrap().is_some());
+}
+
+/// A destination that was left out finds what came meanwhile.
+pub async fn a_destination_that_comes_back_gets_its_backlog<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.publish(vec![event("lake", "a", "1")]).await;
+    f.queue.configure(topology(&["crm"], Order::Conversation)).unwrap();
+    assert!(f.lease(f.lake, 10).await.is_empty(), "not while it is left out");
+    assert!(!f.queue.status(f.now).await.unwrap().consumers[1].configured);
+    let ids = f.queue.configure(topology(&["lake", "crm"], Order::Conversation)).unwrap();
+    assert_eq!(ids, [f.lake, f.crm]);
+    f.publish(vec![event("lake", "a", "2")]).await;
+    assert_eq!(f.drain(f.lake).await, ["1", "2"]);
+}
+
+/// Nothing works after `close`, and nothing hangs.
+pub async fn refuses_work_when_closed<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.queue.close().await.unwrap();
+    let late = f.queue.status(f.now).await;
+    let publication = crate::Publication {
+        source: "test".into(),
+        received: f.now,
+        events: vec![event("crm", "a", "1")],
+        content: |_| [0; 16],
+    };
+    assert!(matches!(f.queue.publish(publication).await, Err(QueueError::Closed)));
+    assert!(matches!(f.queue.settle(Vec::new(), f.now).await, Err(QueueError::Closed)));
+    drop(late);
+}
+
+/// Dead letters come in pages, by destination or all.
+pub async fn pages_through_dead_letters<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.publish((0..5).map(|n| event("both", &format!("c{n}"), &n.to_string())).collect()).await;
+    let dead = Outcome::Dead { attempts: Attempts::default(), failure: failure("no") };
+    let crm = f.lease(f.crm, 10).await;
+    f.settle(&crm, dead.clone()).await;
+    let lake = f.lease(f.lake, 1).await;
+    f.settle(&lake, dead).await;
+    let query = |destination: Option<&str>, after, limit| DeadLetterQuery {
+        destination: destination.map(str::to_owned),
+        after,
+        limit,
+    };
+    let first = f.queue.dead_letters(query(Some("crm"), None, 3)).await.unwrap();
+    assert_eq!(first.len(), 3);
+    let rest = f.queue.dead_letters(query(Some("crm"), Some(first[2].id), 3)).await.unwrap();
+    assert_eq!(rest.len(), 2);
+    assert!(rest.iter().all(|letter| letter.destination.as_deref() == Some("crm")));
+    assert_eq!(f.queue.dead_letters(query(None, None, 0)).await.unwrap().len(), 6);
+    assert_eq!(f.queue.dead_letters(query(Some("nobody"), None, 0)).await.unwrap().len(), 0);
+}
+
+/// An id that was never given out is an error, not an empty answer.
+pub async fn refuses_an_unknown_destination<H: Harness>() {
+    let f = Fixture::<H>::new();
+    assert!(matches!(f.queue.lease(ConsumerId(999), 1, f.now).await, Err(QueueError::Invalid(_))));
+    assert_eq!(f.queue.next_due(ConsumerId(999)), None);
+}

@@ -1,0 +1,88 @@
+//! Cases about crashes, for backends that keep anything.
+
+use std::time::Duration;
+
+use super::Harness;
+use super::fixture::{Fixture, body, event, failure};
+use crate::{Attempts, DeadLetterQuery, Outcome, Published, Seq};
+
+/// What was acknowledged is there, byte for byte, and what was on lease is free.
+pub async fn keeps_accepted_events<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish((0..700).map(|n| event("both", &format!("c{}", n % 7), &format!("event {n}"))).collect()).await;
+    assert_eq!(f.lease(f.crm, 10).await.len(), 7);
+    f.crash();
+    let delivered = f.drain(f.crm).await;
+    assert_eq!(delivered.len(), 700);
+    assert_eq!(f.drain(f.lake).await.len(), 700);
+}
+
+/// What was settled stays settled, also out of order.
+pub async fn keeps_settlements<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish((0..100).map(|n| event("crm", &format!("c{n}"), &n.to_string())).collect()).await;
+    let leases = f.lease(f.crm, 100).await;
+    let odd: Vec<_> = leases.into_iter().filter(|lease| lease.token.seq.0 % 2 == 1).collect();
+    f.settle(&odd, Outcome::Done).await;
+    f.crash();
+    let status = f.queue.status(f.now).await.unwrap();
+    assert_eq!((status.consumers[0].delivered, status.consumers[0].unsettled), (50, 50));
+    let rest = f.lease(f.crm, 100).await;
+    assert!(rest.iter().all(|lease| lease.token.seq.0 % 2 == 0));
+    assert_eq!(rest.len(), 50);
+}
+
+/// A retry keeps its time and its attempts, and its conversation keeps waiting.
+pub async fn keeps_retries<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "a", "1"), event("crm", "a", "2"), event("crm", "b", "3")]).await;
+    let leases = f.lease(f.crm, 1).await;
+    let attempts = Attempts { made: 3, charged: 2, first: Some(f.now), last: Some(f.now) };
+    let at = f.now.plus(Duration::from_secs(600));
+    f.settle(&leases, Outcome::Retry { at, attempts, failure: failure("busy") }).await;
+    f.crash();
+    assert_eq!(f.drain(f.crm).await, ["3"]);
+    f.wait(600);
+    let again = f.lease(f.crm, 10).await;
+    assert_eq!((body(&again[0]).as_str(), again[0].attempts), ("1", attempts));
+    f.settle(&again, Outcome::Done).await;
+    assert_eq!(f.drain(f.crm).await, ["2"]);
+}
+
+/// Dead letters stay.
+pub async fn keeps_dead_letters<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "a", "1")]).await;
+    let leases = f.lease(f.crm, 1).await;
+    f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
+    let before = f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap();
+    f.crash();
+    assert_eq!(f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap(), before);
+    assert_eq!(f.queue.status(f.now).await.unwrap().dead_letters, 1);
+    assert!(f.drain(f.crm).await.is_empty());
+}
+
+/// A duplicate is known after a crash, and so is a conflict.
+pub async fn keeps_identities<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish((0..500).map(|n| event("crm", "a", &n.to_string())).collect()).await;
+    f.publish(vec![super::fixture::identified("3", "crm", "a", "other")]).await;
+    f.crash();
+    let again = f.publish((0..500).map(|n| event("crm", "a", &n.to_string())).collect()).await;
+    assert!(again.iter().all(Published::is_duplicate));
+    let conflict = f.publish(vec![super::fixture::identified("3", "crm", "a", "other")]).await;
+    assert!(conflict[0].is_duplicate(), "{conflict:?}");
+}
+
+/// No place is given twice, even when the log is empty again.
+pub async fn keeps_places_unique<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "a", "1"), event("crm", "a", "2")]).await;
+    f.drain(f.crm).await;
+    f.wait(7_201);
+    f.queue.maintain(f.now).await.unwrap();
+    f.crash();
+    let next = f.publish(vec![event("crm", "a", "3")]).await;
+    assert!(matches!(next[0], Published::Accepted { seq: Seq(3), .. }), "{next:?}");
+    assert_eq!(f.drain(f.crm).await, ["3"]);
+}
