@@ -46,19 +46,16 @@ impl<'a> Search<'a> {
         &self.by_path[from..to]
     }
 
-    /// Whether some value at the path lies in an array element.
+    /// Whether some value at the path lies in an array element; values outside of any come last.
     pub(crate) fn has_elements(&self, path: u32) -> bool {
-        self.values(path).last().is_some_and(|found| found.element != NONE)
+        self.values(path).first().is_some_and(|found| found.element != NONE)
     }
 
     /// Looks for a choice. `fields` are in the order of their paths.
     ///
     /// # Errors
     /// [`MatchError::TooManyChoices`] after [`MAX_CONSISTENCY_STEPS`] steps.
-    pub(crate) fn run<'f>(
-        &self,
-        fields: impl Iterator<Item = (u32, &'f Field)>,
-    ) -> Result<Answer, MatchError> {
+    pub(crate) fn run<'f>(&self, fields: impl Iterator<Item = (u32, &'f Field)>) -> Result<Answer, MatchError> {
         let choices: Vec<Choices> = fields.map(|(path, field)| self.choices(path, field)).collect();
         let mut attempt = Attempt { search: self, choices: &choices, chosen: Vec::new(), steps: 0, furthest: 0 };
         let satisfied = attempt.choose(0)?;

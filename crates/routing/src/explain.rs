@@ -102,13 +102,7 @@ fn is_satisfiable(extraction: &Extraction<'_>, search: &Search<'_>, path: u32, f
     may_be_absent || values.iter().any(|found| field.accepts(extraction.value(found)))
 }
 
-fn report(
-    extraction: &Extraction<'_>,
-    search: &Search<'_>,
-    path: u32,
-    field: &Field,
-    elsewhere: bool,
-) -> FieldReport {
+fn report(extraction: &Extraction<'_>, search: &Search<'_>, path: u32, field: &Field, elsewhere: bool) -> FieldReport {
     let values: Vec<String> =
         search.values(path).iter().take(MAX_EXPLAINED_VALUES).map(|found| show(extraction.value(found))).collect();
     let found = match (values.is_empty(), elsewhere) {

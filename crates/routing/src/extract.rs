@@ -62,7 +62,8 @@ impl PathTree {
     /// Builds the tree. Answers, for each given path, its number; numbers are dense, and those below one member of an
     /// object are neighbours.
     pub(crate) fn new<'p>(paths: impl IntoIterator<Item = &'p str>) -> (Self, HashMap<Box<str>, u32>) {
-        let mut sorted: Vec<(Vec<&str>, &str)> = paths.into_iter().map(|path| (path.split('.').collect(), path)).collect();
+        let mut sorted: Vec<(Vec<&str>, &str)> =
+            paths.into_iter().map(|path| (path.split('.').collect(), path)).collect();
         sorted.sort();
         sorted.dedup();
         let mut tree = Self { nodes: vec![Node::default()] };
@@ -218,12 +219,6 @@ impl<'a> Extraction<'a> {
             Kind::False => Value::False,
             Kind::Null => Value::Null,
         }
-    }
-
-    /// Whether any value lies in an object or array that is an array's element.
-    #[inline]
-    pub(crate) fn has_elements(&self) -> bool {
-        !self.scratch.elements.is_empty()
     }
 
     /// The elements that values lie in, in the order in which they open.

@@ -50,8 +50,7 @@ fn a_pattern_answers_the_same_in_company() {
     let mut scratch = MatchScratch::default();
     for company in cases.chunks(100) {
         let set = PatternSet::new(company.iter().map(|case| case.pattern.clone()).collect());
-        let alone: Vec<PatternSet> =
-            company.iter().map(|case| PatternSet::new(vec![case.pattern.clone()])).collect();
+        let alone: Vec<PatternSet> = company.iter().map(|case| PatternSet::new(vec![case.pattern.clone()])).collect();
         for case in company {
             let together: Vec<bool> = {
                 let matches = set.matches(case.event.as_bytes(), &mut scratch).unwrap();

@@ -33,11 +33,6 @@ impl<'a> Scanner<'a> {
         Self { text, at: 0 }
     }
 
-    /// Where the cursor stands, in bytes.
-    pub(crate) fn offset(&self) -> usize {
-        self.at
-    }
-
     /// The byte under the cursor; 0, which no JSON has outside of strings, at the end of the text.
     #[inline]
     pub(crate) fn peek(&self) -> u8 {

@@ -56,9 +56,9 @@ impl Folded {
     }
 
     fn strip_from_front<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
-        self.characters.iter().try_fold(value, |rest, character| {
-            character.iter().find_map(|case| rest.strip_prefix(case.as_bytes()))
-        })
+        self.characters
+            .iter()
+            .try_fold(value, |rest, character| character.iter().find_map(|case| rest.strip_prefix(case.as_bytes())))
     }
 }
 

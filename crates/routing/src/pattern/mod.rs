@@ -68,7 +68,10 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let whole = |message| PatternError { path: String::new(), message };
         if text.len() > MAX_PATTERN_BYTES {
-            return Err(whole(format!("a pattern may have at most {MAX_PATTERN_BYTES} bytes; this one has {}", text.len())));
+            return Err(whole(format!(
+                "a pattern may have at most {MAX_PATTERN_BYTES} bytes; this one has {}",
+                text.len()
+            )));
         }
         let bytes = without_bom(text.as_bytes());
         let text = &text[text.len() - bytes.len()..];

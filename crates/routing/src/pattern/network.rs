@@ -24,7 +24,10 @@ impl Network {
         let address = parse_address(address).ok_or_else(|| format!("cidr needs an IP address, not `{address}`"))?;
         let width = if address.is_ipv4() { 32 } else { 128 };
         let bits: u32 = bits.parse().ok().filter(|bits| *bits < width).ok_or_else(|| {
-            format!("cidr needs a number of bits from 0 to {} behind the slash; name a single address as it is", width - 1)
+            format!(
+                "cidr needs a number of bits from 0 to {} behind the slash; name a single address as it is",
+                width - 1
+            )
         })?;
         Ok(match address {
             IpAddr::V4(address) => {
@@ -104,7 +107,9 @@ mod tests {
 
     #[test]
     fn bad_blocks_are_refused() {
-        for text in ["10.0.0.0", "10.0.0.0/32", "10.0.0/8", "::/128", "host/8", "10.0.0.0/x", "10.0.0.0/-1", "1.2.3.256/8"] {
+        for text in
+            ["10.0.0.0", "10.0.0.0/32", "10.0.0/8", "::/128", "host/8", "10.0.0.0/x", "10.0.0.0/-1", "1.2.3.256/8"]
+        {
             assert!(Network::parse(text).is_err(), "{text}");
         }
     }

@@ -13,9 +13,30 @@ const OR: &str = "$or";
 
 /// Names that cannot be fields inside a `$or`, so that an array of tests is not taken for one of patterns.
 const RESERVED_INSIDE_OR: [&str; 24] = [
-    "exactly", "equals-ignore-case", "prefix", "suffix", "anything-but", "exists", "wildcard", "numeric", "cidr", "=",
-    "<", "<=", ">", ">=", "regex", "not-wildcard", "not-equals-ignore-case", "date-after", "date-on-or-after",
-    "date-before", "date-on-or-before", "in-date-range", "ip-address-in-range", "ip-address-not-in-range",
+    "exactly",
+    "equals-ignore-case",
+    "prefix",
+    "suffix",
+    "anything-but",
+    "exists",
+    "wildcard",
+    "numeric",
+    "cidr",
+    "=",
+    "<",
+    "<=",
+    ">",
+    ">=",
+    "regex",
+    "not-wildcard",
+    "not-equals-ignore-case",
+    "date-after",
+    "date-on-or-after",
+    "date-before",
+    "date-on-or-before",
+    "in-date-range",
+    "ip-address-in-range",
+    "ip-address-not-in-range",
 ];
 
 /// Compiles the tree of a whole pattern.
@@ -129,7 +150,7 @@ impl Compiler {
         }
         let mut alternatives = Vec::with_capacity(values.len());
         for value in values {
-            alternatives.push(self.alternative(value)?);
+            self.alternative(value, &mut alternatives)?;
         }
         let field = Field { path: self.joined_path(), alternatives };
         if combinations.is_empty() {
@@ -149,9 +170,9 @@ impl Compiler {
         Ok(())
     }
 
-    fn alternative(&self, value: &Node) -> Result<Alternative, PatternError> {
+    fn alternative(&self, value: &Node, out: &mut Vec<Alternative>) -> Result<(), PatternError> {
         let test = match value {
-            Node::Object(members) => return self.expression(members),
+            Node::Object(members) => return self.expression(members, out),
             Node::Text(text) => match parse_address(text) {
                 Some(address) => Test::Network(Network::single(address)),
                 None => Test::Text(text.as_str().into()),
@@ -165,11 +186,12 @@ impl Compiler {
             Node::Null => Test::Null,
             Node::Array(_) => return Err(self.error("an accepted value cannot be an array")),
         };
-        Ok(Alternative::Is(test))
+        out.push(Alternative::Is(test));
+        Ok(())
     }
 
     /// `{"operator": argument}`
-    fn expression(&self, members: &[(String, Node)]) -> Result<Alternative, PatternError> {
+    fn expression(&self, members: &[(String, Node)], out: &mut Vec<Alternative>) -> Result<(), PatternError> {
         let (operator, argument) = self.only_member(members, "a test")?;
         let test = match operator {
             "exactly" => Test::Text(self.text(operator, argument)?.into()),
@@ -184,27 +206,34 @@ impl Compiler {
             },
             "wildcard" => self.wildcard(self.text(operator, argument)?)?,
             "cidr" => Test::Network(Network::parse(self.text(operator, argument)?).map_err(|why| self.error(why))?),
-            "numeric" => return self.numeric(argument),
-            "anything-but" => return self.anything_but(argument),
+            "numeric" => self.numeric(argument)?,
+            "anything-but" => {
+                let tests = self.anything_but(argument)?;
+                let closed: Vec<Test> = tests.iter().filter_map(up_to_the_quote).collect();
+                out.push(Alternative::AnythingBut(tests.into_iter().chain(closed).collect()));
+                return Ok(());
+            }
             "exists" => {
-                return match argument {
-                    Node::True => Ok(Alternative::Present),
-                    Node::False => Ok(Alternative::Absent),
-                    _ => Err(self.error("exists needs true or false")),
-                };
+                out.push(match argument {
+                    Node::True => Alternative::Present,
+                    Node::False => Alternative::Absent,
+                    _ => return Err(self.error("exists needs true or false")),
+                });
+                return Ok(());
             }
             unknown => return Err(self.error(format!("unknown operator `{unknown}`"))),
         };
-        Ok(Alternative::Is(test))
+        let closed = up_to_the_quote(&test);
+        out.extend([test].into_iter().chain(closed).map(Alternative::Is));
+        Ok(())
     }
 
-    fn anything_but(&self, argument: &Node) -> Result<Alternative, PatternError> {
-        let tests = match argument {
-            Node::Object(members) => self.anything_but_operator(members)?,
-            Node::Array(values) => self.anything_but_values(values)?,
-            single => self.anything_but_values(std::slice::from_ref(single))?,
-        };
-        Ok(Alternative::AnythingBut(tests))
+    fn anything_but(&self, argument: &Node) -> Result<Vec<Test>, PatternError> {
+        match argument {
+            Node::Object(members) => self.anything_but_operator(members),
+            Node::Array(values) => self.anything_but_values(values),
+            single => self.anything_but_values(std::slice::from_ref(single)),
+        }
     }
 
     fn anything_but_values(&self, values: &[Node]) -> Result<Vec<Test>, PatternError> {
@@ -250,24 +279,24 @@ impl Compiler {
         texts.iter().map(|text| self.text(&format!("anything-but {operator}"), text).and_then(test)).collect()
     }
 
-    fn numeric(&self, argument: &Node) -> Result<Alternative, PatternError> {
+    fn numeric(&self, argument: &Node) -> Result<Test, PatternError> {
         let needs = "numeric needs [comparison, number] or [\">\" or \">=\", number, \"<\" or \"<=\", number]";
         let Node::Array(parts) = argument else { return Err(self.error(needs)) };
         let mut range = NumberRange::ALL;
-        let test = match parts.as_slice() {
+        match parts.as_slice() {
             [Node::Text(comparison), Node::Number(literal)] => {
                 let number = self.number("numeric", literal)?;
                 match comparison.as_str() {
-                    "=" => Test::Number(number),
+                    "=" => Ok(Test::Number(number)),
                     ">" | ">=" => {
                         (range.low, range.low_open) = (number, comparison == ">");
-                        Test::Range(range)
+                        Ok(Test::Range(range))
                     }
                     "<" | "<=" => {
                         (range.high, range.high_open) = (number, comparison == "<");
-                        Test::Range(range)
+                        Ok(Test::Range(range))
                     }
-                    unknown => return Err(self.error(format!("numeric does not know `{unknown}`; {needs}"))),
+                    unknown => Err(self.error(format!("numeric does not know `{unknown}`; {needs}"))),
                 }
             }
             [Node::Text(lower), Node::Number(low), Node::Text(upper), Node::Number(high)] => {
@@ -277,13 +306,13 @@ impl Compiler {
                 (range.low, range.low_open) = (self.number("numeric", low)?, lower == ">");
                 (range.high, range.high_open) = (self.number("numeric", high)?, upper == "<");
                 if range.low >= range.high {
-                    return Err(self.error(format!("numeric needs a lower bound below the upper one; {low} is not below {high}")));
+                    return Err(self
+                        .error(format!("numeric needs a lower bound below the upper one; {low} is not below {high}")));
                 }
-                Test::Range(range)
+                Ok(Test::Range(range))
             }
-            _ => return Err(self.error(needs)),
-        };
-        Ok(Alternative::Is(test))
+            _ => Err(self.error(needs)),
+        }
     }
 
     fn wildcard(&self, text: &str) -> Result<Test, PatternError> {
@@ -314,8 +343,9 @@ impl Compiler {
     }
 
     fn number(&self, operator: &str, literal: &str) -> Result<f64, PatternError> {
-        comparable(literal.as_bytes())
-            .ok_or_else(|| self.error(format!("{operator} needs numbers that a 64-bit float holds exactly; {literal} is not")))
+        comparable(literal.as_bytes()).ok_or_else(|| {
+            self.error(format!("{operator} needs numbers that a 64-bit float holds exactly; {literal} is not"))
+        })
     }
 
     /// The path of the field in hand. Names joined by dots, but for an empty path in front, which adds no dot.
@@ -328,5 +358,21 @@ impl Compiler {
 
     fn error(&self, message: impl Into<String>) -> PatternError {
         PatternError { path: self.path.join("."), message: message.into() }
+    }
+}
+
+/// Event Ruler keeps the quotes around a text, so a prefix that ends in a quote also accepts the text that ends there,
+/// and a suffix that begins with one the text that begins there. This is the test for that text.
+fn up_to_the_quote(test: &Test) -> Option<Test> {
+    match test {
+        Test::Prefix(text) => text.strip_suffix('"').map(|text| Test::Text(text.into())),
+        Test::Suffix(text) => text.strip_prefix('"').map(|text| Test::Text(text.into())),
+        Test::PrefixIgnoreCase(text) => {
+            text.written().strip_suffix('"').map(|text| Test::IgnoreCase(Folded::new(text)))
+        }
+        Test::SuffixIgnoreCase(text) => {
+            text.written().strip_prefix('"').map(|text| Test::IgnoreCase(Folded::new(text)))
+        }
+        _ => None,
     }
 }

@@ -62,11 +62,12 @@ impl Test {
             Self::Suffix(wanted) => text.ends_with(wanted.as_bytes()),
             Self::SuffixIgnoreCase(wanted) => wanted.is_suffix_of(text),
             Self::Wildcard(wanted) => wanted.matches(text),
-            Self::Network(network) => std::str::from_utf8(text)
-                .ok()
-                .and_then(parse_address)
-                .is_some_and(|address| network.contains(address)),
-            Self::Number(_) | Self::NumberAsWritten(_) | Self::Range(_) | Self::True | Self::False | Self::Null => false,
+            Self::Network(network) => {
+                std::str::from_utf8(text).ok().and_then(parse_address).is_some_and(|address| network.contains(address))
+            }
+            Self::Number(_) | Self::NumberAsWritten(_) | Self::Range(_) | Self::True | Self::False | Self::Null => {
+                false
+            }
         }
     }
 }

@@ -24,7 +24,9 @@ impl Wildcard {
                     push(&mut pieces, literal);
                 }
                 (b'\\', _) => {
-                    return Err(format!("wildcard needs `*` or `\\` behind the `\\` at byte {at}; write `\\\\` for a backslash"));
+                    return Err(format!(
+                        "wildcard needs `*` or `\\` behind the `\\` at byte {at}; write `\\\\` for a backslash"
+                    ));
                 }
                 _ => push(&mut pieces, byte),
             }

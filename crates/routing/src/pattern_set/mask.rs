@@ -72,10 +72,10 @@ pub(super) fn bits(numbers: &[u32], words: usize) -> Box<[u64]> {
     bits.into()
 }
 
-/// The places of the bits that are on, ascending.
-pub(super) fn set_bits(words: &[u64]) -> impl Iterator<Item = usize> + '_ {
-    words.iter().enumerate().flat_map(|(index, word)| {
-        let mut rest = *word;
+/// The places of the bits that are on, ascending, from a place on.
+pub(super) fn set_bits_from(words: &[u64], from: usize) -> impl Iterator<Item = usize> + '_ {
+    words.iter().enumerate().skip(from / 64).flat_map(move |(index, word)| {
+        let mut rest = if index == from / 64 { word & (u64::MAX << (from % 64)) } else { *word };
         std::iter::from_fn(move || {
             let bit = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
             rest &= rest - 1;

@@ -15,7 +15,7 @@ mod tests;
 use hashbrown::HashMap;
 
 use self::field_index::{FieldIndex, ValueScratch};
-use self::mask::set_bits;
+use self::mask::set_bits_from;
 use crate::consistency::{Answer, Search};
 use crate::extract::{ExtractScratch, Extraction, MatchError, NONE, PathTree};
 use crate::pattern::{Field, Pattern};
@@ -76,12 +76,22 @@ impl MatchSet {
 
     /// The places of the patterns that match, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        set_bits(&self.words)
+        set_bits_from(&self.words, 0)
     }
 
     fn clear(&mut self, patterns: usize) {
         self.words.clear();
         self.words.resize(patterns.div_ceil(64), 0);
+    }
+
+    /// Takes the first `patterns` bits as they are.
+    fn copy_from(&mut self, bits: &[u64], patterns: usize) {
+        for (own, bits) in self.words.iter_mut().zip(bits) {
+            *own = *bits;
+        }
+        if let (Some(last), spare @ 1..) = (self.words.last_mut(), patterns.div_ceil(64) * 64 - patterns) {
+            *last &= u64::MAX >> spare;
+        }
     }
 
     fn insert(&mut self, index: usize) {
@@ -162,16 +172,17 @@ impl PatternSet {
         Ok(matches)
     }
 
-    /// Whether the event matches the pattern at this place, judged on its own.
+    /// From the combinations that nothing speaks against to the patterns that match.
     fn collect(&self, extraction: &Extraction<'_>, open: &[u64], matches: &mut MatchSet) -> Result<(), MatchError> {
         if extraction.elements().is_empty() {
-            for bit in set_bits(open) {
+            matches.copy_from(open, self.patterns.len());
+            for bit in set_bits_from(open, self.patterns.len()) {
                 matches.insert(self.combinations[bit].pattern as usize);
             }
             return Ok(());
         }
         let search = Search::new(extraction);
-        for bit in set_bits(open) {
+        for bit in set_bits_from(open, 0) {
             let combination = &self.combinations[bit];
             if !matches.contains(combination.pattern as usize) && self.is_consistent(&search, combination)? {
                 matches.insert(combination.pattern as usize);
@@ -190,18 +201,18 @@ impl PatternSet {
     }
 }
 
+/// All combinations of the patterns. The first of each pattern stands at the pattern's own place, so that the bits of
+/// the first combinations are those of the answer; further ones follow behind.
 fn combinations(patterns: &[Pattern], numbers: &HashMap<Box<str>, u32>) -> Vec<Combination> {
-    let mut combinations = Vec::new();
-    for (number, pattern) in (0_u32..).zip(patterns) {
-        for fields in &pattern.combinations {
-            let fields = fields
-                .iter()
-                .filter_map(|field| {
-                    numbers.get(pattern.fields[*field].path.as_str()).map(|path| (*path, *field as u32))
-                })
-                .collect();
-            combinations.push(Combination { pattern: number, fields });
-        }
-    }
-    combinations
+    let combination = |number: usize, fields: &[usize]| {
+        let path = |field: &usize| numbers.get(patterns[number].fields[*field].path.as_str());
+        let fields = fields.iter().filter_map(|field| path(field).map(|path| (*path, *field as u32))).collect();
+        Combination { pattern: number as u32, fields }
+    };
+    let all = || patterns.iter().enumerate().map(|(number, pattern)| (number, pattern.combinations.split_first()));
+    let first = all().map(|(number, split)| combination(number, split.map_or(&[], |(first, _)| first)));
+    let further = all().flat_map(|(number, split)| {
+        split.map_or(&[][..], |(_, further)| further).iter().map(move |fields| (number, fields))
+    });
+    first.chain(further.map(|(number, fields)| combination(number, fields))).collect()
 }
