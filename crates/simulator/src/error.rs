@@ -30,10 +30,7 @@ pub enum SimulatorError {
 
 impl SimulatorError {
     pub(crate) fn setting(setting: &'static str, cure: impl Into<String>) -> Self {
-        Self::Setting {
-            setting,
-            cure: cure.into(),
-        }
+        Self::Setting { setting, cure: cure.into() }
     }
 
     pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
@@ -44,9 +41,5 @@ impl SimulatorError {
 
 /// Refuses an address that is not on this machine.
 pub(crate) fn loopback(address: SocketAddr) -> Result<SocketAddr, SimulatorError> {
-    if address.ip().is_loopback() {
-        Ok(address)
-    } else {
-        Err(SimulatorError::NotLoopback(address))
-    }
+    if address.ip().is_loopback() { Ok(address) } else { Err(SimulatorError::NotLoopback(address)) }
 }

@@ -49,17 +49,12 @@ impl Object<'_> {
 
     /// A member whose value is an array of texts.
     pub(crate) fn texts(&mut self, name: &str, values: &[impl AsRef<str>]) {
-        self.array(name, values.len(), |index, out| {
-            string(out, values[index].as_ref())
-        });
+        self.array(name, values.len(), |index, out| string(out, values[index].as_ref()));
     }
 
     /// All members of an object that is JSON text already, without white space around it.
     pub(crate) fn members(&mut self, object: &str) {
-        let members = object
-            .strip_prefix('{')
-            .and_then(|rest| rest.strip_suffix('}'))
-            .unwrap_or_default();
+        let members = object.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
         if members.is_empty() {
             return;
         }
@@ -115,10 +110,7 @@ mod tests {
             o.members(r#"{"e":1,"f":2}"#);
             o.array("g", 0, |_, _| {});
         });
-        assert_eq!(
-            out,
-            r#"{"b":"x","a":1.50,"c":{},"d":["1","2"],"e":1,"f":2,"g":[]}"#
-        );
+        assert_eq!(out, r#"{"b":"x","a":1.50,"c":{},"d":["1","2"],"e":1,"f":2,"g":[]}"#);
     }
 
     proptest! {

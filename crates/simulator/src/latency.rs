@@ -24,11 +24,7 @@ impl Latency {
     /// Adds one value.
     pub fn record(&mut self, took: Duration) {
         if let Some(histogram) = &mut self.0 {
-            histogram.saturating_record(
-                u64::try_from(took.as_micros())
-                    .unwrap_or(LONGEST_US)
-                    .clamp(1, LONGEST_US),
-            );
+            histogram.saturating_record(u64::try_from(took.as_micros()).unwrap_or(LONGEST_US).clamp(1, LONGEST_US));
         }
     }
 
@@ -47,9 +43,7 @@ impl Latency {
 
     /// The value that this share (0 to 1) of all values does not exceed; zero when there are none.
     pub fn quantile(&self, share: f64) -> Duration {
-        self.0.as_ref().map_or(Duration::ZERO, |histogram| {
-            Duration::from_micros(histogram.value_at_quantile(share))
-        })
+        self.0.as_ref().map_or(Duration::ZERO, |histogram| Duration::from_micros(histogram.value_at_quantile(share)))
     }
 
     /// The figures that are usually shown.
@@ -100,17 +94,9 @@ mod tests {
         latency.add(&other);
         let summary = latency.summary();
         assert_eq!(summary.count, 1_000);
-        for (got, want) in [
-            (summary.p50, 500.0),
-            (summary.p95, 950.0),
-            (summary.p99, 990.0),
-            (summary.max, 1_000.0),
-        ] {
+        for (got, want) in [(summary.p50, 500.0), (summary.p95, 950.0), (summary.p99, 990.0), (summary.max, 1_000.0)] {
             let ms = got.as_secs_f64() * 1e3;
-            assert!(
-                (ms - want).abs() <= want * 0.01,
-                "{ms} ms instead of {want} ms"
-            );
+            assert!((ms - want).abs() <= want * 0.01, "{ms} ms instead of {want} ms");
         }
     }
 

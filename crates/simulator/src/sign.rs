@@ -30,9 +30,7 @@ pub struct Signer {
 
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Signer")
-            .field("scheme", &self.scheme)
-            .finish_non_exhaustive()
+        f.debug_struct("Signer").field("scheme", &self.scheme).finish_non_exhaustive()
     }
 }
 
@@ -55,20 +53,13 @@ impl Signer {
                 let encoded = secret
                     .strip_prefix(STANDARD_SECRET_PREFIX)
                     .ok_or_else(|| refuse("a standard-webhooks secret starts with `whsec_`"))?;
-                STANDARD
-                    .decode(encoded)
-                    .map_err(|_| refuse("what follows `whsec_` must be base64 with padding"))?
+                STANDARD.decode(encoded).map_err(|_| refuse("what follows `whsec_` must be base64 with padding"))?
             }
         };
         if bytes.is_empty() {
-            return Err(refuse(
-                "an empty secret signs nothing: give one of 32 random bytes or more",
-            ));
+            return Err(refuse("an empty secret signs nothing: give one of 32 random bytes or more"));
         }
-        Ok(Self {
-            scheme,
-            key: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &bytes)),
-        })
+        Ok(Self { scheme, key: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &bytes)) })
     }
 
     /// The headers that prove that `body` comes from who knows the secret.
@@ -76,25 +67,13 @@ impl Signer {
     /// `message_id` and `now` (seconds of Unix time) matter to [`Scheme::StandardWebhooks`] only.
     pub fn headers(&self, body: &[u8], message_id: &str, now: i64) -> Vec<Header> {
         match self.scheme {
-            Scheme::Genesys => vec![(
-                "x-genesys-webhook-signature",
-                hex::encode(self.tag_of(&[body])),
-            )],
+            Scheme::Genesys => vec![("x-genesys-webhook-signature", hex::encode(self.tag_of(&[body])))],
             Scheme::OpenMessaging => {
-                vec![(
-                    "x-hub-signature-256",
-                    format!("sha256={}", STANDARD.encode(self.tag_of(&[body]))),
-                )]
+                vec![("x-hub-signature-256", format!("sha256={}", STANDARD.encode(self.tag_of(&[body]))))]
             }
             Scheme::StandardWebhooks => {
                 let timestamp = now.to_string();
-                let tag = self.tag_of(&[
-                    message_id.as_bytes(),
-                    b".",
-                    timestamp.as_bytes(),
-                    b".",
-                    body,
-                ]);
+                let tag = self.tag_of(&[message_id.as_bytes(), b".", timestamp.as_bytes(), b".", body]);
                 vec![
                     ("webhook-id", message_id.to_owned()),
                     ("webhook-timestamp", timestamp),
@@ -141,10 +120,7 @@ mod tests {
         let signer = Signer::new(Scheme::OpenMessaging, "Sommerregen").unwrap();
         assert_eq!(
             signer.headers(BODY, "", 0),
-            [(
-                "x-hub-signature-256",
-                "sha256=R9JAP2h1QYub74X0d9WIYuC19qdldVkq8+rZlP9XZGo=".to_owned()
-            )]
+            [("x-hub-signature-256", "sha256=R9JAP2h1QYub74X0d9WIYuC19qdldVkq8+rZlP9XZGo=".to_owned())]
         );
     }
 
@@ -156,10 +132,7 @@ mod tests {
             [
                 ("webhook-id", "msg_42".to_owned()),
                 ("webhook-timestamp", "1772442000".to_owned()),
-                (
-                    "webhook-signature",
-                    "v1,xEb4fso7ftx1pwiFjDpbLxPUYlQgKl4/u+vvazDMxqU=".to_owned()
-                ),
+                ("webhook-signature", "v1,xEb4fso7ftx1pwiFjDpbLxPUYlQgKl4/u+vvazDMxqU=".to_owned()),
             ]
         );
     }
@@ -174,10 +147,7 @@ mod tests {
             (Scheme::StandardWebhooks, "whsec_?!"),
         ] {
             let error = Signer::new(scheme, secret).unwrap_err().to_string();
-            assert!(
-                error.starts_with("secret: ") && !error.contains("Sommer") && !error.contains('?'),
-                "{error}"
-            );
+            assert!(error.starts_with("secret: ") && !error.contains("Sommer") && !error.contains('?'), "{error}");
         }
         let shown = format!("{:?}", Signer::new(Scheme::Genesys, "Sommerregen").unwrap());
         assert!(!shown.contains("Sommer"), "{shown}");

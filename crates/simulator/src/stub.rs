@@ -42,21 +42,13 @@ pub(crate) struct Seen {
 impl Stub {
     /// `script` decides by the number of the request, counted from 0 as they arrive.
     pub(crate) fn start(script: impl Fn(u64) -> Reply + Send + Sync + 'static) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Seen>> = Arc::default();
         runtime.spawn(serve(listener, Arc::clone(&seen), Arc::new(script)));
-        Self {
-            address,
-            seen,
-            _runtime: runtime,
-        }
+        Self { address, seen, _runtime: runtime }
     }
 }
 
@@ -73,9 +65,7 @@ async fn serve(
             let service = service_fn(|request: http::Request<hyper::body::Incoming>| async {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await.map_err(|_| "no body")?.to_bytes();
-                let (reply, answer) =
-                    seen.lock()
-                        .take(head.uri.path(), head.headers, body, &*script);
+                let (reply, answer) = seen.lock().take(head.uri.path(), head.headers, body, &*script);
                 match reply {
                     Reply::Ack => Ok(Response::new(Full::<Bytes>::new(answer.into()))),
                     Reply::PublishAndClose | Reply::Close => Err("closed"),
@@ -89,26 +79,17 @@ async fn serve(
                     }
                 }
             });
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
 impl Seen {
-    fn take(
-        &mut self,
-        path: &str,
-        headers: HeaderMap,
-        body: Bytes,
-        script: &impl Fn(u64) -> Reply,
-    ) -> (Reply, String) {
+    fn take(&mut self, path: &str, headers: HeaderMap, body: Bytes, script: &impl Fn(u64) -> Reply) -> (Reply, String) {
         let reply = script(self.requests);
         self.requests += 1;
-        let tags: Vec<Tag> = memchr::memmem::find_iter(&body, "\"externalTag\"")
-            .filter_map(|at| Tag::find_in(&body[at..]))
-            .collect();
+        let tags: Vec<Tag> =
+            memchr::memmem::find_iter(&body, "\"externalTag\"").filter_map(|at| Tag::find_in(&body[at..])).collect();
         self.headers.push((path.to_owned(), headers, body));
         if !matches!(reply, Reply::Ack | Reply::PublishAndClose) {
             return (reply, String::new());
@@ -117,18 +98,9 @@ impl Seen {
         for tag in &tags {
             if self.published.insert(*tag) {
                 accepted += 1;
-                self.order
-                    .entry(tag.conversation())
-                    .or_default()
-                    .push(tag.ordinal());
+                self.order.entry(tag.conversation()).or_default().push(tag.ordinal());
             }
         }
-        (
-            reply,
-            format!(
-                r#"{{"accepted":{accepted},"duplicates":{},"events":[]}}"#,
-                tags.len() - accepted
-            ),
-        )
+        (reply, format!(r#"{{"accepted":{accepted},"duplicates":{},"events":[]}}"#, tags.len() - accepted))
     }
 }

@@ -28,10 +28,7 @@ impl Tag {
 
     /// The tag of the event at `ordinal` in `conversation`.
     pub const fn new(conversation: Uuid, ordinal: u32) -> Self {
-        Self {
-            conversation,
-            ordinal,
-        }
+        Self { conversation, ordinal }
     }
 
     /// The conversation of the event.
@@ -53,9 +50,9 @@ impl Tag {
             static QUOTED: memmem::Finder<'static> = memmem::Finder::new(b"\"externalTag\"");
         }
         QUOTED.with(|quoted| {
-            quoted.find_iter(body).find_map(|at| {
-                member_value(&body[at + Self::MEMBER.len() + 2..]).and_then(Self::from_text)
-            })
+            quoted
+                .find_iter(body)
+                .find_map(|at| member_value(&body[at + Self::MEMBER.len() + 2..]).and_then(Self::from_text))
         })
     }
 
@@ -63,32 +60,19 @@ impl Tag {
         let (conversation, rest) = text.split_at_checked(Uuid::TEXT_LEN)?;
         let digits = rest.strip_prefix(b"#")?;
         let ordinal = std::str::from_utf8(digits).ok()?.parse().ok()?;
-        Some(Self {
-            conversation: Uuid::from_text(conversation)?,
-            ordinal,
-        })
+        Some(Self { conversation: Uuid::from_text(conversation)?, ordinal })
     }
 }
 
 /// The text between quotation marks in `: "…"`.
 fn member_value(after_name: &[u8]) -> Option<&[u8]> {
-    let value = after_name
-        .trim_ascii_start()
-        .strip_prefix(b":")?
-        .trim_ascii_start()
-        .strip_prefix(b"\"")?;
+    let value = after_name.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
     memchr::memchr(b'"', value).map(|end| &value[..end])
 }
 
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}#{:0width$}",
-            self.conversation,
-            self.ordinal,
-            width = Self::DIGITS
-        )
+        write!(f, "{}#{:0width$}", self.conversation, self.ordinal, width = Self::DIGITS)
     }
 }
 
@@ -102,10 +86,7 @@ mod tests {
 
     #[test]
     fn has_the_length_that_templates_rely_on() {
-        assert_eq!(
-            Tag::new(CONVERSATION, 9_999).to_string().len(),
-            Tag::TEXT_LEN
-        );
+        assert_eq!(Tag::new(CONVERSATION, 9_999).to_string().len(), Tag::TEXT_LEN);
     }
 
     #[test]
@@ -123,14 +104,9 @@ mod tests {
 
     #[test]
     fn is_not_found_where_there_is_none() {
-        for body in [
-            "",
-            "{}",
-            r#""externalTag""#,
-            r#"{"externalTag":5}"#,
-            r#"{"externalTag":"x#1"}"#,
-            r#"{"externalTag":"#,
-        ] {
+        for body in
+            ["", "{}", r#""externalTag""#, r#"{"externalTag":5}"#, r#"{"externalTag":"x#1"}"#, r#"{"externalTag":"#]
+        {
             assert_eq!(Tag::find_in(body.as_bytes()), None, "{body}");
         }
         let no_number = format!(r#"{{"externalTag":"{CONVERSATION}#"}}"#);

@@ -63,9 +63,7 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 impl fmt::Display for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.text()
-            .iter()
-            .try_for_each(|&byte| fmt::Write::write_char(f, char::from(byte)))
+        self.text().iter().try_for_each(|&byte| fmt::Write::write_char(f, char::from(byte)))
     }
 }
 
@@ -96,26 +94,15 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_uuid() {
-        for text in [
-            "",
-            "-",
-            "zzzzzzzz-0000-4000-8000-000000000000",
-            "00000000-0000-4000-8000-00000000000-",
-        ] {
+        for text in ["", "-", "zzzzzzzz-0000-4000-8000-000000000000", "00000000-0000-4000-8000-00000000000-"] {
             assert!(text.parse::<Uuid>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn marks_the_version() {
-        assert_eq!(
-            Uuid::random(0).to_string(),
-            "00000000-0000-4000-8000-000000000000"
-        );
-        assert_eq!(
-            Uuid::from_bits(0xab).to_string(),
-            "00000000-0000-0000-0000-0000000000ab"
-        );
+        assert_eq!(Uuid::random(0).to_string(), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(Uuid::from_bits(0xab).to_string(), "00000000-0000-0000-0000-0000000000ab");
     }
 
     proptest! {

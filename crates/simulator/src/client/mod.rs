@@ -71,14 +71,7 @@ impl Client {
                 runtime.block_on(run.all(stopped));
             })
             .map_err(SimulatorError::io("starting the client's thread"))?;
-        Ok(Self {
-            report,
-            answered,
-            target,
-            stop,
-            ended,
-            thread: Some(thread),
-        })
+        Ok(Self { report, answered, target, stop, ended, thread: Some(thread) })
     }
 
     /// Sends to another address from now on, when the server was started again elsewhere.

@@ -24,14 +24,8 @@ impl Auth {
             Self::None => Vec::new(),
             Self::Bearer(token) => vec![("authorization", format!("Bearer {token}"))],
             Self::Signed(signer) => {
-                let now = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .unwrap_or_default();
-                signer.headers(
-                    body,
-                    &format!("msg_{number}"),
-                    i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
-                )
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                signer.headers(body, &format!("msg_{number}"), i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
             }
         }
     }
@@ -78,25 +72,13 @@ impl Options {
 
     pub(super) fn check(&self) -> Result<(), SimulatorError> {
         loopback(self.target)?;
-        for (name, value, most) in [
-            ("connections", self.connections, 4_096),
-            ("window", self.window, 1_000_000),
-        ] {
+        for (name, value, most) in [("connections", self.connections, 4_096), ("window", self.window, 1_000_000)] {
             if !(1..=most).contains(&value) {
-                return Err(SimulatorError::setting(
-                    name,
-                    format!("{value} is out of range: use 1 to {most}"),
-                ));
+                return Err(SimulatorError::setting(name, format!("{value} is out of range: use 1 to {most}")));
             }
         }
-        if self
-            .rate
-            .is_some_and(|rate| !(rate.is_finite() && rate >= RATE_MIN))
-        {
-            return Err(SimulatorError::setting(
-                "rate",
-                format!("use {RATE_MIN} events per second or more"),
-            ));
+        if self.rate.is_some_and(|rate| !(rate.is_finite() && rate >= RATE_MIN)) {
+            return Err(SimulatorError::setting("rate", format!("use {RATE_MIN} events per second or more")));
         }
         Ok(())
     }

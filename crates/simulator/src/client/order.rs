@@ -59,19 +59,11 @@ impl<I: Iterator<Item = Request>> Order<I> {
     pub(super) fn next(&mut self) -> Next {
         loop {
             if let Some(ticket) = self.ready.pop_front() {
-                if let Some(request) = self
-                    .waiting
-                    .get_mut(&ticket)
-                    .and_then(|waiting| waiting.request.take())
-                {
+                if let Some(request) = self.waiting.get_mut(&ticket).and_then(|waiting| waiting.request.take()) {
                     return Next::Send(ticket, request);
                 }
             } else if self.exhausted || self.waiting.len() >= self.window {
-                return if self.waiting.is_empty() {
-                    Next::End
-                } else {
-                    Next::Wait
-                };
+                return if self.waiting.is_empty() { Next::End } else { Next::Wait };
             } else {
                 match self.requests.next() {
                     Some(request) => self.take_in(request),
@@ -84,15 +76,8 @@ impl<I: Iterator<Item = Request>> Order<I> {
     fn take_in(&mut self, request: Request) {
         let ticket = self.taken;
         self.taken += 1;
-        let lanes: BTreeSet<Uuid> = if self.in_order {
-            request
-                .events
-                .iter()
-                .map(|tag| tag.conversation())
-                .collect()
-        } else {
-            BTreeSet::new()
-        };
+        let lanes: BTreeSet<Uuid> =
+            if self.in_order { request.events.iter().map(|tag| tag.conversation()).collect() } else { BTreeSet::new() };
         let mut behind = 0;
         for lane in &lanes {
             let lane = self.lanes.entry(*lane).or_default();
@@ -102,14 +87,7 @@ impl<I: Iterator<Item = Request>> Order<I> {
         if behind == 0 {
             self.ready.push_back(ticket);
         }
-        self.waiting.insert(
-            ticket,
-            Waiting {
-                request: Some(request),
-                lanes,
-                behind,
-            },
-        );
+        self.waiting.insert(ticket, Waiting { request: Some(request), lanes, behind });
     }
 
     /// The request has its answer; returns how many others may be sent now because of that.
@@ -154,29 +132,12 @@ mod tests {
     use crate::contact_centre::Source;
 
     fn request(number: u64, conversations: &[u128]) -> Request {
-        let events = conversations
-            .iter()
-            .map(|&bits| Tag::new(Uuid::from_bits(bits), number as u32))
-            .collect();
-        Request {
-            number,
-            source: Source::Genesys,
-            body: Bytes::new(),
-            events,
-            duplicate_of: None,
-        }
+        let events = conversations.iter().map(|&bits| Tag::new(Uuid::from_bits(bits), number as u32)).collect();
+        Request { number, source: Source::Genesys, body: Bytes::new(), events, duplicate_of: None }
     }
 
-    fn order(
-        requests: &[&[u128]],
-        window: usize,
-        in_order: bool,
-    ) -> Order<impl Iterator<Item = Request>> {
-        let requests: Vec<_> = requests
-            .iter()
-            .zip(0..)
-            .map(|(events, number)| request(number, events))
-            .collect();
+    fn order(requests: &[&[u128]], window: usize, in_order: bool) -> Order<impl Iterator<Item = Request>> {
+        let requests: Vec<_> = requests.iter().zip(0..).map(|(events, number)| request(number, events)).collect();
         Order::new(requests.into_iter(), window, in_order)
     }
 
@@ -198,11 +159,7 @@ mod tests {
         assert_eq!(send_all(&mut order), [0, 2, 4]);
         assert_eq!(order.done(0), 1);
         assert_eq!(send_all(&mut order), [1]);
-        assert_eq!(
-            order.done(2),
-            0,
-            "the batch still waits for the other conversation"
-        );
+        assert_eq!(order.done(2), 0, "the batch still waits for the other conversation");
         assert_eq!(order.done(1), 1);
         assert_eq!(send_all(&mut order), [3]);
         order.done(3);
@@ -221,10 +178,7 @@ mod tests {
 
     #[test]
     fn without_order_nothing_waits() {
-        assert_eq!(
-            send_all(&mut order(&[&[1], &[1], &[1, 1]], 10, false)),
-            [0, 1, 2]
-        );
+        assert_eq!(send_all(&mut order(&[&[1], &[1], &[1, 1]], 10, false)), [0, 1, 2]);
     }
 
     proptest! {

@@ -86,30 +86,17 @@ impl Report {
     pub(super) fn sending(&mut self, request: &Request) {
         let events = request.events.len() as u64;
         self.sent += events;
-        self.resent += if request.duplicate_of.is_some() {
-            events
-        } else {
-            0
-        };
-        self.unacked.extend(
-            request
-                .events
-                .iter()
-                .filter(|tag| !self.acked.contains(tag)),
-        );
+        self.resent += if request.duplicate_of.is_some() { events } else { 0 };
+        self.unacked.extend(request.events.iter().filter(|tag| !self.acked.contains(tag)));
     }
 
     pub(super) fn acknowledged(&mut self, request: &Request, body: &[u8]) {
         self.requests += 1;
         match serde_json::from_slice::<Answer>(body) {
-            Ok(Answer {
-                accepted,
-                duplicates,
-            }) => {
+            Ok(Answer { accepted, duplicates }) => {
                 self.accepted = self.accepted.saturating_add(accepted);
                 self.duplicates = self.duplicates.saturating_add(duplicates);
-                self.miscounted +=
-                    u64::from(accepted.saturating_add(duplicates) != request.events.len() as u64);
+                self.miscounted += u64::from(accepted.saturating_add(duplicates) != request.events.len() as u64);
             }
             Err(_) => self.miscounted += 1,
         }
@@ -122,9 +109,7 @@ impl Report {
     pub(super) fn refused(&mut self, status: u16, body: &[u8]) {
         const SHOWN: usize = 500;
         *self.refused.entry(status).or_default() += 1;
-        self.first_refusal.get_or_insert_with(|| {
-            String::from_utf8_lossy(&body[..body.len().min(SHOWN)]).into_owned()
-        });
+        self.first_refusal.get_or_insert_with(|| String::from_utf8_lossy(&body[..body.len().min(SHOWN)]).into_owned());
     }
 }
 
@@ -137,48 +122,26 @@ mod tests {
     use crate::contact_centre::Source;
 
     fn request(ordinals: std::ops::Range<u32>, duplicate_of: Option<u64>) -> Request {
-        let events = ordinals
-            .map(|ordinal| Tag::new(Uuid::from_bits(1), ordinal))
-            .collect();
-        Request {
-            number: 0,
-            source: Source::Genesys,
-            body: Bytes::new(),
-            events,
-            duplicate_of,
-        }
+        let events = ordinals.map(|ordinal| Tag::new(Uuid::from_bits(1), ordinal)).collect();
+        Request { number: 0, source: Source::Genesys, body: Bytes::new(), events, duplicate_of }
     }
 
     #[test]
     fn an_acknowledged_event_stays_so_when_its_duplicate_gets_no_answer() {
         let mut report = Report::default();
         report.sending(&request(0..2, None));
-        report.acknowledged(
-            &request(0..2, None),
-            br#"{"accepted":2,"duplicates":0,"events":[]}"#,
-        );
+        report.acknowledged(&request(0..2, None), br#"{"accepted":2,"duplicates":0,"events":[]}"#);
         report.sending(&request(0..3, Some(0)));
         assert_eq!((report.acked.len(), report.unacked.len()), (2, 1));
-        assert_eq!(
-            (
-                report.sent,
-                report.resent,
-                report.accepted,
-                report.miscounted
-            ),
-            (5, 3, 2, 0)
-        );
+        assert_eq!((report.sent, report.resent, report.accepted, report.miscounted), (5, 3, 2, 0));
     }
 
     #[test]
     fn an_answer_that_does_not_add_up_is_noticed() {
         let mut report = Report::default();
-        for answer in [
-            r#"{"accepted":1,"duplicates":0}"#,
-            r#"{"accepted":18446744073709551615,"duplicates":9}"#,
-            "",
-            "[]",
-        ] {
+        for answer in
+            [r#"{"accepted":1,"duplicates":0}"#, r#"{"accepted":18446744073709551615,"duplicates":9}"#, "", "[]"]
+        {
             report.acknowledged(&request(0..2, None), answer.as_bytes());
         }
         assert_eq!(report.miscounted, 4);

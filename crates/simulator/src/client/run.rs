@@ -107,8 +107,7 @@ impl<I: Iterator<Item = Request> + Send + 'static> Run<I> {
             return self.started;
         };
         let mut events = self.pace.lock();
-        let due = self.started
-            + Duration::try_from_secs_f64(*events / rate).unwrap_or(self.options.deadline);
+        let due = self.started + Duration::try_from_secs_f64(*events / rate).unwrap_or(self.options.deadline);
         *events += request.events.len() as f64;
         due
     }
@@ -123,9 +122,7 @@ impl<I: Iterator<Item = Request> + Send + 'static> Run<I> {
         loop {
             let target = *self.target.borrow();
             let began = Instant::now();
-            let attempt = connection
-                .attempt(target, auth, request, self.options.attempt_timeout)
-                .await;
+            let attempt = connection.attempt(target, auth, request, self.options.attempt_timeout).await;
             let Some(asked) = self.book(request, attempt, first, began) else {
                 return;
             };
@@ -135,13 +132,7 @@ impl<I: Iterator<Item = Request> + Send + 'static> Run<I> {
     }
 
     /// Books an attempt. `Some` means to try again, after that time if the server named one.
-    fn book(
-        &self,
-        request: &Request,
-        attempt: Attempt,
-        first: Instant,
-        began: Instant,
-    ) -> Option<Option<Duration>> {
+    fn book(&self, request: &Request, attempt: Attempt, first: Instant, began: Instant) -> Option<Option<Duration>> {
         let mut report = self.report.lock();
         match attempt {
             Attempt::Acknowledged(body) => {

@@ -60,11 +60,7 @@ impl Connection {
             sender.ready().await.ok()?;
             let response = sender.send_request(http).await.ok()?;
             let (head, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER_MAX)
-                .collect()
-                .await
-                .ok()?
-                .to_bytes();
+            let body = Limited::new(body, ANSWER_MAX).collect().await.ok()?.to_bytes();
             Some((sender, head, body))
         };
         match timeout(limit, answering).await {
@@ -87,11 +83,7 @@ async fn connect(target: SocketAddr) -> Option<SendRequest<Full<Bytes>>> {
     Some(sender)
 }
 
-fn http_request(
-    target: SocketAddr,
-    auth: &Auth,
-    request: &Request,
-) -> http::Result<HttpRequest<Full<Bytes>>> {
+fn http_request(target: SocketAddr, auth: &Auth, request: &Request) -> http::Result<HttpRequest<Full<Bytes>>> {
     let mut builder = HttpRequest::builder()
         .method(Method::POST)
         .uri(format!("/in/{}", request.source.name()))
@@ -111,10 +103,7 @@ fn judge(head: &http::response::Parts, body: Bytes) -> Attempt {
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT => {
-            let seconds = head
-                .headers
-                .get(header::RETRY_AFTER)
-                .and_then(|value| value.to_str().ok()?.parse().ok());
+            let seconds = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
             Attempt::Later(head.status.as_u16(), seconds.map(Duration::from_secs))
         }
         other => Attempt::Refused(other.as_u16(), body),

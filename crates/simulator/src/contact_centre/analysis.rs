@@ -13,11 +13,7 @@ pub(super) fn data(dice: &mut Dice, knobs: &Knobs, agent: Uuid, agent_name: &str
     let mut text = String::with_capacity(600);
     let intents = some(dice, wording::INTENTS, 2);
     let keywords = some(dice, wording::KEYWORDS, 4);
-    let violations = if dice.chance(0.15) {
-        some(dice, wording::VIOLATIONS, 2)
-    } else {
-        Vec::new()
-    };
+    let violations = if dice.chance(0.15) { some(dice, wording::VIOLATIONS, 2) } else { Vec::new() };
     json::object(&mut text, |data| {
         data.text("agentId", agent.to_string());
         data.text("agentName", agent_name);
@@ -58,9 +54,7 @@ pub(super) fn webhook(dice: &mut Dice, tag: Tag, at_ms: i64, data: &str) -> Stri
 
 /// Up to `most` of the choices, each at most once and at least one.
 fn some(dice: &mut Dice, choices: &[&'static str], most: u64) -> Vec<&'static str> {
-    let mut picked: Vec<_> = (0..dice.between(1, most))
-        .map(|_| dice.pick(choices))
-        .collect();
+    let mut picked: Vec<_> = (0..dice.between(1, most)).map(|_| dice.pick(choices)).collect();
     picked.sort_unstable();
     picked.dedup();
     picked
@@ -71,10 +65,7 @@ fn unit_number(dice: &mut Dice, knobs: &Knobs) -> String {
     if dice.chance(knobs.odd) {
         return dice.pick(wording::ODD_NUMBERS).to_owned();
     }
-    let (sign, digits) = (
-        if dice.chance(0.5) { "-" } else { "" },
-        dice.between(1, 6) as usize,
-    );
+    let (sign, digits) = (if dice.chance(0.5) { "-" } else { "" }, dice.between(1, 6) as usize);
     format!("{sign}0.{:0digits$}", dice.below(10u64.pow(digits as u32)))
 }
 

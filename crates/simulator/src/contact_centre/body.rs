@@ -30,14 +30,10 @@ pub(super) enum Publication {
 impl Publication {
     pub(super) fn choose(dice: &mut Dice, knobs: &Knobs, source: Source) -> Self {
         match source {
-            Source::EventBridge => Self::Envelopes {
-                flat: dice.chance(knobs.flat),
-                wrapped: dice.chance(knobs.wrapped),
-            },
-            Source::Genesys => Self::Webhooks {
-                bare_array: dice.chance(0.3),
-                line_end: dice.chance(knobs.odd),
-            },
+            Source::EventBridge => {
+                Self::Envelopes { flat: dice.chance(knobs.flat), wrapped: dice.chance(knobs.wrapped) }
+            }
+            Source::Genesys => Self::Webhooks { bare_array: dice.chance(0.3), line_end: dice.chance(knobs.odd) },
         }
     }
 }
@@ -52,41 +48,24 @@ pub(super) fn write(
 ) -> String {
     let mut out = String::with_capacity(happenings.len() * 1_400);
     match *publication {
-        Publication::Envelopes { flat, wrapped } => {
-            one_or_array(&mut out, happenings, |happening, out| {
-                let envelope = Envelope {
-                    happening,
-                    flat,
-                    id: dice.uuid(),
-                    correlation: dice.uuid(),
-                    organization,
-                    now_ms,
-                };
-                if wrapped {
-                    json::object(out, |wrapper| {
-                        wrapper.object("requestPayload", |members| envelope.members(members))
-                    });
-                } else {
-                    json::object(out, |members| envelope.members(members));
-                }
-            })
-        }
-        Publication::Webhooks {
-            bare_array,
-            line_end,
-        } => {
+        Publication::Envelopes { flat, wrapped } => one_or_array(&mut out, happenings, |happening, out| {
+            let envelope =
+                Envelope { happening, flat, id: dice.uuid(), correlation: dice.uuid(), organization, now_ms };
+            if wrapped {
+                json::object(out, |wrapper| wrapper.object("requestPayload", |members| envelope.members(members)));
+            } else {
+                json::object(out, |members| envelope.members(members));
+            }
+        }),
+        Publication::Webhooks { bare_array, line_end } => {
             if bare_array || happenings.len() == 1 {
-                one_or_array(&mut out, happenings, |happening, out| {
-                    out.push_str(&happening.body)
-                });
+                one_or_array(&mut out, happenings, |happening, out| out.push_str(&happening.body));
             } else {
                 json::object(&mut out, |batch| {
                     batch.text("webhookEventId", dice.uuid().to_string());
                     batch.text("eventType", analysis::TOPIC);
                     batch.text("timestamp", time_with_millis(now_ms));
-                    batch.array("data", happenings.len(), |index, out| {
-                        out.push_str(&happenings[index].body)
-                    });
+                    batch.array("data", happenings.len(), |index, out| out.push_str(&happenings[index].body));
                 });
             }
             if line_end {
@@ -97,11 +76,7 @@ pub(super) fn write(
     out
 }
 
-fn one_or_array(
-    out: &mut String,
-    happenings: &[Happening],
-    mut item: impl FnMut(&Happening, &mut String),
-) {
+fn one_or_array(out: &mut String, happenings: &[Happening], mut item: impl FnMut(&Happening, &mut String)) {
     match happenings {
         [only] => item(only, out),
         several => json::array(out, several.len(), |index, out| item(&several[index], out)),
@@ -119,22 +94,11 @@ struct Envelope<'a> {
 
 impl Envelope<'_> {
     fn members(&self, envelope: &mut json::Object<'_>) {
-        let Happening {
-            tag, topic, body, ..
-        } = self.happening;
+        let Happening { tag, topic, body, .. } = self.happening;
         envelope.text("version", "0");
         envelope.text("id", self.id.to_string());
-        envelope.text(
-            "detail-type",
-            format!("v2.detail.events.conversation.{{id}}.{topic}"),
-        );
-        envelope.text(
-            "source",
-            format!(
-                "aws.partner/genesys.com/cloud/{}/aftercall",
-                self.organization
-            ),
-        );
+        envelope.text("detail-type", format!("v2.detail.events.conversation.{{id}}.{topic}"));
+        envelope.text("source", format!("aws.partner/genesys.com/cloud/{}/aftercall", self.organization));
         envelope.text("account", "000000000000");
         envelope.text("time", time_in_seconds(self.now_ms));
         envelope.text("region", "eu-central-1");
@@ -144,18 +108,10 @@ impl Envelope<'_> {
             return;
         }
         envelope.object("detail", |detail| {
-            detail.text(
-                "topicName",
-                format!(
-                    "v2.detail.events.conversation.{}.{topic}",
-                    tag.conversation()
-                ),
-            );
+            detail.text("topicName", format!("v2.detail.events.conversation.{}.{topic}", tag.conversation()));
             detail.text("version", "2");
             detail.raw("eventBody", body);
-            detail.object("metadata", |metadata| {
-                metadata.text("CorrelationId", self.correlation.to_string())
-            });
+            detail.object("metadata", |metadata| metadata.text("CorrelationId", self.correlation.to_string()));
             detail.text("timestamp", time_with_millis(self.now_ms));
         });
     }

@@ -70,19 +70,12 @@ impl<'a> Plot<'a> {
         Self {
             id: dice.uuid(),
             media,
-            direction: if dice.chance(0.8) {
-                "INBOUND"
-            } else {
-                "OUTBOUND"
-            },
+            direction: if dice.chance(0.8) { "INBOUND" } else { "OUTBOUND" },
             phone: dice.between(100, 9_999_999),
             contact: dice.uuid(),
             queue: named("queue", dice.below(6)),
             division: named("division", dice.below(2)),
-            customer: Party {
-                participant: dice.uuid(),
-                session: dice.uuid(),
-            },
+            customer: Party { participant: dice.uuid(), session: dice.uuid() },
             now_ms: start_ms,
             scenes: Vec::new(),
             dice,
@@ -107,8 +100,7 @@ impl<'a> Plot<'a> {
         loop {
             agents += 1;
             agent = self.dice.below(wording::AGENTS.len() as u64);
-            let transfers =
-                agents < self.knobs.agents_max && self.dice.chance(self.knobs.transferred);
+            let transfers = agents < self.knobs.agents_max && self.dice.chance(self.knobs.transferred);
             let waited = self.pass(500, 90_000);
             self.queue_ends("ANSWERED", Some(agent), waited);
             last_acw = last_acw.max(self.agent_session(agent, transfers));
@@ -139,11 +131,8 @@ impl<'a> Plot<'a> {
     fn flow_outcome(&mut self) {
         let began = self.now_ms;
         self.pass(4_000, 40_000);
-        let (flow, outcome, ended) = (
-            named("flow", self.dice.below(3)),
-            named("outcome", self.dice.below(4)),
-            self.now_ms,
-        );
+        let (flow, outcome, ended) =
+            (named("flow", self.dice.below(3)), named("outcome", self.dice.below(4)), self.now_ms);
         let value = self.dice.pick(&["SUCCESS", "FAILURE"]);
         self.scene("flow.outcome", Some(self.customer), |own| {
             own.text("flowId", flow.to_string());
@@ -159,9 +148,7 @@ impl<'a> Plot<'a> {
 
     fn queue_begins(&mut self) {
         let queue = self.queue;
-        self.scene("acd.start", Some(self.customer), |own| {
-            own.text("queueId", queue.to_string())
-        });
+        self.scene("acd.start", Some(self.customer), |own| own.text("queueId", queue.to_string()));
     }
 
     fn queue_ends(&mut self, outcome: &str, answered_by: Option<u64>, waited: u64) {
@@ -179,15 +166,9 @@ impl<'a> Plot<'a> {
 
     /// An agent joins, talks, leaves and wraps up. Returns when the wrap-up ended; the plot goes on when the agent has left.
     fn agent_session(&mut self, agent: u64, transfers: bool) -> i64 {
-        let party = Party {
-            participant: self.dice.uuid(),
-            session: self.dice.uuid(),
-        };
-        let (user, queue, division) = (
-            named("agent", agent).to_string(),
-            self.queue.to_string(),
-            self.division.to_string(),
-        );
+        let party = Party { participant: self.dice.uuid(), session: self.dice.uuid() };
+        let (user, queue, division) =
+            (named("agent", agent).to_string(), self.queue.to_string(), self.division.to_string());
         let who = |own: &mut Object<'_>| {
             own.text("userId", &user);
             own.text("queueId", &queue);
@@ -196,17 +177,10 @@ impl<'a> Plot<'a> {
         self.scene("user.start", Some(party), who);
         let alerting = self.dice.between(500, 9_000);
         let talked = self.pass(15_000, 900_000);
-        let held = if self.dice.chance(0.3) {
-            self.dice.below(talked / 3)
-        } else {
-            0
-        };
+        let held = if self.dice.chance(0.3) { self.dice.below(talked / 3) } else { 0 };
         self.scene("user.end", Some(party), |own| {
             who(own);
-            own.text(
-                "disconnectType",
-                if transfers { "TRANSFER" } else { "CLIENT" },
-            );
+            own.text("disconnectType", if transfers { "TRANSFER" } else { "CLIENT" });
             own.raw("interactingDurationMs", (talked - held).to_string());
             own.raw("heldDurationMs", held.to_string());
             own.raw("alertingDurationMs", alerting.to_string());
@@ -221,11 +195,7 @@ impl<'a> Plot<'a> {
         let took = self.pass(2_000, 120_000);
         let reserved = self.dice.chance(0.2);
         let odd = self.dice.chance(self.knobs.odd);
-        let code = if reserved {
-            self.dice.pick(wording::RESERVED_CODES).to_owned()
-        } else {
-            self.wrapup_code()
-        };
+        let code = if reserved { self.dice.pick(wording::RESERVED_CODES).to_owned() } else { self.wrapup_code() };
         let escaped = self.dice.pick(wording::ESCAPED_NOTES);
         let note = self.dice.pick(wording::NOTES);
         let codes = |own: &mut Object<'_>| {
@@ -267,18 +237,8 @@ impl<'a> Plot<'a> {
         loop {
             self.pass(20_000, 180_000);
             self.now_ms += ROUND_MS - self.now_ms % ROUND_MS;
-            let own = analysis::data(
-                self.dice,
-                self.knobs,
-                named("agent", agent),
-                wording::AGENTS[agent as usize],
-            );
-            self.scenes.push(Scene {
-                at_ms: self.now_ms,
-                topic: analysis::TOPIC,
-                party: None,
-                own,
-            });
+            let own = analysis::data(self.dice, self.knobs, named("agent", agent), wording::AGENTS[agent as usize]);
+            self.scenes.push(Scene { at_ms: self.now_ms, topic: analysis::TOPIC, party: None, own });
             if !self.dice.chance(0.1) {
                 break;
             }
@@ -292,20 +252,10 @@ impl<'a> Plot<'a> {
         passed
     }
 
-    fn scene(
-        &mut self,
-        topic: &'static str,
-        party: Option<Party>,
-        own: impl FnOnce(&mut Object<'_>),
-    ) {
+    fn scene(&mut self, topic: &'static str, party: Option<Party>, own: impl FnOnce(&mut Object<'_>)) {
         let mut text = String::new();
         json::object(&mut text, own);
-        self.scenes.push(Scene {
-            at_ms: self.now_ms,
-            topic,
-            party,
-            own: text,
-        });
+        self.scenes.push(Scene { at_ms: self.now_ms, topic, party, own: text });
     }
 
     /// Puts the scenes into the order of time, and gives each its ordinal and a time of its own.
@@ -317,21 +267,12 @@ impl<'a> Plot<'a> {
         for (ordinal, scene) in scenes.into_iter().enumerate() {
             at_ms = scene.at_ms.max(at_ms.saturating_add(1));
             emit_ms = emit_ms.max(at_ms + self.dice.between(40, 500) as i64);
-            let late_ms = if self.dice.chance(self.knobs.reordered) {
-                self.dice.between(5_000, 120_000) as i64
-            } else {
-                0
-            };
+            let late_ms =
+                if self.dice.chance(self.knobs.reordered) { self.dice.between(5_000, 120_000) as i64 } else { 0 };
             let tag = Tag::new(self.id, ordinal as u32);
             let (source, body) = match scene.party {
-                Some(party) => (
-                    Source::EventBridge,
-                    self.event_body(tag, at_ms, party, &scene.own),
-                ),
-                None => (
-                    Source::Genesys,
-                    analysis::webhook(self.dice, tag, at_ms, &scene.own),
-                ),
+                Some(party) => (Source::EventBridge, self.event_body(tag, at_ms, party, &scene.own)),
+                None => (Source::Genesys, analysis::webhook(self.dice, tag, at_ms, &scene.own)),
             };
             happenings.push(Happening {
                 tag,
@@ -358,10 +299,7 @@ impl<'a> Plot<'a> {
             body.text("ani", format!("tel:+1555{:07}", self.phone));
             body.text("dnis", "tel:+15550100100");
             body.members(own);
-            body.texts(
-                "conversationExternalContactIds",
-                &[self.contact.to_string()],
-            );
+            body.texts("conversationExternalContactIds", &[self.contact.to_string()]);
             body.text(Tag::MEMBER, tag.to_string());
         });
         text
@@ -371,10 +309,7 @@ impl<'a> Plot<'a> {
 /// The id that a thing of the contact centre always has: its queues, agents and codes are the same for every seed.
 fn named(what: &str, number: u64) -> Uuid {
     Uuid::random(
-        u128::from(xxhash_rust::xxh3::xxh3_64_with_seed(
-            what.as_bytes(),
-            number,
-        ))
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835),
+        u128::from(xxhash_rust::xxh3::xxh3_64_with_seed(what.as_bytes(), number))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835),
     )
 }

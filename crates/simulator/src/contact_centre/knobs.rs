@@ -77,10 +77,7 @@ impl Knobs {
             ("odd", self.odd),
         ] {
             if !(0.0..=1.0).contains(&share) {
-                return Err(SimulatorError::setting(
-                    name,
-                    format!("{share} is no share: use a number from 0 to 1"),
-                ));
+                return Err(SimulatorError::setting(name, format!("{share} is no share: use a number from 0 to 1")));
             }
         }
         for (name, value, most) in [
@@ -89,17 +86,11 @@ impl Knobs {
             ("batch_max", self.batch_max, 10_000),
         ] {
             if !(1..=most).contains(&value) {
-                return Err(SimulatorError::setting(
-                    name,
-                    format!("{value} is out of range: use 1 to {most}"),
-                ));
+                return Err(SimulatorError::setting(name, format!("{value} is out of range: use 1 to {most}")));
             }
         }
         if !(0..=LATEST_START_MS).contains(&self.start_ms) {
-            return Err(SimulatorError::setting(
-                "start_ms",
-                "use milliseconds of Unix time before the year 9000",
-            ));
+            return Err(SimulatorError::setting("start_ms", "use milliseconds of Unix time before the year 9000"));
         }
         Ok(())
     }

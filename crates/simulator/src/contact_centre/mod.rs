@@ -116,8 +116,7 @@ impl ContactCentre {
             self.unplanned -= happenings.len() as u64;
             self.going_on += 1;
             for happening in happenings {
-                self.schedule
-                    .add(happening.emit_ms, Emission::Fresh(happening));
+                self.schedule.add(happening.emit_ms, Emission::Fresh(happening));
             }
         }
     }
@@ -137,8 +136,7 @@ impl ContactCentre {
             };
             match emission {
                 Emission::Fresh(next)
-                    if next.source == gathered[0].source
-                        && !held_up.contains(&next.tag.conversation()) =>
+                    if next.source == gathered[0].source && !held_up.contains(&next.tag.conversation()) =>
                 {
                     gathered.push(next);
                 }
@@ -172,23 +170,11 @@ impl ContactCentre {
     }
 
     /// The same events again, later: the same bytes, or published anew with other EventBridge ids and times.
-    fn plan_resend(
-        &mut self,
-        request: &Request,
-        publication: Publication,
-        happenings: Vec<Happening>,
-    ) {
+    fn plan_resend(&mut self, request: &Request, publication: Publication, happenings: Vec<Happening>) {
         let due = self.now + self.dice.between(RESEND_AFTER_MS.0, RESEND_AFTER_MS.1) as i64;
-        let republished =
-            request.source == Source::EventBridge && self.dice.chance(self.knobs.republished);
+        let republished = request.source == Source::EventBridge && self.dice.chance(self.knobs.republished);
         let again = republished.then_some((publication, happenings));
-        self.schedule.add(
-            due,
-            Emission::Again(Box::new(Resend {
-                request: request.clone(),
-                again,
-            })),
-        );
+        self.schedule.add(due, Emission::Again(Box::new(Resend { request: request.clone(), again })));
     }
 
     fn repeat(&mut self, resend: Resend) -> Request {
@@ -196,22 +182,11 @@ impl ContactCentre {
         if let Some((publication, happenings)) = resend.again {
             request.body = self.write(&publication, &happenings);
         }
-        Request {
-            duplicate_of: Some(request.number),
-            number: self.requests,
-            ..request
-        }
+        Request { duplicate_of: Some(request.number), number: self.requests, ..request }
     }
 
     fn write(&mut self, publication: &Publication, happenings: &[Happening]) -> Bytes {
-        body::write(
-            &mut self.dice,
-            publication,
-            self.organization,
-            self.now,
-            happenings,
-        )
-        .into()
+        body::write(&mut self.dice, publication, self.organization, self.now, happenings).into()
     }
 }
 
@@ -225,10 +200,7 @@ impl Iterator for ContactCentre {
         let request = match emission {
             Emission::Fresh(happening) => {
                 let happenings = self.gather(happening);
-                self.going_on -= happenings
-                    .iter()
-                    .filter(|happening| happening.ends_conversation)
-                    .count();
+                self.going_on -= happenings.iter().filter(|happening| happening.ends_conversation).count();
                 self.publish(happenings)
             }
             Emission::Again(resend) => self.repeat(*resend),

@@ -36,31 +36,13 @@ pub(super) const ESCAPED_NOTES: &[&str] = &[
     r#""\u0000\u001f control""#,
 ];
 
-pub(super) const INTENTS: &[&str] = &[
-    "billing_question",
-    "cancel_contract",
-    "change_address",
-    "technical_fault",
-    "order_status",
-    "Beschwerde",
-];
+pub(super) const INTENTS: &[&str] =
+    &["billing_question", "cancel_contract", "change_address", "technical_fault", "order_status", "Beschwerde"];
 
-pub(super) const KEYWORDS: &[&str] = &[
-    "invoice",
-    "refund",
-    "Kündigung",
-    "router",
-    "délai",
-    "supervisor",
-    "返金",
-    "thank you",
-];
+pub(super) const KEYWORDS: &[&str] =
+    &["invoice", "refund", "Kündigung", "router", "délai", "supervisor", "返金", "thank you"];
 
-pub(super) const VIOLATIONS: &[&str] = &[
-    "missing_recording_notice",
-    "card_number_spoken",
-    "no_identity_check",
-];
+pub(super) const VIOLATIONS: &[&str] = &["missing_recording_notice", "card_number_spoken", "no_identity_check"];
 
 pub(super) const SENTIMENTS: &[&str] = &["positive", "neutral", "negative", "mixed"];
 
@@ -68,16 +50,8 @@ pub(super) const SENTIMENTS: &[&str] = &["positive", "neutral", "negative", "mix
 pub(super) const RESERVED_CODES: &[&str] = &["ININ-WRAP-UP-TIMEOUT", "ININ-WRAP-UP-SKIPPED"];
 
 /// Numbers as no one expects them, all valid JSON and all inside a 64-bit integer or float.
-pub(super) const ODD_NUMBERS: &[&str] = &[
-    "0",
-    "-0",
-    "1.50",
-    "6.02e+3",
-    "9007199254740993",
-    "1E-7",
-    "-0.0",
-    "100000000000000000",
-];
+pub(super) const ODD_NUMBERS: &[&str] =
+    &["0", "-0", "1.50", "6.02e+3", "9007199254740993", "1E-7", "-0.0", "100000000000000000"];
 
 /// Media with their provider; the usual ones stand more than once.
 pub(super) const MEDIA: &[&(&str, &str)] = &[

@@ -37,18 +37,12 @@ pub enum Fault {
 
 impl Fault {
     /// 503 without `Retry-After`.
-    pub const UNAVAILABLE: Self = Self::Status {
-        code: 503,
-        retry_after: None,
-    };
+    pub const UNAVAILABLE: Self = Self::Status { code: 503, retry_after: None };
 
     /// Whether [`Fault::RejectSome`] with this `every` means this event.
     pub(crate) fn chooses(every: u64, tag: Option<Tag>) -> bool {
         tag.is_some_and(|tag| {
-            let hash = xxhash_rust::xxh3::xxh3_64_with_seed(
-                tag.conversation().as_bytes(),
-                u64::from(tag.ordinal()),
-            );
+            let hash = xxhash_rust::xxh3::xxh3_64_with_seed(tag.conversation().as_bytes(), u64::from(tag.ordinal()));
             hash.checked_rem(every) == Some(0)
         })
     }
@@ -74,14 +68,8 @@ mod tests {
 
     #[test]
     fn the_same_events_are_rejected_every_time_and_about_as_many_as_asked() {
-        let tags: Vec<Tag> = (0..10_000)
-            .map(|n| Tag::new(Uuid::from_bits(n / 10), (n % 10) as u32))
-            .collect();
-        let chosen = || {
-            tags.iter()
-                .filter(|tag| Fault::chooses(20, Some(**tag)))
-                .count()
-        };
+        let tags: Vec<Tag> = (0..10_000).map(|n| Tag::new(Uuid::from_bits(n / 10), (n % 10) as u32)).collect();
+        let chosen = || tags.iter().filter(|tag| Fault::chooses(20, Some(**tag))).count();
         assert_eq!(chosen(), chosen());
         assert!((400..600).contains(&chosen()), "{}", chosen());
         assert!(!Fault::chooses(0, Some(tags[0])) && !Fault::chooses(1, None));
@@ -90,10 +78,7 @@ mod tests {
     #[test]
     fn a_fault_ends_by_itself() {
         let now = Instant::now();
-        let active = Active {
-            fault: Fault::UNAVAILABLE,
-            until: Some(now + Duration::from_secs(1)),
-        };
+        let active = Active { fault: Fault::UNAVAILABLE, until: Some(now + Duration::from_secs(1)) };
         assert!(active.at(now).is_some());
         assert!(active.at(now + Duration::from_secs(1)).is_none());
     }

@@ -86,31 +86,17 @@ pub(crate) enum Upsert {
 impl Ledger {
     /// Books that keep the latest `entries_max` entries; the counts cover all.
     pub(crate) fn new(entries_max: usize) -> Self {
-        Self {
-            entries_max,
-            ..Self::default()
-        }
+        Self { entries_max, ..Self::default() }
     }
 
     /// Books a request that had no effect.
     pub(crate) fn refuse(&mut self, row: u64, tag: Option<Tag>, status: u16) {
         self.report.refused += 1;
-        self.enter(Entry {
-            row,
-            tag,
-            status,
-            written: false,
-        });
+        self.enter(Entry { row, tag, status, written: false });
     }
 
     /// Writes a row and books the request. `status` is what will be answered.
-    pub(crate) fn write(
-        &mut self,
-        row: u64,
-        body: &[u8],
-        now: Instant,
-        status: impl FnOnce(Upsert) -> u16,
-    ) -> u16 {
+    pub(crate) fn write(&mut self, row: u64, body: &[u8], now: Instant, status: impl FnOnce(Upsert) -> u16) -> u16 {
         let tag = Tag::find_in(body);
         let event = tag.map(event_hash);
         let upsert = self.upsert(row, event, xxh3_64(body) as u32);
@@ -120,20 +106,12 @@ impl Ledger {
             None => self.report.untagged += 1,
         }
         let status = status(upsert);
-        self.enter(Entry {
-            row,
-            tag,
-            status,
-            written: true,
-        });
+        self.enter(Entry { row, tag, status, written: true });
         status
     }
 
     fn upsert(&mut self, row: u64, event: Option<u64>, body: u32) -> Upsert {
-        let new = Row {
-            event: event.unwrap_or_default(),
-            body,
-        };
+        let new = Row { event: event.unwrap_or_default(), body };
         match self.rows.entry(row) {
             Slot::Vacant(slot) => {
                 slot.insert(new);
@@ -160,10 +138,7 @@ impl Ledger {
                 slot.insert(row);
                 self.report.events += 1;
                 self.last_first_write = Some(now);
-                let highest = self
-                    .conversations
-                    .entry(xxh3_64(tag.conversation().as_bytes()))
-                    .or_default();
+                let highest = self.conversations.entry(xxh3_64(tag.conversation().as_bytes())).or_default();
                 self.report.out_of_order += u64::from(tag.ordinal() < *highest);
                 *highest = tag.ordinal().max(*highest);
             }
@@ -217,25 +192,16 @@ mod tests {
     }
 
     fn write(ledger: &mut Ledger, row: u64, body: &str) -> u16 {
-        ledger.write(row, body.as_bytes(), Instant::now(), |upsert| {
-            if upsert == Upsert::Created { 201 } else { 200 }
-        })
+        ledger.write(row, body.as_bytes(), Instant::now(), |upsert| if upsert == Upsert::Created { 201 } else { 200 })
     }
 
     #[test]
     fn a_clean_run_has_nothing_to_report() {
         let mut ledger = Ledger::new(10);
-        for (row, conversation, ordinal) in [(1, A, 0), (2, B, 0), (3, A, 1), (4, A, 5), (5, B, 1)]
-        {
+        for (row, conversation, ordinal) in [(1, A, 0), (2, B, 0), (3, A, 1), (4, A, 5), (5, B, 1)] {
             assert_eq!(write(&mut ledger, row, &body(conversation, ordinal)), 201);
         }
-        let expected = Report {
-            requests: 5,
-            writes: 5,
-            rows: 5,
-            events: 5,
-            ..Report::default()
-        };
+        let expected = Report { requests: 5, writes: 5, rows: 5, events: 5, ..Report::default() };
         assert_eq!(ledger.report(), expected);
         assert!(ledger.has(Tag::new(A, 5)) && !ledger.has(Tag::new(A, 4)));
     }
@@ -246,19 +212,8 @@ mod tests {
         write(&mut ledger, 1, &body(A, 0));
         write(&mut ledger, 2, &body(A, 1));
         assert_eq!(write(&mut ledger, 1, &body(A, 0)), 200);
-        let Report {
-            rows,
-            events,
-            repeats,
-            changed,
-            doubled,
-            out_of_order,
-            ..
-        } = ledger.report();
-        assert_eq!(
-            (rows, events, repeats, changed, doubled, out_of_order),
-            (2, 2, 1, 0, 0, 0)
-        );
+        let Report { rows, events, repeats, changed, doubled, out_of_order, .. } = ledger.report();
+        assert_eq!((rows, events, repeats, changed, doubled, out_of_order), (2, 2, 1, 0, 0, 0));
         write(&mut ledger, 1, &format!("{} ", body(A, 0)));
         assert_eq!((ledger.report().repeats, ledger.report().changed), (2, 1));
     }
@@ -268,14 +223,7 @@ mod tests {
         let mut ledger = Ledger::new(10);
         write(&mut ledger, 1, &body(A, 0));
         write(&mut ledger, 2, &body(A, 0));
-        assert_eq!(
-            (
-                ledger.report().doubled,
-                ledger.report().rows,
-                ledger.report().events
-            ),
-            (1, 2, 1)
-        );
+        assert_eq!((ledger.report().doubled, ledger.report().rows, ledger.report().events), (1, 2, 1));
     }
 
     #[test]
@@ -283,10 +231,7 @@ mod tests {
         let mut ledger = Ledger::new(10);
         write(&mut ledger, 1, &body(A, 0));
         write(&mut ledger, 1, &body(B, 0));
-        assert_eq!(
-            (ledger.report().overwritten, ledger.report().repeats),
-            (1, 0)
-        );
+        assert_eq!((ledger.report().overwritten, ledger.report().repeats), (1, 0));
     }
 
     #[test]
@@ -306,15 +251,7 @@ mod tests {
         write(&mut ledger, 1, &body(A, 0));
         write(&mut ledger, 2, &body(A, 1));
         let report = ledger.report();
-        assert_eq!(
-            (
-                report.refused,
-                report.events,
-                report.out_of_order,
-                report.repeats
-            ),
-            (1, 2, 0, 0)
-        );
+        assert_eq!((report.refused, report.events, report.out_of_order, report.repeats), (1, 2, 0, 0));
     }
 
     #[test]
@@ -324,9 +261,6 @@ mod tests {
             write(&mut ledger, row, "{}");
         }
         assert_eq!((ledger.report().untagged, ledger.report().rows), (3, 3));
-        assert_eq!(
-            ledger.entries().map(|entry| entry.row).collect::<Vec<_>>(),
-            [1, 2]
-        );
+        assert_eq!(ledger.entries().map(|entry| entry.row).collect::<Vec<_>>(), [1, 2]);
     }
 }

@@ -34,10 +34,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            entries_max: 100_000,
-        }
+        Self { listen: (Ipv4Addr::LOCALHOST, 0).into(), entries_max: 100_000 }
     }
 }
 
@@ -57,14 +54,9 @@ impl Crm {
     /// If the address is not a loopback address or is taken, or no thread can be started.
     pub fn start(options: Options) -> Result<Self, SimulatorError> {
         let listen = loopback(options.listen)?;
-        let listener = TcpListener::bind(listen)
-            .map_err(SimulatorError::io(format!("listening on {listen}")))?;
-        let address = listener
-            .local_addr()
-            .map_err(SimulatorError::io("asking for the CRM's address"))?;
-        listener
-            .set_nonblocking(true)
-            .map_err(SimulatorError::io("preparing the CRM's socket"))?;
+        let listener = TcpListener::bind(listen).map_err(SimulatorError::io(format!("listening on {listen}")))?;
+        let address = listener.local_addr().map_err(SimulatorError::io("asking for the CRM's address"))?;
+        listener.set_nonblocking(true).map_err(SimulatorError::io("preparing the CRM's socket"))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -76,12 +68,7 @@ impl Crm {
             .name("crm".to_owned())
             .spawn(move || runtime.block_on(serve::serve(listener, serving, stopped)))
             .map_err(SimulatorError::io("starting the CRM's thread"))?;
-        Ok(Self {
-            address,
-            shared,
-            stop,
-            thread: Some(thread),
-        })
+        Ok(Self { address, shared, stop, thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -96,10 +83,7 @@ impl Crm {
 
     /// Fails in this way for so long from now.
     pub fn fail_for(&self, fault: Fault, duration: Duration) {
-        self.shared.set_fault(Some(Active {
-            fault,
-            until: Instant::now().checked_add(duration),
-        }));
+        self.shared.set_fault(Some(Active { fault, until: Instant::now().checked_add(duration) }));
     }
 
     /// Works again. Requests that were held are closed without an answer.

@@ -90,11 +90,7 @@ impl Drop for InProgress<'_> {
 }
 
 /// Accepts and serves connections until told to stop; the runtime's end closes those that are left.
-pub(super) async fn serve(
-    listener: TcpListener,
-    shared: Arc<Shared>,
-    mut stopped: watch::Receiver<bool>,
-) {
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
@@ -126,16 +122,10 @@ async fn serve_connection(stream: TcpStream, shared: &Shared) {
     // Without it answers would wait for the peer's acknowledgements; if it fails they only come later.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
-    let wire = TokioIo::new(Wire {
-        stream,
-        reset: Arc::clone(&reset),
-    });
+    let wire = TokioIo::new(Wire { stream, reset: Arc::clone(&reset) });
     let service = service_fn(|request| answer(shared, &reset, request));
     // Errors are those of the peer or of a fault; both show in the ledger or on the other side.
-    let _ = http1::Builder::new()
-        .pipeline_flush(true)
-        .serve_connection(wire, service)
-        .await;
+    let _ = http1::Builder::new().pipeline_flush(true).serve_connection(wire, service).await;
 }
 
 /// The connection is to be closed without an answer.
@@ -149,10 +139,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Unanswered> {
     let _in_progress = shared.enter();
-    if !matches!(
-        *request.method(),
-        Method::PUT | Method::POST | Method::PATCH
-    ) {
+    if !matches!(*request.method(), Method::PUT | Method::POST | Method::PATCH) {
         return Ok(empty(StatusCode::METHOD_NOT_ALLOWED));
     }
     let row = row_of(&request);
@@ -195,34 +182,20 @@ fn row_of(request: &Request<Incoming>) -> u64 {
 }
 
 fn write(shared: &Shared, row: u64, body: &[u8]) -> Response<Full<Bytes>> {
-    let status = shared
-        .books
-        .lock()
-        .write(row, body, Instant::now(), |upsert| match upsert {
-            Upsert::Created => 201,
-            Upsert::Updated => 200,
-        });
+    let status = shared.books.lock().write(row, body, Instant::now(), |upsert| match upsert {
+        Upsert::Created => 201,
+        Upsert::Updated => 200,
+    });
     empty(StatusCode::from_u16(status).unwrap_or(StatusCode::OK))
 }
 
-fn refuse(
-    shared: &Shared,
-    row: u64,
-    body: &[u8],
-    code: u16,
-    retry_after: Option<u32>,
-) -> Response<Full<Bytes>> {
+fn refuse(shared: &Shared, row: u64, body: &[u8], code: u16, retry_after: Option<u32>) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-    shared
-        .books
-        .lock()
-        .refuse(row, Tag::find_in(body), status.as_u16());
+    shared.books.lock().refuse(row, Tag::find_in(body), status.as_u16());
     let mut response = empty(status);
     *response.body_mut() = Full::new(Bytes::from_static(b"{\"message\":\"told to fail\"}"));
     if let Some(seconds) = retry_after {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, seconds.into());
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }
@@ -242,11 +215,7 @@ async fn hold(shared: &Shared, until: Option<Instant>) {
     if shared.fault(Instant::now()).is_none() {
         return;
     }
-    let longest = until.map_or(HOLD_MAX, |until| {
-        until
-            .saturating_duration_since(Instant::now())
-            .min(HOLD_MAX)
-    });
+    let longest = until.map_or(HOLD_MAX, |until| until.saturating_duration_since(Instant::now()).min(HOLD_MAX));
     // Either end is good.
     let _ = tokio::time::timeout(longest, changed.changed()).await;
 }
@@ -273,21 +242,13 @@ impl Drop for Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 

@@ -1,3 +1,5 @@
+//! The CRM over real sockets.
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
@@ -15,23 +17,13 @@ impl Caller {
     fn new(crm: &Crm) -> Self {
         let stream = TcpStream::connect(crm.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self {
-            stream: BufReader::new(stream),
-        }
+        Self { stream: BufReader::new(stream) }
     }
 
     fn send(&mut self, method: &str, path: &str, key: Option<&str>, body: &str) {
-        let key = key
-            .map(|key| format!("Idempotency-Key: {key}\r\n"))
-            .unwrap_or_default();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: crm\r\n{key}Content-Length: {}\r\n\r\n",
-            body.len()
-        );
-        self.stream
-            .get_mut()
-            .write_all((head + body).as_bytes())
-            .unwrap();
+        let key = key.map(|key| format!("Idempotency-Key: {key}\r\n")).unwrap_or_default();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: crm\r\n{key}Content-Length: {}\r\n\r\n", body.len());
+        self.stream.get_mut().write_all((head + body).as_bytes()).unwrap();
     }
 
     /// The status line and the headers of the answer, in lower case.
@@ -43,13 +35,8 @@ impl Caller {
             }
         }
         let head = head.to_lowercase();
-        let length = head
-            .split("content-length: ")
-            .nth(1)
-            .and_then(|rest| rest.lines().next())
-            .unwrap();
-        self.stream
-            .read_exact(&mut vec![0; length.parse().unwrap()])?;
+        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+        self.stream.read_exact(&mut vec![0; length.parse().unwrap()])?;
         Ok(head)
     }
 
@@ -90,18 +77,9 @@ fn upserts_by_idempotency_key_or_path() {
     caller.send("GET", "/contacts/7", None, "");
     assert!(caller.answer().unwrap().starts_with("http/1.1 405"));
     let report = crm.report();
-    assert_eq!(
-        (report.rows, report.events, report.repeats, report.requests),
-        (2, 2, 1, 3)
-    );
+    assert_eq!((report.rows, report.events, report.repeats, report.requests), (2, 2, 1, 3));
     assert_eq!(crm.missing([tag(1, 0), tag(1, 1), tag(1, 2)]), [tag(1, 2)]);
-    assert_eq!(
-        crm.entries()
-            .iter()
-            .map(|entry| entry.status)
-            .collect::<Vec<_>>(),
-        [201, 200, 201]
-    );
+    assert_eq!(crm.entries().iter().map(|entry| entry.status).collect::<Vec<_>>(), [201, 200, 201]);
     assert!(crm.has(tag(1, 0)) && crm.last_first_write().is_some());
 }
 
@@ -119,16 +97,10 @@ fn notices_doubles_and_wrong_order_over_the_wire() {
 fn answers_a_status_until_cleared() {
     let crm = start();
     let mut caller = Caller::new(&crm);
-    crm.fail(Fault::Status {
-        code: 429,
-        retry_after: Some(3),
-    });
+    crm.fail(Fault::Status { code: 429, retry_after: Some(3) });
     caller.send("PUT", "/", Some("a"), &body(1, 0));
     let answer = caller.answer().unwrap();
-    assert!(
-        answer.starts_with("http/1.1 429") && answer.contains("retry-after: 3\r\n"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("http/1.1 429") && answer.contains("retry-after: 3\r\n"), "{answer}");
     assert_eq!((crm.report().rows, crm.report().refused), (0, 1));
     crm.clear();
     assert_eq!(caller.put("a", &body(1, 0)).unwrap(), 201);
@@ -140,9 +112,7 @@ fn a_fault_with_a_duration_ends_by_itself() {
     let mut caller = Caller::new(&crm);
     crm.fail_for(Fault::UNAVAILABLE, Duration::from_millis(150));
     assert_eq!(caller.put("a", &body(1, 0)).unwrap(), 503);
-    wait_until("the fault ends", || {
-        caller.put("a", &body(1, 0)).unwrap() == 201
-    });
+    wait_until("the fault ends", || caller.put("a", &body(1, 0)).unwrap() == 201);
     assert_eq!(crm.fault(), None);
 }
 
@@ -152,9 +122,7 @@ fn holds_requests_and_closes_them_when_cleared() {
     crm.fail(Fault::Timeout { written: false });
     let mut caller = Caller::new(&crm);
     caller.send("PUT", "/", Some("a"), &body(1, 0));
-    wait_until("the request is held", || {
-        crm.report().refused == 1 && crm.report().concurrency == 1
-    });
+    wait_until("the request is held", || crm.report().refused == 1 && crm.report().concurrency == 1);
     crm.clear();
     assert!(caller.answer().is_err());
     assert!(!crm.has(tag(1, 0)));
@@ -177,18 +145,12 @@ fn resets_connections_and_may_lose_only_the_answer() {
     let crm = start();
     for (written, key) in [(false, "a"), (true, "b")] {
         crm.fail(Fault::Reset { written });
-        let error = Caller::new(&crm)
-            .put(key, &body(1, u32::from(written)))
-            .unwrap_err();
+        let error = Caller::new(&crm).put(key, &body(1, u32::from(written))).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         assert_eq!(crm.has(tag(1, u32::from(written))), written);
     }
     crm.clear();
-    assert_eq!(
-        Caller::new(&crm).put("b", &body(1, 1)).unwrap(),
-        200,
-        "the effect was there already"
-    );
+    assert_eq!(Caller::new(&crm).put("b", &body(1, 1)).unwrap(), 200, "the effect was there already");
     assert_eq!((crm.report().repeats, crm.report().doubled), (1, 0));
 }
 
@@ -212,27 +174,12 @@ fn slow_answers_come_late_and_concurrency_is_counted() {
 #[test]
 fn rejects_some_events_every_time() {
     let crm = start();
-    crm.fail(Fault::RejectSome {
-        every: 4,
-        code: 422,
-    });
+    crm.fail(Fault::RejectSome { every: 4, code: 422 });
     let mut caller = Caller::new(&crm);
-    let mut round = || -> Vec<u16> {
-        (0..100)
-            .map(|n| {
-                caller
-                    .put(&format!("k{n}"), &body(u128::from(n), n))
-                    .unwrap()
-            })
-            .collect()
-    };
+    let mut round =
+        || -> Vec<u16> { (0..100).map(|n| caller.put(&format!("k{n}"), &body(u128::from(n), n)).unwrap()).collect() };
     let rejected = |statuses: &[u16]| -> Vec<usize> {
-        statuses
-            .iter()
-            .enumerate()
-            .filter(|(_, status)| **status == 422)
-            .map(|(n, _)| n)
-            .collect()
+        statuses.iter().enumerate().filter(|(_, status)| **status == 422).map(|(n, _)| n).collect()
     };
     let (first, second) = (rejected(&round()), rejected(&round()));
     assert_eq!(first, second);
@@ -241,25 +188,11 @@ fn rejects_some_events_every_time() {
 
 #[test]
 fn listens_on_loopback_only_and_names_what_is_wrong() {
-    let wide = Options {
-        listen: "0.0.0.0:0".parse().unwrap(),
-        ..Options::default()
-    };
-    assert!(matches!(
-        Crm::start(wide),
-        Err(SimulatorError::NotLoopback(_))
-    ));
+    let wide = Options { listen: "0.0.0.0:0".parse().unwrap(), ..Options::default() };
+    assert!(matches!(Crm::start(wide), Err(SimulatorError::NotLoopback(_))));
     let crm = start();
-    let taken = Options {
-        listen: crm.address(),
-        ..Options::default()
-    };
-    assert!(
-        Crm::start(taken)
-            .unwrap_err()
-            .to_string()
-            .contains(&crm.address().to_string())
-    );
+    let taken = Options { listen: crm.address(), ..Options::default() };
+    assert!(Crm::start(taken).unwrap_err().to_string().contains(&crm.address().to_string()));
 }
 
 #[test]

@@ -25,32 +25,20 @@ impl Answer {
     /// The answer that `received` begins with; `None` when there is more to come.
     pub(super) fn read(received: &[u8]) -> Result<Option<Self>, NotUnderstood> {
         let Some(end) = memmem::find(received, b"\r\n\r\n") else {
-            return if received.len() > HEAD_MAX {
-                Err(NotUnderstood)
-            } else {
-                Ok(None)
-            };
+            return if received.len() > HEAD_MAX { Err(NotUnderstood) } else { Ok(None) };
         };
         let lines = &received[..end];
-        let status = lines
-            .strip_prefix(b"HTTP/1.1 ")
-            .and_then(|rest| number(rest.get(..3)?))
-            .ok_or(NotUnderstood)?;
+        let status = lines.strip_prefix(b"HTTP/1.1 ").and_then(|rest| number(rest.get(..3)?)).ok_or(NotUnderstood)?;
         let body = lines
             .split(|&byte| byte == b'\n')
             .find_map(|line| {
                 let (name, value) = line.split_at_checked(b"content-length:".len())?;
-                name.eq_ignore_ascii_case(b"content-length:")
-                    .then(|| number(value.trim_ascii()))
+                name.eq_ignore_ascii_case(b"content-length:").then(|| number(value.trim_ascii()))
             })
             .flatten()
             .filter(|&body| body <= BODY_MAX as u64)
             .ok_or(NotUnderstood)?;
-        let answer = Self {
-            status: status as u16,
-            len: end + 4 + body as usize,
-            head: end + 4,
-        };
+        let answer = Self { status: status as u16, len: end + 4 + body as usize, head: end + 4 };
         Ok((received.len() >= answer.len).then_some(answer))
     }
 
@@ -60,28 +48,16 @@ impl Answer {
         const SEARCHED: usize = 128;
         let body = received.get(self.head..self.len).unwrap_or_default();
         let body = &body[..body.len().min(SEARCHED)];
-        let value =
-            memmem::find(body, member).map(|at| body[at + member.len()..].trim_ascii_start());
+        let value = memmem::find(body, member).map(|at| body[at + member.len()..].trim_ascii_start());
         value
-            .and_then(|value| {
-                number(
-                    &value[..value
-                        .iter()
-                        .take_while(|byte| byte.is_ascii_digit())
-                        .count()],
-                )
-            })
+            .and_then(|value| number(&value[..value.iter().take_while(|byte| byte.is_ascii_digit()).count()]))
             .unwrap_or_default()
     }
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
     let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    if all_digits {
-        std::str::from_utf8(digits).ok()?.parse().ok()
-    } else {
-        None
-    }
+    if all_digits { std::str::from_utf8(digits).ok()?.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -96,18 +72,11 @@ mod tests {
     fn reads_status_length_and_counts() {
         let answer = Answer::read(OK).unwrap().unwrap();
         assert_eq!(
-            (
-                answer.status,
-                answer.count(OK, b"\"accepted\":"),
-                answer.count(OK, b"\"duplicates\":")
-            ),
+            (answer.status, answer.count(OK, b"\"accepted\":"), answer.count(OK, b"\"duplicates\":")),
             (200, 7, 12)
         );
         assert_eq!(answer.count(OK, b"\"other\":"), 0);
-        assert!(
-            (0..answer.len).all(|end| Answer::read(&OK[..end]) == Ok(None)),
-            "waits for the whole"
-        );
+        assert!((0..answer.len).all(|end| Answer::read(&OK[..end]) == Ok(None)), "waits for the whole");
     }
 
     #[test]

@@ -84,34 +84,17 @@ impl Options {
             ("threads", self.threads, 1, 64),
             ("events_per_request", self.events_per_request, 1, 10_000),
             ("event_bytes", self.event_bytes, 512, 1_000_000),
-            (
-                "events_per_conversation",
-                self.events_per_conversation as usize,
-                1,
-                10_000,
-            ),
+            ("events_per_conversation", self.events_per_conversation as usize, 1, 10_000),
         ] {
             if !(least..=most).contains(&value) {
-                return Err(SimulatorError::setting(
-                    name,
-                    format!("{value} is out of range: use {least} to {most}"),
-                ));
+                return Err(SimulatorError::setting(name, format!("{value} is out of range: use {least} to {most}")));
             }
         }
-        if self
-            .rate
-            .is_some_and(|rate| !(rate.is_finite() && rate > 0.0))
-        {
-            return Err(SimulatorError::setting(
-                "rate",
-                "use a number of requests per second above 0",
-            ));
+        if self.rate.is_some_and(|rate| !(rate.is_finite() && rate > 0.0)) {
+            return Err(SimulatorError::setting("rate", "use a number of requests per second above 0"));
         }
         if !self.path.starts_with('/') || self.path.bytes().any(|byte| !byte.is_ascii_graphic()) {
-            return Err(SimulatorError::setting(
-                "path",
-                "use an absolute path of visible ASCII characters",
-            ));
+            return Err(SimulatorError::setting("path", "use an absolute path of visible ASCII characters"));
         }
         Ok(())
     }
@@ -140,6 +123,9 @@ pub struct Report {
     pub measured: u64,
     /// The measured time.
     pub elapsed: Duration,
+    /// Processor time that the generator's threads used, to be taken off when the server is measured. Zero where the
+    /// operating system does not say (it is read from Linux's `/proc`).
+    pub cpu: Duration,
     /// Events per request, for [`Report::events_per_second`].
     pub events_per_request: usize,
     /// From a request's sending to its answer.
@@ -149,11 +135,7 @@ pub struct Report {
 impl Report {
     /// Requests answered 2xx per second of the measured time.
     pub fn requests_per_second(&self) -> f64 {
-        if self.elapsed.is_zero() {
-            0.0
-        } else {
-            self.measured as f64 / self.elapsed.as_secs_f64()
-        }
+        if self.elapsed.is_zero() { 0.0 } else { self.measured as f64 / self.elapsed.as_secs_f64() }
     }
 
     /// Events in those requests per second.
@@ -172,6 +154,7 @@ impl Report {
         self.given_up += other.given_up;
         self.measured += other.measured;
         self.elapsed = self.elapsed.max(other.elapsed);
+        self.cpu += other.cpu;
         self.latency.add(&other.latency);
     }
 }
@@ -195,13 +178,9 @@ pub fn run(options: &Options) -> Result<Report, SimulatorError> {
             .collect();
         workers.into_iter().map(|worker| worker.join()).collect()
     });
-    let mut report = Report {
-        events_per_request: options.events_per_request,
-        ..Report::default()
-    };
+    let mut report = Report { events_per_request: options.events_per_request, ..Report::default() };
     for result in results {
-        let died =
-            |_| SimulatorError::setting("threads", "a thread of the load generator panicked");
+        let died = |_| SimulatorError::setting("threads", "a thread of the load generator panicked");
         report.add(&result.map_err(died)??);
     }
     Ok(report)

@@ -20,13 +20,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(started: Instant, per_second: f64) -> Self {
-        Self {
-            started,
-            per_second,
-            due: 0,
-            waiting: VecDeque::new(),
-            given_up: 0,
-        }
+        Self { started, per_second, due: 0, waiting: VecDeque::new(), given_up: 0 }
     }
 
     /// The time from which the next request's latency counts, if one is to be sent now.
@@ -56,8 +50,8 @@ impl Pace {
     }
 
     pub(super) fn next_due(&self) -> Instant {
-        let after = Duration::try_from_secs_f64(self.due as f64 / self.per_second)
-            .unwrap_or(Duration::from_secs(86_400));
+        let after =
+            Duration::try_from_secs_f64(self.due as f64 / self.per_second).unwrap_or(Duration::from_secs(86_400));
         self.started + after
     }
 
@@ -101,10 +95,6 @@ mod tests {
         let mut pace = Pace::new(start, 1e6);
         pace.no_connection(start + 150 * MS);
         assert_eq!(pace.waiting.len(), WAITING_MAX);
-        assert!(
-            (149_000..=151_000).contains(&pace.never_sent()),
-            "{}",
-            pace.never_sent()
-        );
+        assert!((149_000..=151_000).contains(&pace.never_sent()), "{}", pace.never_sent());
     }
 }

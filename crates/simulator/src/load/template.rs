@@ -38,7 +38,8 @@ pub(super) struct Sequence {
 /// Stands where an id will be.
 const NO_ID: Uuid = Uuid::from_bits(0);
 /// What fills an event up to its size.
-const PROSE: &str = "The customer asked why the invoice was higher than last month and the agent explained the new tariff. ";
+const PROSE: &str =
+    "The customer asked why the invoice was higher than last month and the agent explained the new tariff. ";
 
 impl Template {
     pub(super) fn new(options: &Options) -> Self {
@@ -49,29 +50,17 @@ impl Template {
             json::object(&mut text, |batch| {
                 batch.text("webhookEventId", NO_ID.to_string());
                 batch.text("eventType", "conversation.analysis.completed");
-                batch.array("data", options.events_per_request, |_, out| {
-                    out.push_str(&item)
-                });
+                batch.array("data", options.events_per_request, |_, out| out.push_str(&item));
             });
         } else {
             text.push_str(&item);
         }
         let ids = after_each(&text, "\"webhookEventId\":\"");
-        let (batch_id, ids) = if batch {
-            (ids.first().copied(), &ids[1..])
-        } else {
-            (None, &ids[..])
-        };
+        let (batch_id, ids) = if batch { (ids.first().copied(), &ids[1..]) } else { (None, &ids[..]) };
         let conversations = after_each(&text, "\"conversationId\":\"");
         let tags = after_each(&text, "\"externalTag\":\"");
         let items = ids.iter().zip(conversations).zip(tags);
-        let items = items
-            .map(|((&id, conversation), tag)| Places {
-                id,
-                conversation,
-                tag,
-            })
-            .collect();
+        let items = items.map(|((&id, conversation), tag)| Places { id, conversation, tag }).collect();
         let head = format!(
             "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
             options.path,
@@ -98,8 +87,7 @@ impl Template {
             let (id, tag) = sequence.event();
             let conversation = tag.conversation().text();
             self.body[places.id..places.id + Uuid::TEXT_LEN].copy_from_slice(&id.text());
-            self.body[places.conversation..places.conversation + Uuid::TEXT_LEN]
-                .copy_from_slice(&conversation);
+            self.body[places.conversation..places.conversation + Uuid::TEXT_LEN].copy_from_slice(&conversation);
             self.body[places.tag..places.tag + Uuid::TEXT_LEN].copy_from_slice(&conversation);
             let ordinal = places.tag + Uuid::TEXT_LEN + 1..places.tag + Tag::TEXT_LEN;
             write_digits(&mut self.body[ordinal], tag.ordinal());
@@ -124,13 +112,7 @@ impl Template {
 impl Sequence {
     pub(super) fn new(options: &Options, lane: usize) -> Self {
         let per_conversation = u64::from(options.events_per_conversation);
-        Self {
-            run: options.run,
-            lane: lane as u64,
-            events: 0,
-            requests: 0,
-            per_conversation,
-        }
+        Self { run: options.run, lane: lane as u64, events: 0, requests: 0, per_conversation }
     }
 
     /// The id of a request, which no event has.
@@ -144,17 +126,12 @@ impl Sequence {
         let number = self.events;
         self.events += 1;
         let conversation = self.id(1, number / self.per_conversation);
-        (
-            self.id(0, number),
-            Tag::new(conversation, (number % self.per_conversation) as u32),
-        )
+        (self.id(0, number), Tag::new(conversation, (number % self.per_conversation) as u32))
     }
 
     /// 64 bits of the run, 2 of the kind, 16 of the connection and 46 that count.
     fn id(&self, kind: u64, number: u64) -> Uuid {
-        Uuid::from_bits(
-            u128::from(self.run) << 64 | u128::from(kind << 62 | self.lane << 46 | number),
-        )
+        Uuid::from_bits(u128::from(self.run) << 64 | u128::from(kind << 62 | self.lane << 46 | number))
     }
 }
 
@@ -187,9 +164,7 @@ fn event(summary: &str) -> String {
 }
 
 fn after_each(text: &str, what: &str) -> Vec<usize> {
-    text.match_indices(what)
-        .map(|(at, _)| at + what.len())
-        .collect()
+    text.match_indices(what).map(|(at, _)| at + what.len()).collect()
 }
 
 fn write_digits(out: &mut [u8], mut number: u32) {
@@ -221,10 +196,7 @@ mod tests {
         let mut out = b"what was here before".to_vec();
         template.write(sequence, &mut out);
         let end = memchr::memmem::find(&out, b"\r\n\r\n").unwrap();
-        (
-            String::from_utf8(out[..end].to_vec()).unwrap(),
-            out[end + 4..].to_vec(),
-        )
+        (String::from_utf8(out[..end].to_vec()).unwrap(), out[end + 4..].to_vec())
     }
 
     #[test]
@@ -234,13 +206,8 @@ mod tests {
         for _ in 0..3 {
             let (head, body) = next(&mut template, &mut sequence);
             assert_eq!(body.len(), options.event_bytes);
-            assert!(
-                head.starts_with("POST /in/genesys HTTP/1.1\r\n")
-                    && head.contains("content-length: 1024\r\n")
-            );
-            let Auth::Signed(signer) = &options.auth else {
-                unreachable!()
-            };
+            assert!(head.starts_with("POST /in/genesys HTTP/1.1\r\n") && head.contains("content-length: 1024\r\n"));
+            let Auth::Signed(signer) = &options.auth else { unreachable!() };
             assert!(head.ends_with(&signer.headers(&body, "", 0)[0].1));
         }
     }
@@ -253,8 +220,7 @@ mod tests {
         for lane in 0..3 {
             let mut sequence = Sequence::new(&options, lane);
             for _ in 0..5 {
-                let body: Value =
-                    serde_json::from_slice(&next(&mut template, &mut sequence).1).unwrap();
+                let body: Value = serde_json::from_slice(&next(&mut template, &mut sequence).1).unwrap();
                 ids.push(body["webhookEventId"].to_string());
                 for event in body["data"].as_array().unwrap() {
                     ids.push(event["webhookEventId"].to_string());
@@ -268,13 +234,8 @@ mod tests {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!((ids.len(), count), (75, 75));
-        assert!(
-            tags.iter()
-                .zip(0u32..)
-                .all(|((_, tag), n)| tag.ordinal() == n % 20 % 3)
-        );
-        let conversations: std::collections::HashSet<_> =
-            tags.iter().map(|(_, tag)| tag.conversation()).collect();
+        assert!(tags.iter().zip(0u32..).all(|((_, tag), n)| tag.ordinal() == n % 20 % 3));
+        let conversations: std::collections::HashSet<_> = tags.iter().map(|(_, tag)| tag.conversation()).collect();
         assert_eq!(conversations.len(), 3 * 7);
     }
 }

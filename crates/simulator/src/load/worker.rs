@@ -34,19 +34,13 @@ impl Share {
         let lanes = options.connections * (thread + 1) / threads - first_lane;
         let (thread, threads) = (thread as u64, threads as u64);
         let up_to = |thread| {
-            options
-                .requests_max
-                .map(|max| (u128::from(max) * u128::from(thread) / u128::from(threads)) as u64)
+            options.requests_max.map(|max| (u128::from(max) * u128::from(thread) / u128::from(threads)) as u64)
         };
         Self {
             first_lane,
             lanes,
-            rate: options
-                .rate
-                .map(|rate| rate * lanes as f64 / options.connections as f64),
-            requests_max: up_to(thread + 1)
-                .zip(up_to(thread))
-                .map_or(u64::MAX, |(end, begin)| end - begin),
+            rate: options.rate.map(|rate| rate * lanes as f64 / options.connections as f64),
+            requests_max: up_to(thread + 1).zip(up_to(thread)).map_or(u64::MAX, |(end, begin)| end - begin),
         }
     }
 }
@@ -77,11 +71,7 @@ struct Worker<'a> {
 }
 
 /// Runs one thread's share; returns what it came to.
-pub(super) fn work(
-    options: &Options,
-    share: &Share,
-    template: Template,
-) -> Result<Report, SimulatorError> {
+pub(super) fn work(options: &Options, share: &Share, template: Template) -> Result<Report, SimulatorError> {
     let poll = Poll::new().map_err(SimulatorError::io("starting to poll"))?;
     let now = Instant::now();
     let begin = now + options.warm_up;
@@ -90,9 +80,7 @@ pub(super) fn work(
         share: *share,
         template,
         poll,
-        slots: (0..share.lanes)
-            .map(|lane| Slot::Down(now, Sequence::new(options, share.first_lane + lane)))
-            .collect(),
+        slots: (0..share.lanes).map(|lane| Slot::Down(now, Sequence::new(options, share.first_lane + lane))).collect(),
         down: share.lanes,
         idle: VecDeque::new(),
         pace: share.rate.map(|rate| Pace::new(now, rate)),
@@ -100,9 +88,7 @@ pub(super) fn work(
         under_way: 0,
         report: Report::default(),
     };
-    worker
-        .run()
-        .map_err(SimulatorError::io("polling the connections"))
+    worker.run().map_err(SimulatorError::io("polling the connections"))
 }
 
 impl Worker<'_> {
@@ -128,9 +114,8 @@ impl Worker<'_> {
         }
         self.report.unanswered += self.under_way as u64;
         self.report.given_up = self.pace.as_ref().map_or(0, Pace::never_sent);
-        self.report.elapsed = Instant::now()
-            .min(self.measure.1)
-            .saturating_duration_since(self.measure.0);
+        self.report.elapsed = Instant::now().min(self.measure.1).saturating_duration_since(self.measure.0);
+        self.report.cpu = cpu_of_this_thread();
         Ok(self.report)
     }
 
@@ -141,10 +126,7 @@ impl Worker<'_> {
 
     fn sleep(&self, now: Instant) -> Duration {
         match &self.pace {
-            Some(pace) if !self.idle.is_empty() => pace
-                .next_due()
-                .saturating_duration_since(now)
-                .min(SLEEP_MAX),
+            Some(pace) if !self.idle.is_empty() => pace.next_due().saturating_duration_since(now).min(SLEEP_MAX),
             _ => SLEEP_MAX,
         }
     }
@@ -160,12 +142,7 @@ impl Worker<'_> {
             if *at > now {
                 continue;
             }
-            match Lane::connect(
-                self.poll.registry(),
-                Token(index),
-                self.options.target,
-                sequence.clone(),
-            ) {
+            match Lane::connect(self.poll.registry(), Token(index), self.options.target, sequence.clone()) {
                 Ok(lane) => {
                     self.slots[index] = Slot::Up(lane);
                     self.down -= 1;
@@ -263,4 +240,11 @@ impl Worker<'_> {
         self.down += 1;
         self.idle.retain(|&other| other != index);
     }
+}
+
+/// Processor time of this thread: the first number of its `schedstat`, in nanoseconds.
+fn cpu_of_this_thread() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split(' ').next().and_then(|first| first.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or_default())
 }
