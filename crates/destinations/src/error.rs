@@ -44,13 +44,7 @@ impl SendError {
 
     fn new(class: ErrorClass, mut message: String) -> Self {
         message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
-        Self {
-            class,
-            status: None,
-            message,
-            excerpt: None,
-            retry_after: None,
-        }
+        Self { class, status: None, message, excerpt: None, retry_after: None }
     }
 }
 
@@ -95,9 +89,6 @@ pub enum OpenError {
 
 impl OpenError {
     pub(crate) fn option(key: &'static str, problem: impl Into<String>) -> Self {
-        Self::Option {
-            key,
-            problem: problem.into(),
-        }
+        Self::Option { key, problem: problem.into() }
     }
 }

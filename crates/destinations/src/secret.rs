@@ -17,9 +17,7 @@ pub struct SecretError(pub String);
 impl Secret {
     /// A secret that `resolve` gives. It is called for every attempt, on the task that sends: it must be quick, so
     /// whoever reads a file or asks a service keeps the answer for a while.
-    pub fn from_fn(
-        resolve: impl Fn() -> Result<Arc<str>, SecretError> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn from_fn(resolve: impl Fn() -> Result<Arc<str>, SecretError> + Send + Sync + 'static) -> Self {
         Self(Arc::new(resolve))
     }
 

@@ -6,8 +6,7 @@ use serde::de::IgnoredAny;
 pub(super) fn push_line(out: &mut Vec<u8>, json: &[u8]) -> Result<(), String> {
     std::str::from_utf8(json).map_err(|e| format!("the payload is not UTF-8 ({e})"))?;
     // Skips without recursion, and refuses raw control characters in strings: no line feed is left but between parts.
-    serde_json::from_slice::<IgnoredAny>(json)
-        .map_err(|e| format!("the payload is not JSON ({e})"))?;
+    serde_json::from_slice::<IgnoredAny>(json).map_err(|e| format!("the payload is not JSON ({e})"))?;
     out.reserve(json.len() + 1);
     let mut in_string = false;
     let mut escaped = false;

@@ -23,10 +23,7 @@ pub struct FileDestination {
 impl FileDestination {
     /// Opens the file, cuts off a torn last line, and starts the writer.
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        Self::start(
-            Writer::open(&options.path, Arc::new(File::sync_data))?,
-            options,
-        )
+        Self::start(Writer::open(&options.path, Arc::new(File::sync_data))?, options)
     }
 
     pub(super) fn start(writer: Writer, options: Options) -> Result<Self, OpenError> {
@@ -35,10 +32,7 @@ impl FileDestination {
         std::thread::Builder::new()
             .name("file-destination".into())
             .spawn(move || writer.run(queue))
-            .map_err(|source| OpenError::File {
-                path: options.path,
-                source,
-            })?;
+            .map_err(|source| OpenError::File { path: options.path, source })?;
         Ok(Self { lines })
     }
 }
@@ -50,10 +44,7 @@ impl Destination for FileDestination {
             push_line(&mut text, &delivery.payload).map_err(SendError::permanent)?;
             let (synced, done) = oneshot::channel();
             let gone = || SendError::transient("the file's writer has stopped");
-            self.lines
-                .send(Line { text, synced })
-                .await
-                .map_err(|_| gone())?;
+            self.lines.send(Line { text, synced }).await.map_err(|_| gone())?;
             match done.await {
                 Ok(Ok(())) => Ok(Receipt::default()),
                 Ok(Err(problem)) => Err(SendError::transient(problem.to_string())),

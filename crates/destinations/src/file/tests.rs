@@ -33,16 +33,11 @@ async fn each_delivery_is_one_line_of_compact_json() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out.ndjson");
     let file = FileDestination::open(Options::new(&path)).unwrap();
-    send(&file, "{\n  \"a b\": [1.50, \"x \\\" y\\\\\"]\r\n}")
-        .await
-        .unwrap();
+    send(&file, "{\n  \"a b\": [1.50, \"x \\\" y\\\\\"]\r\n}").await.unwrap();
     send(&file, "2").await.unwrap();
     let refused = send(&file, "{\"a\":").await.unwrap_err();
     assert_eq!(refused.class, ErrorClass::Permanent);
-    assert_eq!(
-        fs::read_to_string(&path).unwrap(),
-        "{\"a b\":[1.50,\"x \\\" y\\\\\"]}\n2\n"
-    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a b\":[1.50,\"x \\\" y\\\\\"]}\n2\n");
 }
 
 #[tokio::test]
@@ -70,24 +65,13 @@ async fn concurrent_deliveries_share_a_sync() {
         sends.push(file.send(delivery(i.to_string())));
     }
     use futures::StreamExt;
-    assert!(
-        futures::poll!(sends.next()).is_pending(),
-        "nothing is done before it is synced"
-    );
+    assert!(futures::poll!(sends.next()).is_pending(), "nothing is done before it is synced");
     gate.send(()).unwrap();
     while let Some(done) = sends.next().await {
         done.unwrap();
     }
-    assert!(
-        syncs.load(Ordering::SeqCst) < 50,
-        "{} syncs for 500 lines",
-        syncs.load(Ordering::SeqCst)
-    );
-    let mut lines: Vec<u32> = fs::read_to_string(&options.path)
-        .unwrap()
-        .lines()
-        .map(|l| l.parse().unwrap())
-        .collect();
+    assert!(syncs.load(Ordering::SeqCst) < 50, "{} syncs for 500 lines", syncs.load(Ordering::SeqCst));
+    let mut lines: Vec<u32> = fs::read_to_string(&options.path).unwrap().lines().map(|l| l.parse().unwrap()).collect();
     lines.sort_unstable();
     assert_eq!(lines, (0..500).collect::<Vec<_>>());
 }
@@ -97,11 +81,7 @@ async fn a_torn_last_line_is_cut_off() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out.ndjson");
     let torn = "x".repeat(200_000);
-    for (before, after) in [
-        ("{\"a\":1}\n{\"b\":", "{\"a\":1}\n3\n"),
-        (torn.as_str(), "3\n"),
-        ("1\n", "1\n3\n"),
-    ] {
+    for (before, after) in [("{\"a\":1}\n{\"b\":", "{\"a\":1}\n3\n"), (torn.as_str(), "3\n"), ("1\n", "1\n3\n")] {
         fs::write(&path, before).unwrap();
         let file = FileDestination::open(Options::new(&path)).unwrap();
         send(&file, "3").await.unwrap();
@@ -135,41 +115,23 @@ async fn a_failed_sync_is_transient_and_its_lines_are_written_again() {
     full.store(true, Ordering::SeqCst);
     let error = send(&file, "2").await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Transient);
-    assert!(
-        error.message.contains("no room") && error.message.contains("out.ndjson"),
-        "{error}"
-    );
+    assert!(error.message.contains("no room") && error.message.contains("out.ndjson"), "{error}");
     full.store(false, Ordering::SeqCst);
     send(&file, "2").await.unwrap();
-    assert_eq!(
-        fs::read_to_string(&options.path).unwrap(),
-        "1\n2\n",
-        "no line of the failed write is left"
-    );
+    assert_eq!(fs::read_to_string(&options.path).unwrap(), "1\n2\n", "no line of the failed write is left");
 }
 
 #[test]
 fn a_place_that_cannot_be_written_is_refused_when_opened() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing/out.ndjson");
-    let error = FileDestination::open(Options::new(&missing))
-        .map(|_| ())
-        .unwrap_err();
-    assert!(
-        matches!(&error, OpenError::NoDirectory { path } if path.ends_with("missing")),
-        "{error}"
-    );
-    assert!(matches!(
-        FileDestination::open(Options::new(dir.path())),
-        Err(OpenError::File { .. })
-    ));
+    let error = FileDestination::open(Options::new(&missing)).map(|_| ()).unwrap_err();
+    assert!(matches!(&error, OpenError::NoDirectory { path } if path.ends_with("missing")), "{error}");
+    assert!(matches!(FileDestination::open(Options::new(dir.path())), Err(OpenError::File { .. })));
 
     let path = dir.path().join("out.ndjson");
     let _first = FileDestination::open(Options::new(&path)).unwrap();
-    assert!(matches!(
-        FileDestination::open(Options::new(&path)),
-        Err(OpenError::InUse { .. })
-    ));
+    assert!(matches!(FileDestination::open(Options::new(&path)), Err(OpenError::InUse { .. })));
 }
 
 fn json() -> impl Strategy<Value = Value> {
@@ -182,8 +144,7 @@ fn json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 32, 5, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((any::<String>(), inner), 0..5)
-                .prop_map(|pairs| pairs.into_iter().collect()),
+            prop::collection::vec((any::<String>(), inner), 0..5).prop_map(|pairs| pairs.into_iter().collect()),
         ]
     })
 }

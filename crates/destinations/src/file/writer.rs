@@ -44,28 +44,15 @@ impl Writer {
             _ => Path::new("."),
         };
         if !directory.is_dir() {
-            return Err(OpenError::NoDirectory {
-                path: directory.to_owned(),
-            });
+            return Err(OpenError::NoDirectory { path: directory.to_owned() });
         }
-        let failed = |source| OpenError::File {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| OpenError::File { path: path.to_owned(), source };
         let mut options = OpenOptions::new();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(failed)?;
+        let mut file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse {
-                    path: path.to_owned(),
-                });
+                return Err(OpenError::InUse { path: path.to_owned() });
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
@@ -73,16 +60,8 @@ impl Writer {
         file.set_len(length).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         // The name of a new file is in the directory, which has to be synced by itself.
-        File::open(directory)
-            .and_then(|d| d.sync_all())
-            .map_err(failed)?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            sync,
-            length,
-            dirty: true,
-        })
+        File::open(directory).and_then(|d| d.sync_all()).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), file, sync, length, dirty: true })
     }
 
     /// Serves lines until nobody can send any more.
@@ -94,11 +73,7 @@ impl Writer {
             while let Some(line) = next {
                 text.extend_from_slice(&line.text);
                 waiting.push(line.synced);
-                next = if text.len() < GROUP_LIMIT {
-                    lines.try_recv().ok()
-                } else {
-                    None
-                };
+                next = if text.len() < GROUP_LIMIT { lines.try_recv().ok() } else { None };
             }
             let outcome = self.append(&text).map_err(|e| Arc::from(self.problem(&e)));
             for synced in waiting.drain(..) {
@@ -116,10 +91,7 @@ impl Writer {
             self.file.seek(SeekFrom::Start(self.length))?;
             self.dirty = false;
         }
-        let written = self
-            .file
-            .write_all(text)
-            .and_then(|()| (self.sync)(&self.file));
+        let written = self.file.write_all(text).and_then(|()| (self.sync)(&self.file));
         match written {
             Ok(()) => self.length += text.len() as u64,
             Err(_) => self.dirty = true,
@@ -130,9 +102,7 @@ impl Writer {
     fn problem(&self, error: &io::Error) -> String {
         let path = self.path.display();
         match error.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                 format!("no room to append to `{path}` ({error}); free some space")
             }
             _ => format!("cannot append to `{path}`: {error}"),
@@ -148,9 +118,7 @@ fn whole_lines(file: &mut File) -> io::Result<u64> {
         let start = end.saturating_sub(TAIL_STEP);
         file.seek(SeekFrom::Start(start))?;
         step.clear();
-        Read::by_ref(file)
-            .take(end - start)
-            .read_to_end(&mut step)?;
+        Read::by_ref(file).take(end - start).read_to_end(&mut step)?;
         if let Some(at) = step.iter().rposition(|&byte| byte == b'\n') {
             return Ok(start + at as u64 + 1);
         }

@@ -21,10 +21,7 @@ pub(super) fn excerpt(body: &[u8], secrets: &[String]) -> Option<String> {
             text = text.replace(secret.as_str(), "[secret]");
         }
     }
-    let mut text: String = text
-        .chars()
-        .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
-        .collect();
+    let mut text: String = text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
     text.truncate(text.floor_char_boundary(EXCERPT_LIMIT));
     text.truncate(text.trim_end().len());
     (!text.is_empty()).then_some(text)
@@ -35,17 +32,9 @@ pub(super) fn excerpt(body: &[u8], secrets: &[String]) -> Option<String> {
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(Duration::from_secs(
-            text.parse().unwrap_or(u64::from(u32::MAX)),
-        ));
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))));
     }
     let date = |text: &str| httpdate::parse_http_date(text.trim()).ok();
-    let base = headers
-        .get(header::DATE)
-        .and_then(|value| date(value.to_str().ok()?));
-    Some(
-        date(text)?
-            .duration_since(base.unwrap_or(now))
-            .unwrap_or_default(),
-    )
+    let base = headers.get(header::DATE).and_then(|value| date(value.to_str().ok()?));
+    Some(date(text)?.duration_since(base.unwrap_or(now)).unwrap_or_default())
 }

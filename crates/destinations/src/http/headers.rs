@@ -8,6 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::{Auth, HeaderText, Options};
 use crate::{OpenError, Secret};
 
+/// Some APIs refuse requests that do not say who sends them.
+const USER_AGENT: &str = concat!("aftercall/", env!("CARGO_PKG_VERSION"));
+
 /// Makes the headers of every request.
 pub(super) struct Headers {
     fixed: HeaderMap,
@@ -26,53 +29,31 @@ impl Headers {
     pub(super) fn new(options: &Options) -> Result<Self, OpenError> {
         let mut fixed = HeaderMap::new();
         let mut secret = Vec::new();
-        fixed.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        fixed.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        fixed.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         for (name, text) in &options.headers {
             match text {
                 HeaderText::Plain(text) => {
                     let value = HeaderValue::from_str(text).map_err(|_| {
-                        OpenError::option(
-                            "headers",
-                            format!("has a control or non-ASCII character in `{name}`"),
-                        )
+                        OpenError::option("headers", format!("has a control or non-ASCII character in `{name}`"))
                     })?;
                     fixed.insert(name.clone(), value);
                 }
-                HeaderText::Secret(value) => {
-                    secret.push((name.clone(), Scheme::Plain, value.clone()))
-                }
+                HeaderText::Secret(value) => secret.push((name.clone(), Scheme::Plain, value.clone())),
             }
         }
         match &options.auth {
             Auth::None => {}
-            Auth::Bearer(token) => {
-                secret.push((header::AUTHORIZATION, Scheme::Bearer, token.clone()))
-            }
+            Auth::Bearer(token) => secret.push((header::AUTHORIZATION, Scheme::Bearer, token.clone())),
             Auth::Basic { user, password } => {
                 if user.contains(':') {
-                    return Err(OpenError::option(
-                        "auth",
-                        "has a user name with a colon, which basic cannot carry",
-                    ));
+                    return Err(OpenError::option("auth", "has a user name with a colon, which basic cannot carry"));
                 }
-                secret.push((
-                    header::AUTHORIZATION,
-                    Scheme::Basic { user: user.clone() },
-                    password.clone(),
-                ));
+                secret.push((header::AUTHORIZATION, Scheme::Basic { user: user.clone() }, password.clone()));
             }
-            Auth::ApiKey { header, key } => {
-                secret.push((header.clone(), Scheme::Plain, key.clone()))
-            }
+            Auth::ApiKey { header, key } => secret.push((header.clone(), Scheme::Plain, key.clone())),
         }
-        Ok(Self {
-            fixed,
-            secret,
-            idempotency: options.idempotency_header.clone(),
-        })
+        Ok(Self { fixed, secret, idempotency: options.idempotency_header.clone() })
     }
 
     /// The headers for one attempt. The error names a secret that cannot be used, and not what it is.
@@ -83,9 +64,7 @@ impl Headers {
             headers.insert(name.clone(), id);
         }
         for (name, scheme, secret) in &self.secret {
-            let secret = secret
-                .get()
-                .map_err(|e| format!("the secret for the header `{name}` is missing: {e}"))?;
+            let secret = secret.get().map_err(|e| format!("the secret for the header `{name}` is missing: {e}"))?;
             let text = match scheme {
                 Scheme::Plain => secret.to_string(),
                 Scheme::Bearer => format!("Bearer {secret}"),
@@ -93,11 +72,8 @@ impl Headers {
                     format!("Basic {}", STANDARD.encode(format!("{user}:{secret}")))
                 }
             };
-            let mut value = HeaderValue::try_from(text).map_err(|_| {
-                format!(
-                    "the secret for the header `{name}` has a line break or non-ASCII character"
-                )
-            })?;
+            let mut value = HeaderValue::try_from(text)
+                .map_err(|_| format!("the secret for the header `{name}` has a line break or non-ASCII character"))?;
             value.set_sensitive(true);
             headers.insert(name.clone(), value);
         }

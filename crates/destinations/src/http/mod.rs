@@ -5,16 +5,17 @@
 //! as it is needed; no secret reaches an error.
 
 mod answer;
+mod client;
 mod headers;
 mod options;
 mod pointer;
 mod send;
 mod status;
+mod template;
 #[cfg(test)]
 mod tests;
-mod url;
 
 pub use options::{Auth, HeaderText, Options};
 pub use send::HttpDestination;
 pub use status::{ParseStatusError, Statuses};
-pub use url::{UrlTemplate, UrlTemplateError};
+pub use template::{UrlTemplate, UrlTemplateError};

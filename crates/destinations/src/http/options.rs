@@ -14,8 +14,7 @@ pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const DEFAULT_CONNECTIONS: usize = 50;
 
 /// Header that carries the event's id by default (draft-ietf-httpapi-idempotency-key-header).
-pub(super) const DEFAULT_IDEMPOTENCY_HEADER: HeaderName =
-    HeaderName::from_static("idempotency-key");
+pub(super) const DEFAULT_IDEMPOTENCY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Headers that frame a message or steer a connection: the HTTP library sets them.
 const FRAMING_HEADERS: [HeaderName; 8] = [
@@ -77,16 +76,10 @@ impl Options {
             return Err(OpenError::option("method", problem));
         }
         if self.success.is_empty() {
-            return Err(OpenError::option(
-                "success",
-                "is empty; name a status, such as `2xx`",
-            ));
+            return Err(OpenError::option("success", "is empty; name a status, such as `2xx`"));
         }
         if self.timeout.is_zero() {
-            return Err(OpenError::option(
-                "timeout",
-                "is zero; give the destination some time, such as 5 s",
-            ));
+            return Err(OpenError::option("timeout", "is zero; give the destination some time, such as 5 s"));
         }
         self.check_headers()
     }
@@ -101,14 +94,10 @@ impl Options {
         names.extend(self.headers.iter().map(|(name, _)| name));
         for (i, name) in names.iter().enumerate() {
             if FRAMING_HEADERS.contains(name) {
-                return Err(OpenError::option(
-                    "headers",
-                    format!("has `{name}`, which cannot be set; remove it"),
-                ));
+                return Err(OpenError::option("headers", format!("has `{name}`, which cannot be set; remove it")));
             }
             if names[..i].contains(name) {
-                let problem =
-                    format!("has `{name}` twice (`auth` and `idempotency_header` set headers too)");
+                let problem = format!("has `{name}` twice (`auth` and `idempotency_header` set headers too)");
                 return Err(OpenError::option("headers", problem));
             }
         }

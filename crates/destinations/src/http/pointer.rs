@@ -6,9 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Most tokens of a pointer. The scan recurses once for each; no payload for a CRM is addressed any deeper.
@@ -28,15 +26,11 @@ impl Pointer {
             return Err("a JSON pointer starts with `/`");
         };
         let tokens = path.split('/').map(unescape).collect::<Option<Vec<_>>>();
-        let tokens =
-            tokens.ok_or("in a JSON pointer `~` is written `~0` and `/` is written `~1`")?;
+        let tokens = tokens.ok_or("in a JSON pointer `~` is written `~0` and `/` is written `~1`")?;
         if tokens.len() > TOKENS_LIMIT {
             return Err("a JSON pointer has at most 32 parts here");
         }
-        Ok(Self {
-            text: text.to_owned(),
-            tokens,
-        })
+        Ok(Self { text: text.to_owned(), tokens })
     }
 
     /// The pointer as it was written.
@@ -69,10 +63,7 @@ impl Pointer {
 }
 
 fn unescape(token: &str) -> Option<String> {
-    let well_escaped = token
-        .split('~')
-        .skip(1)
-        .all(|after| after.starts_with(['0', '1']));
+    let well_escaped = token.split('~').skip(1).all(|after| after.starts_with(['0', '1']));
     well_escaped.then(|| token.replace("~1", "/").replace("~0", "~"))
 }
 
@@ -99,10 +90,7 @@ impl<'de> Visitor<'de> for Find<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (token, rest) = self
-            .0
-            .split_first()
-            .ok_or_else(|| A::Error::custom("empty pointer"))?;
+        let (token, rest) = self.0.split_first().ok_or_else(|| A::Error::custom("empty pointer"))?;
         let mut found = None;
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             if key == token.as_str() {
@@ -115,10 +103,7 @@ impl<'de> Visitor<'de> for Find<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let (token, rest) = self
-            .0
-            .split_first()
-            .ok_or_else(|| A::Error::custom("empty pointer"))?;
+        let (token, rest) = self.0.split_first().ok_or_else(|| A::Error::custom("empty pointer"))?;
         let canonical = token == "0" || !token.starts_with(['0', '+']);
         let wanted = token.parse::<usize>().ok().filter(|_| canonical);
         let mut found = None;

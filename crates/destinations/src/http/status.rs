@@ -11,11 +11,7 @@ pub struct Statuses(Vec<RangeInclusive<u16>>);
 impl Statuses {
     /// Reads a list; its first faulty item is the error.
     pub fn from_list<S: AsRef<str>>(items: &[S]) -> Result<Self, ParseStatusError> {
-        items
-            .iter()
-            .map(|item| range(item.as_ref()))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        items.iter().map(|item| range(item.as_ref())).collect::<Result<_, _>>().map(Self)
     }
 
     /// 2xx, what counts as success by default.
@@ -45,9 +41,7 @@ impl FromStr for Statuses {
 
 /// The text is not a status, a class of statuses or a range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not an HTTP status: write one such as `409`, a class such as `2xx`, or a range such as `420-429`"
-)]
+#[error("`{0}` is not an HTTP status: write one such as `409`, a class such as `2xx`, or a range such as `420-429`")]
 pub struct ParseStatusError(String);
 
 fn range(item: &str) -> Result<RangeInclusive<u16>, ParseStatusError> {
@@ -65,11 +59,7 @@ fn range(item: &str) -> Result<RangeInclusive<u16>, ParseStatusError> {
         None => one(item).map(|status| status..=status),
         Some((from, to)) => {
             let range = one(from)?..=one(to)?;
-            if range.is_empty() {
-                Err(refuse())
-            } else {
-                Ok(range)
-            }
+            if range.is_empty() { Err(refuse()) } else { Ok(range) }
         }
     }
 }

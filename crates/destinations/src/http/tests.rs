@@ -1,7 +1,7 @@
 //! Requests to a small server: what is sent, and what its answers mean.
 
 mod server;
-mod url;
+mod template;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,10 +31,7 @@ fn options(server: &Server, path: &str) -> Options {
 }
 
 async fn send(options: Options, payload: &str) -> Result<u16, SendError> {
-    let receipt = HttpDestination::open(options)
-        .unwrap()
-        .send(delivery(payload))
-        .await?;
+    let receipt = HttpDestination::open(options).unwrap().send(delivery(payload)).await?;
     Ok(receipt.status.unwrap())
 }
 
@@ -49,10 +46,7 @@ async fn a_request_carries_what_was_configured() {
     options.method = Method::PUT;
     options.headers.push(header("x-tenant", "north"));
     options.auth = Auth::Bearer(Secret::fixed("opensesame"));
-    assert_eq!(
-        send(options, r#"{"data":{"id":"a/b"}}"#).await.unwrap(),
-        201
-    );
+    assert_eq!(send(options, r#"{"data":{"id":"a/b"}}"#).await.unwrap(), 201);
 
     let requests = server.requests();
     let request = &requests[0];
@@ -70,32 +64,19 @@ async fn a_request_carries_what_was_configured() {
 async fn other_ways_to_authorise() {
     let server = Server::start(|_| Answer::status(200)).await;
     let mut basic = options(&server, "/");
-    basic.auth = Auth::Basic {
-        user: "ada".into(),
-        password: Secret::fixed("lovelace"),
-    };
+    basic.auth = Auth::Basic { user: "ada".into(), password: Secret::fixed("lovelace") };
     basic.idempotency_header = None;
     send(basic, "{}").await.unwrap();
     let mut key = options(&server, "/");
-    key.auth = Auth::ApiKey {
-        header: "x-api-key".parse().unwrap(),
-        key: Secret::fixed("k-123"),
-    };
-    key.headers
-        .push(header("content-type", "application/vnd.crm+json"));
+    key.auth = Auth::ApiKey { header: "x-api-key".parse().unwrap(), key: Secret::fixed("k-123") };
+    key.headers.push(header("content-type", "application/vnd.crm+json"));
     send(key, "{}").await.unwrap();
 
     let requests = server.requests();
-    assert_eq!(
-        requests[0].headers["authorization"],
-        "Basic YWRhOmxvdmVsYWNl"
-    );
+    assert_eq!(requests[0].headers["authorization"], "Basic YWRhOmxvdmVsYWNl");
     assert!(!requests[0].headers.contains_key("idempotency-key"));
     assert_eq!(requests[1].headers["x-api-key"], "k-123");
-    assert_eq!(
-        requests[1].headers["content-type"],
-        "application/vnd.crm+json"
-    );
+    assert_eq!(requests[1].headers["content-type"], "application/vnd.crm+json");
 }
 
 #[tokio::test]
@@ -103,13 +84,11 @@ async fn a_rotated_secret_is_used_at_once_and_a_missing_one_waits() {
     let server = Server::start(|_| Answer::status(200)).await;
     let asked = Arc::new(AtomicUsize::new(0));
     let mut options = options(&server, "/");
-    options.auth = Auth::Bearer(Secret::from_fn(move || {
-        match asked.fetch_add(1, Ordering::SeqCst) {
-            0 => Ok("old".into()),
-            1 => Ok("new".into()),
-            2 => Err(SecretError("`file:/run/token` does not exist".into())),
-            _ => Ok("two\r\nlines: injected".into()),
-        }
+    options.auth = Auth::Bearer(Secret::from_fn(move || match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Ok("old".into()),
+        1 => Ok("new".into()),
+        2 => Err(SecretError("`file:/run/token` does not exist".into())),
+        _ => Ok("two\r\nlines: injected".into()),
     }));
     let destination = HttpDestination::open(options).unwrap();
     destination.send(delivery("{}")).await.unwrap();
@@ -131,9 +110,7 @@ async fn a_rotated_secret_is_used_at_once_and_a_missing_one_waits() {
 async fn statuses_decide() {
     let server = Server::start(|request| {
         let status = request.line.rsplit('/').next().unwrap().parse().unwrap();
-        Answer::status(status)
-            .with("retry-after", "7")
-            .body("no\u{1b}[31m way")
+        Answer::status(status).with("retry-after", "7").body("no\u{1b}[31m way")
     })
     .await;
     for (status, class) in [
@@ -150,11 +127,7 @@ async fn statuses_decide() {
         let mut options = options(&server, &format!("/{status}"));
         options.transient = Statuses::from_list(&["423"]).unwrap();
         let error = send(options, "{}").await.unwrap_err();
-        assert_eq!(
-            (error.class, error.status),
-            (class, Some(status)),
-            "{error}"
-        );
+        assert_eq!((error.class, error.status), (class, Some(status)), "{error}");
         assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
         assert_eq!(error.excerpt.as_deref(), Some("no [31m way"));
         assert!(error.message.contains(&status.to_string()), "{error}");
@@ -243,11 +216,7 @@ async fn connections_are_used_again() {
 #[tokio::test]
 async fn a_private_authority_can_be_trusted_and_an_unknown_one_is_not() {
     let (server, ca_pem) = Server::start_tls(|_| Answer::status(200)).await;
-    let mut trusting = Options::new(
-        format!("https://localhost:{}/", server.address.port())
-            .parse()
-            .unwrap(),
-    );
+    let mut trusting = Options::new(format!("https://localhost:{}/", server.address.port()).parse().unwrap());
     let strict = trusting.clone();
     trusting.ca_pem = Some(ca_pem.into_bytes());
     assert_eq!(send(trusting, "{}").await.unwrap(), 200);
@@ -276,34 +245,19 @@ fn wrong_options_are_refused_with_their_name() {
     assert_eq!(refused(&|o| o.method = Method::GET), "method");
     assert_eq!(refused(&|o| o.success = Statuses::default()), "success");
     assert_eq!(refused(&|o| o.timeout = Duration::ZERO), "timeout");
-    assert_eq!(
-        refused(&|o| o.headers.push(header("content-length", "3"))),
-        "headers"
-    );
-    assert_eq!(
-        refused(&|o| o.headers.push(header("idempotency-key", "mine"))),
-        "headers"
-    );
-    assert_eq!(
-        refused(&|o| o.headers.push(header("x-a", "b\r\nx-c: d"))),
-        "headers"
-    );
-    let user = || Auth::Basic {
-        user: "a:b".into(),
-        password: Secret::fixed("c"),
-    };
+    assert_eq!(refused(&|o| o.headers.push(header("content-length", "3"))), "headers");
+    assert_eq!(refused(&|o| o.headers.push(header("idempotency-key", "mine"))), "headers");
+    assert_eq!(refused(&|o| o.headers.push(header("x-a", "b\r\nx-c: d"))), "headers");
+    let user = || Auth::Basic { user: "a:b".into(), password: Secret::fixed("c") };
     assert_eq!(refused(&|o| o.auth = user()), "auth");
     let mut bad_ca = Options::new("https://127.0.0.1:1/".parse().unwrap());
     bad_ca.ca_pem = Some(b"nothing".to_vec());
-    assert!(matches!(
-        HttpDestination::open(bad_ca),
-        Err(OpenError::Option { key: "ca", .. })
-    ));
+    assert!(matches!(HttpDestination::open(bad_ca), Err(OpenError::Option { key: "ca", .. })));
 }
 
 #[test]
 fn secrets_are_not_shown() {
-    let mut options = Options::new("http://127.0.0.1:1/".parse().unwrap());
+    let mut options = Options::new("http://127.0.0.1:1/?key=opensesame".parse().unwrap());
     options.auth = Auth::Bearer(Secret::fixed("opensesame"));
     assert!(!format!("{options:?}").contains("opensesame"));
 }
@@ -311,59 +265,32 @@ fn secrets_are_not_shown() {
 #[test]
 fn lists_of_statuses() {
     let statuses = Statuses::from_list(&["2xx", "409", "420-429"]).unwrap();
-    for (status, within) in [
-        (200, true),
-        (299, true),
-        (300, false),
-        (409, true),
-        (420, true),
-        (430, false),
-    ] {
+    for (status, within) in [(200, true), (299, true), (300, false), (409, true), (420, true), (430, false)] {
         assert_eq!(statuses.contains(status), within, "{status}");
     }
-    for bad in [
-        "", "xx", "9xx", "1xx", "20", "2000", "299-200", "200-", "+20", "２xx",
-    ] {
+    for bad in ["", "xx", "9xx", "1xx", "20", "2000", "299-200", "200-", "+20", "２xx"] {
         assert!(Statuses::from_list(&[bad]).is_err(), "{bad}");
     }
     let both = Statuses::from_list(&["503"]).unwrap();
-    assert_eq!(
-        verdict(503, &both, &both),
-        Verdict::Success,
-        "what counts as success is asked first"
-    );
+    assert_eq!(verdict(503, &both, &both), Verdict::Success, "what counts as success is asked first");
 }
 
 #[test]
 fn retry_after_in_seconds_and_as_a_date() {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
     let parse = |pairs: &[(HeaderName, &str)]| {
-        let pairs = pairs
-            .iter()
-            .map(|(name, text)| (name.clone(), HeaderValue::from_str(text).unwrap()));
+        let pairs = pairs.iter().map(|(name, text)| (name.clone(), HeaderValue::from_str(text).unwrap()));
         retry_after(&pairs.collect::<HeaderMap>(), now)
     };
     let later = "Sun, 06 Nov 1994 08:50:37 GMT";
     assert_eq!(parse(&[]), None);
-    assert_eq!(
-        parse(&[(header::RETRY_AFTER, "120")]),
-        Some(Duration::from_secs(120))
-    );
+    assert_eq!(parse(&[(header::RETRY_AFTER, "120")]), Some(Duration::from_secs(120)));
     assert_eq!(parse(&[(header::RETRY_AFTER, "soon")]), None);
     assert_eq!(parse(&[(header::RETRY_AFTER, "-1")]), None);
-    assert!(
-        parse(&[(header::RETRY_AFTER, "99999999999999999999")]).is_some(),
-        "bounded later"
-    );
-    assert_eq!(
-        parse(&[(header::RETRY_AFTER, later)]),
-        Some(Duration::from_secs(60))
-    );
+    assert!(parse(&[(header::RETRY_AFTER, "99999999999999999999")]).is_some(), "bounded later");
+    assert_eq!(parse(&[(header::RETRY_AFTER, later)]), Some(Duration::from_secs(60)));
     let own_date = (header::DATE, "Sun, 06 Nov 1994 08:50:27 GMT");
-    assert_eq!(
-        parse(&[(header::RETRY_AFTER, later), own_date]),
-        Some(Duration::from_secs(10))
-    );
+    assert_eq!(parse(&[(header::RETRY_AFTER, later), own_date]), Some(Duration::from_secs(10)));
     let past = "Sun, 06 Nov 1994 08:00:00 GMT";
     assert_eq!(parse(&[(header::RETRY_AFTER, past)]), Some(Duration::ZERO));
 }

@@ -32,11 +32,7 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn status(status: u16) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: Full::default().boxed(),
-        }
+        Self { status, headers: Vec::new(), body: Full::default().boxed() }
     }
 
     pub(super) fn with(mut self, name: &'static str, value: &'static str) -> Self {
@@ -89,9 +85,7 @@ impl Server {
     }
 
     /// With a certificate for `localhost`; gives it in PEM form.
-    pub(super) async fn start_tls(
-        answer: impl Fn(&Got) -> Answer + Send + Sync + 'static,
-    ) -> (Self, String) {
+    pub(super) async fn start_tls(answer: impl Fn(&Got) -> Answer + Send + Sync + 'static) -> (Self, String) {
         use tokio_rustls::rustls::pki_types::PrivateKeyDer;
         let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
@@ -116,28 +110,14 @@ impl Server {
         (server, own.cert.pem())
     }
 
-    fn new(
-        listener: &TcpListener,
-        answer: impl Fn(&Got) -> Answer + Send + Sync + 'static,
-    ) -> Self {
-        let state = State {
-            answer: Box::new(answer),
-            requests: Mutex::default(),
-            connections: AtomicUsize::new(0),
-        };
-        Self {
-            address: listener.local_addr().unwrap(),
-            state: Arc::new(state),
-        }
+    fn new(listener: &TcpListener, answer: impl Fn(&Got) -> Answer + Send + Sync + 'static) -> Self {
+        let state = State { answer: Box::new(answer), requests: Mutex::default(), connections: AtomicUsize::new(0) };
+        Self { address: listener.local_addr().unwrap(), state: Arc::new(state) }
     }
 
     /// An address at which nothing listens.
     pub(super) async fn closed_address() -> SocketAddr {
-        TcpListener::bind("127.0.0.1:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap()
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
     }
 
     /// Accepts connections and never answers.
@@ -162,11 +142,7 @@ impl Server {
     }
 
     pub(super) fn requests(&self) -> Vec<Got> {
-        self.state
-            .requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.state.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn connections(&self) -> usize {
@@ -187,11 +163,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
                 body: String::from_utf8(body.to_vec()).unwrap(),
             };
             let answer = (state.answer)(&got);
-            state
-                .requests
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(got);
+            state.requests.lock().unwrap_or_else(PoisonError::into_inner).push(got);
             let mut response = Response::builder().status(answer.status);
             for (name, value) in answer.headers {
                 response = response.header(name, value);
@@ -200,7 +172,5 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
         }
     });
     // A client that goes away ends its connection with an error here; that is its right.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }

@@ -5,11 +5,12 @@
 //! stays inside its path segment or query value whatever it holds. A segment that would come out empty, `.` or `..`
 //! is refused: it would address something else than was meant.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
+use http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::Url;
+use url::{Position, Url};
 
 use super::pointer::Pointer;
 use crate::OutgoingDelivery;
@@ -18,23 +19,19 @@ use crate::OutgoingDelivery;
 const URL_LIMIT: usize = 8_000;
 
 /// What is encoded in a value: everything but the unreserved characters.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// An address with placeholders, checked when it is read.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct UrlTemplate {
-    /// Scheme and authority.
+    /// Scheme and authority, in their normal form.
     origin: String,
     /// The path's segments, each of which a `/` precedes.
     segments: Vec<Vec<Piece>>,
     /// The query, which a `?` precedes.
     query: Option<Vec<Piece>>,
     /// The whole address, if there is no placeholder in it.
-    fixed: Option<Url>,
+    fixed: Option<Uri>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,44 +57,37 @@ pub struct UrlTemplateError {
 }
 
 fn refuse<T>(problem: impl Into<String>) -> Result<T, UrlTemplateError> {
-    Err(UrlTemplateError {
-        problem: problem.into(),
-    })
+    Err(UrlTemplateError { problem: problem.into() })
+}
+
+impl fmt::Debug for UrlTemplate {
+    /// Shows no more than the host: a key may stand in the query.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UrlTemplate({}/..)", self.origin)
+    }
 }
 
 impl FromStr for UrlTemplate {
     type Err = UrlTemplateError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some(at) = text.find(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
-            return refuse(format!(
-                "has a blank, control character or backslash at byte {at}; percent-encode it"
-            ));
-        }
         let (origin, rest) = split_origin(text)?;
+        if let Some(at) = rest.find(|c: char| !c.is_ascii_graphic() || c == '\\') {
+            let at = origin.len() + at;
+            return refuse(format!("has a blank, backslash or non-ASCII character at byte {at}; percent-encode it"));
+        }
+        let origin = normal_origin(origin)?;
         let Parts { segments, query } = Parts::read(text, rest)?;
         for segment in &segments {
             if let [Piece::Literal(literal)] = segment.as_slice()
                 && is_dots(literal)
             {
-                return refuse(format!(
-                    "has the path segment `{literal}`; write the path that is meant"
-                ));
+                return refuse(format!("has the path segment `{literal}`; write the path that is meant"));
             }
         }
-        let mut template = Self {
-            origin: origin.to_owned(),
-            segments,
-            query,
-            fixed: None,
-        };
-        let sample = template
-            .render(|_| Ok("x".into()))
-            .map_err(|problem| UrlTemplateError { problem })?;
-        check_origin(&sample)?;
-        let varies = template
-            .pieces()
-            .any(|piece| matches!(piece, Piece::Value(_)));
+        let mut template = Self { origin, segments, query, fixed: None };
+        let sample = template.render(|_| Ok("x".into())).map_err(|problem| UrlTemplateError { problem })?;
+        let varies = template.pieces().any(|piece| matches!(piece, Piece::Value(_)));
         template.fixed = (!varies).then_some(sample);
         Ok(template)
     }
@@ -106,13 +96,11 @@ impl FromStr for UrlTemplate {
 impl UrlTemplate {
     /// Whether it is `https`.
     pub(super) fn is_https(&self) -> bool {
-        self.origin
-            .get(..8)
-            .is_some_and(|start| start.eq_ignore_ascii_case("https://"))
+        self.origin.starts_with("https:")
     }
 
     /// The address for one delivery. The error names the value that is missing or cannot stand where it should.
-    pub(super) fn address(&self, delivery: &OutgoingDelivery) -> Result<Url, String> {
+    pub(super) fn address(&self, delivery: &OutgoingDelivery) -> Result<Uri, String> {
         match &self.fixed {
             Some(url) => Ok(url.clone()),
             None => self.render(|placeholder| placeholder.value(delivery)),
@@ -120,16 +108,10 @@ impl UrlTemplate {
     }
 
     fn pieces(&self) -> impl Iterator<Item = &Piece> {
-        self.segments
-            .iter()
-            .flatten()
-            .chain(self.query.iter().flatten())
+        self.segments.iter().flatten().chain(self.query.iter().flatten())
     }
 
-    fn render(
-        &self,
-        value: impl Fn(&Placeholder) -> Result<String, String>,
-    ) -> Result<Url, String> {
+    fn render(&self, value: impl Fn(&Placeholder) -> Result<String, String>) -> Result<Uri, String> {
         let mut text = self.origin.clone();
         for segment in &self.segments {
             text.push('/');
@@ -147,10 +129,7 @@ impl UrlTemplate {
                 }
             }
             if is_dots(&text[start..]) {
-                return Err(format!(
-                    "the URL's path would have the segment `{}`",
-                    &text[start..]
-                ));
+                return Err(format!("the URL's path would have the segment `{}`", &text[start..]));
             }
         }
         for (i, piece) in self.query.iter().flatten().enumerate() {
@@ -163,12 +142,9 @@ impl UrlTemplate {
             }
         }
         if text.len() > URL_LIMIT {
-            return Err(format!(
-                "the URL would be {} bytes long; at most {URL_LIMIT} are sent",
-                text.len()
-            ));
+            return Err(format!("the URL would be {} bytes long; at most {URL_LIMIT} are sent", text.len()));
         }
-        Url::parse(&text).map_err(|e| format!("is not a URL: {e}"))
+        Uri::try_from(text).map_err(|e| format!("is not a URL: {e}"))
     }
 }
 
@@ -179,10 +155,7 @@ fn push_encoded(text: &mut String, value: &str) {
 
 /// Whether a URL parser would take the segment as `.` or `..`, encoded dots included.
 fn is_dots(segment: &str) -> bool {
-    matches!(
-        segment.to_ascii_lowercase().replace("%2e", ".").as_str(),
-        "." | ".."
-    )
+    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
 
 /// Splits after the authority. The host is fixed, so it can hold no placeholder.
@@ -191,31 +164,26 @@ fn split_origin(text: &str) -> Result<(&str, &str), UrlTemplateError> {
         return refuse("is not a URL: write `https://host/path`");
     };
     let host = scheme_end + 3;
-    let host_end = text[host..]
-        .find(['/', '?', '#'])
-        .map_or(text.len(), |at| host + at);
+    let host_end = text[host..].find(['/', '?', '#']).map_or(text.len(), |at| host + at);
     match text[..host_end].find('{') {
-        Some(at) => refuse(format!(
-            "has a placeholder at byte {at}; scheme and host cannot vary"
-        )),
+        Some(at) => refuse(format!("has a placeholder at byte {at}; scheme and host cannot vary")),
         None => Ok(text.split_at(host_end)),
     }
 }
 
-fn check_origin(sample: &Url) -> Result<(), UrlTemplateError> {
-    if !matches!(sample.scheme(), "http" | "https") {
-        return refuse(format!(
-            "has the scheme `{}`; use `https` or `http`",
-            sample.scheme()
-        ));
+/// Scheme and authority as they are sent: lower case, an international host name in ASCII, no default port.
+fn normal_origin(origin: &str) -> Result<String, UrlTemplateError> {
+    let url = match Url::parse(origin) {
+        Ok(url) => url,
+        Err(e) => return refuse(format!("is not a URL: {e}")),
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        return refuse(format!("has the scheme `{}`; use `https` or `http`", url.scheme()));
     }
-    if sample.host_str().is_none_or(str::is_empty) {
-        return refuse("names no host");
-    }
-    if !sample.username().is_empty() || sample.password().is_some() {
+    if !url.username().is_empty() || url.password().is_some() {
         return refuse("holds credentials; set `auth` instead, which keeps them out of logs");
     }
-    Ok(())
+    Ok(url[..Position::BeforePath].to_owned())
 }
 
 /// Collects the pieces behind the host.
@@ -236,29 +204,25 @@ impl Parts {
             match next {
                 '{' => {
                     let Some((name, after)) = left.split_once('}') else {
-                        return refuse(format!(
-                            "has an opening brace at byte {at} that is not closed"
-                        ));
+                        return refuse(format!("has an opening brace at byte {at} that is not closed"));
                     };
-                    parts
-                        .last()
-                        .push(Piece::Value(Placeholder::parse(name, at)?));
+                    parts.last().push(Piece::Value(Placeholder::parse(name, at)?));
                     left = after;
                 }
                 '}' => {
-                    return refuse(format!(
-                        "has a closing brace at byte {at} that was not opened"
-                    ));
+                    return refuse(format!("has a closing brace at byte {at} that was not opened"));
                 }
                 '#' => {
-                    return refuse(format!(
-                        "has a fragment at byte {at}, which no server gets; remove it"
-                    ));
+                    return refuse(format!("has a fragment at byte {at}, which no server gets; remove it"));
                 }
                 '/' if parts.query.is_none() => parts.segments.push(Vec::new()),
                 '?' if parts.query.is_none() => parts.query = Some(Vec::new()),
                 other => parts.push_literal(other),
             }
+        }
+        // A path has at least its first slash.
+        if parts.segments.is_empty() {
+            parts.segments.push(Vec::new());
         }
         Ok(parts)
     }
@@ -267,6 +231,7 @@ impl Parts {
         if let Some(query) = &mut self.query {
             return query;
         }
+        // What follows the host starts with `/`, `?` or `#`, so the first segment is there or a query is.
         if self.segments.is_empty() {
             self.segments.push(Vec::new());
         }
@@ -325,9 +290,9 @@ impl Placeholder {
                 Some(conversation) => Ok(conversation.to_string()),
                 None => Err("the URL needs a conversation, and the event belongs to none".into()),
             },
-            Self::Pointer(pointer) => pointer
-                .scalar(&delivery.payload)
-                .map_err(|problem| format!("the URL cannot be made: {problem}")),
+            Self::Pointer(pointer) => {
+                pointer.scalar(&delivery.payload).map_err(|problem| format!("the URL cannot be made: {problem}"))
+            }
         }
     }
 }
