@@ -1,1 +1,44 @@
 //! From the wire to the queue: receives, verifies, splits and publishes; answers 200 only when durable.
+//!
+//! | path | what it does |
+//! |---|---|
+//! | `POST /in/{source}` | accepts the events of one body, all or none |
+//! | `GET /health/live` | 200 while the process runs |
+//! | `GET /health/ready` | 200 while requests can be accepted, else 503 with the reason |
+//!
+//! A body is read only after address, source, method, size, media type and every credential in the headers have been
+//! found good, and what it may cost in bytes and time is bounded (`options`). Nothing is published before the body's
+//! signature has been verified over its raw bytes. Every refusal is a problem detail of RFC 9457 (`problem`).
+
+mod activity;
+mod auth;
+mod body;
+mod connection;
+mod counters;
+mod error;
+mod handle;
+mod head;
+mod keyring;
+mod memory;
+pub mod options;
+mod problem;
+mod rate;
+mod receive;
+mod respond;
+mod secret;
+mod server;
+mod signature;
+mod source;
+mod stamp;
+mod tls;
+
+pub use counters::SourceCounts;
+pub use error::Error;
+pub use handle::Handle;
+pub use keyring::{KeyStatus, Keyring, KeyringError, Reason as KeyringReason};
+pub use options::{Limits, Options, TlsFiles};
+pub use problem::Reason;
+pub use secret::{Secret, SecretError, SecretFormat, SecretSource, SecretSourceError};
+pub use server::{Clock, Intake};
+pub use signature::{Claim, ContentError, Encoding, SignatureFailure, SignatureScheme, SignedContent, SignedTime};
+pub use source::{Auth, Source};

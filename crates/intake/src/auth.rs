@@ -1,0 +1,123 @@
+//! Whether a request comes from where it says: signatures over the body, or credentials in the headers.
+//!
+//! Credentials are checked before the body is read; so is everything about a signature that does not need the body.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use event::Timestamp;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
+use zeroize::Zeroizing;
+
+use crate::keyring::Keyring;
+use crate::problem::{Reason, Refusal};
+use crate::signature::{Claim, STANDARD_BASE64, SignatureFailure, SignatureScheme};
+use crate::source::Auth;
+
+/// What the headers have proved.
+pub(crate) enum Proof {
+    /// All that is asked for.
+    Complete,
+    /// That there is a signature to compare with the body.
+    Claimed(Claim),
+}
+
+/// Checks what the headers can show.
+pub(crate) async fn check_headers(auth: &Auth, headers: &HeaderMap, now: Timestamp) -> Result<Proof, Refusal> {
+    match auth {
+        Auth::Open => Ok(Proof::Complete),
+        Auth::Signature { scheme, .. } => {
+            scheme.claim(headers, now).map(Proof::Claimed).map_err(|failure| unsigned(scheme, &failure))
+        }
+        Auth::ApiKey { header, keyring } => {
+            let given = only(headers, header).map_err(|reason| no_credential(reason, auth))?;
+            known_secret(auth, keyring, given, now).await
+        }
+        Auth::Bearer { keyring } => {
+            let given = credential(headers, "bearer").map_err(|reason| no_credential(reason, auth))?;
+            known_secret(auth, keyring, given, now).await
+        }
+        Auth::Basic { keyring } => {
+            let given = credential(headers, "basic").map_err(|reason| no_credential(reason, auth))?;
+            let pair = STANDARD_BASE64.decode(given).map_err(|_| no_credential(Reason::AuthMalformed, auth))?;
+            known_secret(auth, keyring, &Zeroizing::new(pair), now).await
+        }
+    }
+}
+
+/// Reads the source's secret files again if a mismatch may cause that now. Returns whether other keys came of it, so
+/// that the check is worth repeating.
+pub(crate) async fn keys_changed(keyring: &Arc<Keyring>, now: Timestamp) -> bool {
+    if !keyring.may_reread(now) {
+        return false;
+    }
+    let keyring = Arc::clone(keyring);
+    tokio::task::spawn_blocking(move || keyring.reread()).await.unwrap_or(false)
+}
+
+/// The refusal of a request whose signature is missing or wrong. Never names the expected value.
+pub(crate) fn unsigned(scheme: &SignatureScheme, failure: &SignatureFailure) -> Refusal {
+    let reason = match failure {
+        SignatureFailure::Missing { .. } => Reason::AuthMissing,
+        SignatureFailure::Repeated { .. } | SignatureFailure::Malformed { .. } => Reason::AuthMalformed,
+        SignatureFailure::TooOld { .. } | SignatureFailure::TooNew { .. } => Reason::AuthTime,
+        SignatureFailure::Mismatch => Reason::AuthMismatch,
+    };
+    let cure = match reason {
+        Reason::AuthMismatch => {
+            "; sign the exact bytes that are sent with HMAC-SHA256 and the secret that is configured for this source"
+                .to_owned()
+        }
+        Reason::AuthTime => "; set the sender's clock, and sign each sending anew".to_owned(),
+        _ => format!(
+            "; this source expects `{}: {}` followed by the HMAC-SHA256 signature as {}",
+            scheme.header,
+            scheme.prefix,
+            scheme.encoding.name()
+        ),
+    };
+    Refusal::new(reason, format!("{failure}{cure}")).challenge(format!("HMAC-SHA256 header=\"{}\"", scheme.header))
+}
+
+async fn known_secret(auth: &Auth, keyring: &Arc<Keyring>, given: &[u8], now: Timestamp) -> Result<Proof, Refusal> {
+    if keyring.has_secret(given, now) || keys_changed(keyring, now).await && keyring.has_secret(given, now) {
+        return Ok(Proof::Complete);
+    }
+    Err(no_credential(Reason::AuthMismatch, auth))
+}
+
+fn no_credential(reason: Reason, auth: &Auth) -> Refusal {
+    let (place, challenge) = match auth {
+        Auth::ApiKey { header, .. } => (format!("`{header}`"), format!("ApiKey header=\"{header}\"")),
+        Auth::Basic { .. } => ("`Authorization: Basic`".to_owned(), "Basic realm=\"intake\"".to_owned()),
+        _ => ("`Authorization: Bearer`".to_owned(), "Bearer realm=\"intake\"".to_owned()),
+    };
+    let detail = match reason {
+        Reason::AuthMissing => format!("this source expects a secret in {place}; add it to the sender's settings"),
+        Reason::AuthMalformed => format!("{place} does not have the expected form; send it once, with one secret"),
+        _ => format!(
+            "the secret in {place} is not one of this source; compare the sender's settings with the secret configured for the source"
+        ),
+    };
+    Refusal::new(reason, detail).challenge(challenge)
+}
+
+/// What follows the scheme's name in `Authorization`.
+fn credential<'a>(headers: &'a HeaderMap, scheme: &str) -> Result<&'a [u8], Reason> {
+    let value = only(headers, &AUTHORIZATION)?;
+    let (name, rest) = value.split_at_checked(scheme.len()).ok_or(Reason::AuthMalformed)?;
+    match rest.strip_prefix(b" ") {
+        Some(secret) if name.eq_ignore_ascii_case(scheme.as_bytes()) => Ok(secret.trim_ascii()),
+        _ => Err(Reason::AuthMalformed),
+    }
+}
+
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a [u8], Reason> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Ok(value.as_bytes()),
+        (None, _) => Err(Reason::AuthMissing),
+        (Some(_), Some(_)) => Err(Reason::AuthMalformed),
+    }
+}

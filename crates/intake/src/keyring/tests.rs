@@ -1,0 +1,116 @@
+use std::path::PathBuf;
+
+use super::*;
+
+fn no_env(_: &str) -> Option<String> {
+    None
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1000)
+}
+
+fn file_keyring(text: &str) -> (tempfile::TempDir, PathBuf, Keyring) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secrets");
+    std::fs::write(&path, text).unwrap();
+    let keyring = Keyring::load([SecretSource::File(path.clone())], SecretFormat::Plain, &no_env).unwrap();
+    (dir, path, keyring)
+}
+
+#[test]
+fn all_secrets_of_all_origins_are_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secrets");
+    std::fs::write(&path, "one\r\n\n  two \n").unwrap();
+    let env = |name: &str| (name == "THREE").then(|| "three\n".to_owned());
+    let sources = [SecretSource::File(path), SecretSource::Env("THREE".into()), SecretSource::value("four".into())];
+    let keyring = Keyring::load(sources, SecretFormat::Plain, &env).unwrap();
+    for good in ["one", "two", "three", "four"] {
+        assert!(keyring.has_secret(good.as_bytes(), at(0)), "{good}");
+    }
+    for bad in ["", "on", "One", "one\n", "one two"] {
+        assert!(!keyring.has_secret(bad.as_bytes(), at(0)), "{bad}");
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_is_named_but_not_shown() {
+    let refused = |source: SecretSource, env: &dyn Fn(&str) -> Option<String>| {
+        Keyring::load([source], SecretFormat::Whsec, env).unwrap_err().to_string()
+    };
+    assert_eq!(
+        refused(SecretSource::Env("CRM_KEY".into()), &no_env),
+        "the secret from env:CRM_KEY cannot be used: the variable is not set"
+    );
+    let text = refused(SecretSource::Env("CRM_KEY".into()), &|_| Some("hunter2".into()));
+    assert_eq!(text, "the secret from env:CRM_KEY cannot be used: it does not begin with `whsec_`");
+    assert!(refused(SecretSource::File("/nowhere/key".into()), &no_env).contains("/nowhere/key"));
+    assert!(matches!(Keyring::load([], SecretFormat::Plain, &no_env), Err(KeyringError::NoSecret)));
+    let many = (0..=MAX_KEYS).map(|n| SecretSource::value(n.to_string()));
+    assert!(matches!(Keyring::load(many, SecretFormat::Plain, &no_env), Err(KeyringError::TooMany { keys: 17 })));
+}
+
+#[test]
+fn empty_and_oversized_files_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secrets");
+    for text in [String::new(), "\n \n".to_owned(), "x".repeat(70_000)] {
+        std::fs::write(&path, text).unwrap();
+        assert!(Keyring::load([SecretSource::File(path.clone())], SecretFormat::Plain, &no_env).is_err());
+    }
+}
+
+#[test]
+fn a_changed_file_rotates_and_keeps_the_time_of_use() {
+    let (_dir, path, keyring) = file_keyring("old\n");
+    assert!(keyring.has_secret(b"old", at(5)));
+    std::fs::write(&path, "new\nold\n").unwrap();
+    assert!(keyring.refresh());
+    assert!(!keyring.refresh(), "nothing has changed since");
+    assert!(keyring.has_secret(b"new", at(7)) && keyring.has_secret(b"old", at(6)));
+    let used: Vec<_> = keyring.status().iter().map(|key| key.last_used).collect();
+    assert_eq!(used, [Some(at(7)), Some(at(6))]);
+    std::fs::write(&path, "new\n").unwrap();
+    assert!(keyring.refresh());
+    assert!(!keyring.has_secret(b"old", at(8)));
+}
+
+#[test]
+fn a_file_that_vanishes_or_breaks_leaves_its_last_keys() {
+    let (_dir, path, keyring) = file_keyring("good\n");
+    std::fs::remove_file(&path).unwrap();
+    assert!(!keyring.refresh() && keyring.has_secret(b"good", at(0)));
+    std::fs::write(&path, "\n").unwrap();
+    assert!(!keyring.refresh() && keyring.has_secret(b"good", at(0)));
+    std::fs::write(&path, "better\n").unwrap();
+    assert!(keyring.refresh() && keyring.has_secret(b"better", at(0)));
+}
+
+#[test]
+fn a_mismatch_rereads_at_most_once_a_second() {
+    let (_dir, _path, keyring) = file_keyring("x\n");
+    assert!(keyring.may_reread(at(100)));
+    assert!(!keyring.may_reread(at(100)));
+    assert!(keyring.may_reread(at(101)));
+    let fixed = Keyring::load([SecretSource::value("x".into())], SecretFormat::Plain, &no_env).unwrap();
+    assert!(!fixed.may_reread(at(100)), "there is no file to read");
+}
+
+#[test]
+fn a_change_that_left_no_trace_is_found_by_reading() {
+    let (_dir, path, keyring) = file_keyring("aaaa\n");
+    let times = std::fs::FileTimes::new().set_modified(std::fs::metadata(&path).unwrap().modified().unwrap());
+    std::fs::write(&path, "bbbb\n").unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_times(times).unwrap();
+    assert!(!keyring.refresh());
+    assert!(keyring.reread() && keyring.has_secret(b"bbbb", at(0)));
+}
+
+#[test]
+fn status_and_debug_do_not_show_secrets() {
+    let (_dir, _path, keyring) = file_keyring("hunter2\n");
+    assert!(!format!("{keyring:?} {:?}", keyring.status()).contains("hunter2"));
+    assert_eq!(keyring.status()[0].fingerprint.len(), 8);
+    assert_eq!(keyring.status()[0].last_used, None);
+}

@@ -1,0 +1,128 @@
+//! Settings of intake, and every limit it has.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Keys that can be valid at once in one keyring. Each costs an HMAC per request; a rotation needs two.
+pub const MAX_KEYS: usize = 16;
+/// Signatures that are looked at in one header. Standard Webhooks sends one per valid key.
+pub const MAX_SIGNATURES: usize = 8;
+/// Bytes of a file of secrets; more is not one.
+pub const MAX_SECRET_FILE_BYTES: u64 = 64 * 1024;
+/// A mismatch makes the secret files be read again, at most once in this time, so that a flood does not.
+pub const MISMATCH_REFRESH: Duration = Duration::from_secs(1);
+/// The same failure is logged at most once in this time for each source; the next line says how many were left out.
+pub const LOG_EVERY: Duration = Duration::from_secs(10);
+/// Bodies up to this size have a share of [`Limits::body_memory`] of their own, which large ones cannot take. Events
+/// are 1 to 2 KiB.
+pub const SMALL_BODY_BYTES: usize = 64 * 1024;
+/// Bodies from this size on are verified and split on a thread of their own: HMAC and JSON take about 2 ms per MiB.
+pub const LARGE_BODY_BYTES: usize = 256 * 1024;
+/// Bytes that must arrive within [`Limits::body_stall`].
+pub const MIN_PROGRESS_BYTES: usize = 1024;
+/// What a sender is told to wait when intake is busy.
+pub const BUSY_RETRY: Duration = Duration::from_secs(1);
+/// What a sender is told to wait when the queue has stopped, which a person has to mend.
+pub const STOPPED_RETRY: Duration = Duration::from_secs(30);
+/// Idle time allowed when there are almost no connections left; see [`Limits::connections`].
+pub const CROWDED_IDLE: Duration = Duration::from_secs(2);
+/// What a connection that was refused may still send before it is cut off, so that it can read the refusal.
+pub const LINGER_BYTES: usize = 1024 * 1024;
+/// How long such a connection may take.
+pub const LINGER_TIME: Duration = Duration::from_secs(1);
+/// Room in a connection's read buffer above [`Limits::header_bytes`], so that headers a little over the limit are
+/// refused with a reason. Beyond it the answer is a bare 431.
+pub const READ_BUFFER_SPARE: usize = 16 * 1024;
+/// Connections that the system may hold before they are accepted; it usually cuts this to 4,096 itself.
+pub const BACKLOG: u32 = 4096;
+/// Pause after an accept failed, for example for want of file descriptors, which takes a moment to pass.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long connections may take to fall when they are cut at the end of [`Options::drain`].
+pub const CUT_TIME: Duration = Duration::from_secs(1);
+/// HTTP/2 streams that one connection may have open.
+pub const HTTP2_STREAMS: u32 = 128;
+/// Bytes that an HTTP/2 peer may send ahead on one stream.
+pub const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
+/// Bytes that an HTTP/2 peer may send ahead on all streams of one connection.
+pub const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// An HTTP/2 peer that is silent for so long is asked whether it is still there.
+pub const HTTP2_PING: Duration = Duration::from_secs(20);
+
+/// Settings of intake.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where to listen. Port 0 lets the system choose one. Default 127.0.0.1:8080.
+    pub listen: SocketAddr,
+    /// Certificate and key, for HTTPS. Default: none, plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// How often files of certificates and secrets are looked at for changes. Default 2 s.
+    pub refresh_every: Duration,
+    /// How long requests that are being served may take to end at shutdown. Default 20 s, inside the 30 s that
+    /// Kubernetes and systemd give.
+    pub drain: Duration,
+    /// The limits.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            tls: None,
+            refresh_every: Duration::from_secs(2),
+            drain: Duration::from_secs(20),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Where the certificate and its key are, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, followed by those that lead to the root.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// What one sender, or all together, may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a body, unless its source says otherwise. Default 10 MiB; EventBridge's limit is 256 KB.
+    pub body_bytes: usize,
+    /// Bytes of all names and values of a request's headers, at least 4 KiB. Default 16 KiB, as other servers have it.
+    pub header_bytes: usize,
+    /// Time for a connection to send a whole head (and for the TLS handshake). Default 10 s.
+    pub header_timeout: Duration,
+    /// Time for a body. Default 30 s.
+    pub body_timeout: Duration,
+    /// Time within which a body must bring another [`MIN_PROGRESS_BYTES`]. Default 5 s.
+    pub body_stall: Duration,
+    /// Time that a connection may stay open between requests. Default 75 s, more than the 60 s of usual load balancers.
+    pub idle_timeout: Duration,
+    /// Open connections. One more is answered 503 and closed. Above seven eighths of it, idle connections are closed
+    /// after [`CROWDED_IDLE`]. Default 4,096, at up to 40 KiB of buffers each.
+    pub connections: usize,
+    /// Requests between the arrival of their head and their answer. Default 8,192, which only HTTP/2 can reach.
+    pub requests: usize,
+    /// Bytes of all bodies in memory at once, from their arrival until their events are durable; more is answered 503.
+    /// Half of it is kept for bodies of at most [`SMALL_BODY_BYTES`]. Default 128 MiB.
+    pub body_memory: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 10 * 1024 * 1024,
+            header_bytes: 16 * 1024,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            body_stall: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(75),
+            connections: 4096,
+            requests: 8192,
+            body_memory: 128 * 1024 * 1024,
+        }
+    }
+}

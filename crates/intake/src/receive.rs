@@ -1,0 +1,227 @@
+//! The way of one request to `/in/{source}`: address, source, head, credential, body, signature, rate, events, queue.
+//!
+//! It is answered 200 only after the queue has said that every event of it is durable. If the sender is gone by then,
+//! or this process dies, the events may be stored without an answer; the sender will send them again, and they will be
+//! recognised. An unauthenticated request never reaches the queue.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use event::{BodyError, Timestamp};
+use http::request::Parts;
+use http::{HeaderMap, Version};
+use hyper::body::{Body, Incoming};
+use queue::{DeadLetterId, Failure, FailureClass, Publication, Published, QueueError, Rejection, Stage};
+
+use crate::auth::{self, Proof};
+use crate::body::{self, BodyFailure};
+use crate::head;
+use crate::options::{BUSY_RETRY, LARGE_BODY_BYTES, MIN_PROGRESS_BYTES, SMALL_BODY_BYTES, STOPPED_RETRY};
+use crate::problem::{Answer, Reason, Refusal};
+use crate::respond;
+use crate::server::{Peer, Shared};
+use crate::signature::{Claim, SignatureFailure};
+use crate::source::{Auth, ServedSource};
+
+/// Answers a request to the source `name`.
+pub(crate) async fn receive(peer: &Peer, name: &str, head: Parts, mut body: Incoming) -> Answer {
+    let shared = &*peer.shared;
+    let Some(served) = shared.sources.load().get(name).cloned() else {
+        let detail =
+            format!("no source is called `{}`; compare the URL with the configured sources", head::short(name));
+        let refusal = Refusal::new(Reason::UnknownSource, detail);
+        shared.unnamed.request();
+        shared.unnamed.refused(&refusal, "", peer.address, (shared.clock)());
+        return refuse(peer, &refusal, &head, &mut body).await;
+    };
+    served.counters.request();
+    match accept(peer, &served, &head, &mut body).await {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            // The place for the quarantine: a refusal for want of authenticity, with head and body, ends here.
+            served.counters.refused(&refusal, name, peer.address, (shared.clock)());
+            refuse(peer, &refusal, &head, &mut body).await
+        }
+    }
+}
+
+/// Answers a refusal. What is left of a small body is read first, so that the connection can go on; otherwise the
+/// connection is closed, as it is not known where the next request begins.
+pub(crate) async fn refuse(peer: &Peer, refusal: &Refusal, head: &Parts, body: &mut Incoming) -> Answer {
+    let small = head::announced(&head.headers).is_some_and(|bytes| bytes <= SMALL_BODY_BYTES as u64);
+    let unasked = head.headers.contains_key(http::header::EXPECT);
+    let read = body.is_end_stream()
+        || small && !unasked && body::discard(body, SMALL_BODY_BYTES, &peer.shared.options.limits).await;
+    if !read {
+        peer.activity.linger();
+    }
+    refusal.answer(!read && head.version < Version::HTTP_2)
+}
+
+async fn accept(peer: &Peer, served: &Arc<ServedSource>, head: &Parts, body: &mut Incoming) -> Result<Answer, Refusal> {
+    let shared = &*peer.shared;
+    let source = &served.source;
+    if !source.allows(peer.address) {
+        let detail = format!("{} is not in the `allow` list of this source; add it if it is a sender", peer.address);
+        return Err(Refusal::new(Reason::AddressNotAllowed, detail));
+    }
+    let _in_flight = shared.admit().ok_or_else(busy)?;
+    let limits = &shared.options.limits;
+    let max = source.max_body_bytes.unwrap_or(limits.body_bytes);
+    head::check(head, max, limits.header_bytes)?;
+    let proof = auth::check_headers(&source.auth, &head.headers, (shared.clock)()).await?;
+    let (body, _reserved) =
+        body::read(body, max, limits, &shared.memory).await.map_err(|failure| unread(&failure, max, shared))?;
+    let received = (shared.clock)();
+    let size = body.len();
+    let events = examine(served, &proof, &head.headers, &body, received).await?;
+    served.counters.authentic(size);
+    match events {
+        Ok(events) => publish(shared, served, events, received).await,
+        Err(error) => reject(shared, served, error, body, received).await,
+    }
+}
+
+/// Verifies the signature, charges the rate limit and makes events; what is large on a thread of its own.
+async fn examine(
+    served: &Arc<ServedSource>,
+    proof: &Proof,
+    headers: &HeaderMap,
+    body: &Bytes,
+    now: Timestamp,
+) -> Result<Result<Vec<queue::NewEvent>, BodyError>, Refusal> {
+    if let (Auth::Signature { scheme, keyring }, Proof::Claimed(claim)) = (&served.source.auth, proof) {
+        let checked = match verify(served, claim, headers, body, now).await {
+            Err(SignatureFailure::Mismatch) if auth::keys_changed(keyring, now).await => {
+                verify(served, claim, headers, body, now).await
+            }
+            checked => checked,
+        };
+        checked.map_err(|failure| auth::unsigned(scheme, &failure))?;
+    }
+    if let Some(rate) = &served.rate {
+        rate.admit(now).map_err(|wait| {
+            let detail =
+                "this source sends more requests than its `max_requests_per_second`; send more slowly, or raise it";
+            Refusal::new(Reason::RateLimited, detail).retry_after(wait)
+        })?;
+    }
+    if body.len() < LARGE_BODY_BYTES {
+        return Ok(split(served, body));
+    }
+    let (served, body) = (Arc::clone(served), body.clone());
+    tokio::task::spawn_blocking(move || split(&served, &body)).await.map_err(|_| internal())
+}
+
+async fn verify(
+    served: &Arc<ServedSource>,
+    claim: &Claim,
+    headers: &HeaderMap,
+    body: &Bytes,
+    now: Timestamp,
+) -> Result<(), SignatureFailure> {
+    let Auth::Signature { scheme, keyring } = &served.source.auth else { return Err(SignatureFailure::Mismatch) };
+    if body.len() < LARGE_BODY_BYTES {
+        return scheme.check(claim, headers, body, keyring, now);
+    }
+    let (scheme, keyring) = (scheme.clone(), Arc::clone(keyring));
+    let (claim, headers, body) = (claim.clone(), headers.clone(), body.clone());
+    let checked = tokio::task::spawn_blocking(move || scheme.check(&claim, &headers, &body, &keyring, now));
+    checked.await.unwrap_or(Err(SignatureFailure::Mismatch))
+}
+
+fn split(served: &ServedSource, body: &Bytes) -> Result<Vec<queue::NewEvent>, BodyError> {
+    let events = served.splitter.split(body)?;
+    let publishable = |event: event::NewEvent| queue::NewEvent {
+        id: event.id,
+        topic: event.topic,
+        conversation: event.conversation,
+        body: event.body,
+    };
+    Ok(events.into_iter().map(publishable).collect())
+}
+
+async fn publish(
+    shared: &Shared,
+    served: &ServedSource,
+    events: Vec<queue::NewEvent>,
+    received: Timestamp,
+) -> Result<Answer, Refusal> {
+    if events.is_empty() {
+        return Ok(respond::accepted(&[]));
+    }
+    let source = Arc::clone(&served.source.name);
+    let publication = Publication { source, received, events, content: event::content_hash };
+    let published = shared.queue.publish(publication).await.map_err(|error| not_stored(&error))?;
+    let duplicates = published.iter().filter(|one| Published::is_duplicate(one)).count() as u64;
+    served.counters.published(published.len() as u64 - duplicates, duplicates);
+    Ok(respond::accepted(&published))
+}
+
+/// An authentic body that is no event: sending it again would not help, so it is kept as a dead letter and answered 200.
+async fn reject(
+    shared: &Shared,
+    served: &ServedSource,
+    error: BodyError,
+    body: Bytes,
+    received: Timestamp,
+) -> Result<Answer, Refusal> {
+    let failure = Failure {
+        stage: Stage::Intake,
+        class: FailureClass::Permanent,
+        status: None,
+        message: error.to_string(),
+        excerpt: None,
+        latency_ms: 0,
+    };
+    let source = Arc::clone(&served.source.name);
+    let rejection = Rejection { source, received, failure, body };
+    let id: DeadLetterId = shared.queue.reject(rejection).await.map_err(|error| not_stored(&error))?;
+    served.counters.unreadable();
+    Ok(respond::dead_lettered(id, &error))
+}
+
+fn unread(failure: &BodyFailure, max: usize, shared: &Shared) -> Refusal {
+    let limits = &shared.options.limits;
+    match failure {
+        BodyFailure::TooLarge => head::too_large(max),
+        BodyFailure::TooSlow => {
+            let detail = format!(
+                "a body must be there within {} s, and bring {MIN_PROGRESS_BYTES} bytes every {} s; this one did not",
+                limits.body_timeout.as_secs_f32(),
+                limits.body_stall.as_secs_f32()
+            );
+            Refusal::new(Reason::Timeout, detail)
+        }
+        BodyFailure::NoMemory => busy(),
+        BodyFailure::Incomplete => {
+            let detail = "the connection ended before the body did, or its chunks are malformed; send it again";
+            Refusal::new(Reason::BodyIncomplete, detail)
+        }
+    }
+}
+
+fn busy() -> Refusal {
+    let detail = "as much is being received as memory allows; send it again a little later";
+    Refusal::new(Reason::Busy, detail).retry_after(BUSY_RETRY)
+}
+
+fn internal() -> Refusal {
+    let detail = "reading the body failed because of a fault in Aftercall; send it again, and report it";
+    Refusal::new(Reason::Internal, detail)
+}
+
+/// The refusal when the queue did not take the events. What exactly happened is for the log, not for the sender.
+fn not_stored(error: &QueueError) -> Refusal {
+    let (reason, happened, wait) = match error {
+        QueueError::Full { retry_after, .. } => (Reason::QueueFull, "the disk is full", *retry_after),
+        QueueError::Busy { retry_after } => (Reason::QueueBusy, "too much is waiting to be stored", *retry_after),
+        QueueError::Transient { .. } => (Reason::QueueBusy, "storing failed for the moment", BUSY_RETRY),
+        QueueError::Poisoned { .. } | QueueError::Damaged { .. } | QueueError::Closed => {
+            (Reason::QueueStopped, "the queue has stopped and must be started anew", STOPPED_RETRY)
+        }
+        QueueError::Invalid(_) => return internal().because(error.to_string()),
+    };
+    let detail = format!("{happened}; nothing of this request was stored, send it again later");
+    Refusal::new(reason, detail).retry_after(wait).because(error.to_string())
+}

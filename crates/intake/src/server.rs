@@ -1,0 +1,303 @@
+//! Intake as a whole: listens, accepts connections up to a limit, and stops without losing anything.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use event::Timestamp;
+use parking_lot::Mutex;
+use queue::Queue;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::activity::Activity;
+use crate::connection;
+use crate::counters::{Counters, SourceCounts};
+use crate::error::Error;
+use crate::handle::Handle;
+use crate::memory::BodyMemory;
+use crate::options::{ACCEPT_PAUSE, BACKLOG, BUSY_RETRY, CUT_TIME, Options};
+use crate::problem::{Reason, Refusal};
+use crate::source::{self, Source, Sources};
+use crate::tls::Tls;
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The listening server. Nothing is accepted before [`Intake::run`].
+pub struct Intake {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+impl Intake {
+    /// Checks the settings and listens. Reads the certificate, so it blocks for a moment.
+    pub fn bind(
+        options: Options,
+        sources: Vec<Source>,
+        queue: Arc<dyn Queue>,
+        clock: Clock,
+    ) -> Result<(Self, Handle), Error> {
+        let tls = options.tls.clone().map(Tls::load).transpose()?;
+        let address = options.listen;
+        let listener = listen(address).map_err(|source| Error::Listen { address, source })?;
+        let address = listener.local_addr().map_err(|source| Error::Listen { address, source })?;
+        let shared = Arc::new(Shared {
+            sources: ArcSwap::default(),
+            counters: Mutex::default(),
+            unnamed: Counters::default(),
+            memory: BodyMemory::new(options.limits.body_memory),
+            serving: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            closed: Notify::new(),
+            mode: watch::Sender::new(Mode::Normal),
+            loopback: address.ip().is_loopback(),
+            options,
+            queue,
+            clock,
+            tls,
+        });
+        shared.set_sources(sources)?;
+        let handle = Handle::new(Arc::clone(&shared), address);
+        Ok((Self { listener, shared }, handle))
+    }
+
+    /// Accepts and serves until [`Handle::shutdown`], then until every request that is being served has been answered
+    /// or [`Options::drain`] is over.
+    pub async fn run(self) {
+        let Self { listener, shared } = self;
+        let refreshing = tokio::spawn(refresh(Arc::clone(&shared)));
+        let mut mode = shared.mode.subscribe();
+        while *mode.borrow_and_update() < Mode::Draining {
+            tokio::select! {
+                biased;
+                _ = mode.changed() => {}
+                accepted = listener.accept() => accept(&shared, accepted).await,
+            }
+        }
+        drop(listener);
+        refreshing.abort();
+        if !shared.all_closed(shared.options.drain).await {
+            let cut = shared.open.load(Ordering::Acquire);
+            tracing::warn!(
+                connections = cut,
+                "not all requests ended in time; their senders got no answer and will repeat them"
+            );
+            shared.mode.send_replace(Mode::Cut);
+            shared.all_closed(CUT_TIME).await;
+        }
+        shared.mode.send_replace(Mode::Stopped);
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept(shared: &Arc<Shared>, accepted: io::Result<(TcpStream, SocketAddr)>) {
+    let (stream, address) = match accepted {
+        Ok(accepted) => accepted,
+        // The sender went away before its turn.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return,
+        Err(error) => {
+            let refusal = Refusal::new(Reason::Busy, "no connection can be accepted").because(format!(
+                "no connection can be accepted: {error}; if too many files are open, raise the limit (`ulimit -n`)"
+            ));
+            shared.unnamed.refused(&refusal, "", shared.options.listen.ip(), (shared.clock)());
+            return sleep(ACCEPT_PAUSE).await;
+        }
+    };
+    let open = OpenConnection::new(shared);
+    let limit = shared.options.limits.connections;
+    let number = shared.open.load(Ordering::Relaxed);
+    shared.crowd(number);
+    if number > limit {
+        return turn_away(shared, stream, address.ip());
+    }
+    // Answers are written in one piece; waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    let peer =
+        Peer { shared: Arc::clone(shared), address: address.ip().to_canonical(), activity: Arc::new(Activity::new()) };
+    let mode = shared.mode.subscribe();
+    tokio::spawn(async move {
+        let _open = open;
+        connection::serve(stream, Arc::new(peer), mode).await;
+    });
+}
+
+/// Answers 503 without a task of its own, and as well as that goes without waiting.
+fn turn_away(shared: &Shared, stream: TcpStream, address: IpAddr) {
+    let detail = "as many connections are open as are allowed; try again a little later, and use fewer at once";
+    let refusal = Refusal::new(Reason::Busy, detail).retry_after(BUSY_RETRY);
+    shared.unnamed.request();
+    shared.unnamed.refused(&refusal, "", address, (shared.clock)());
+    if shared.tls.is_none()
+        && let Ok(mut stream) = stream.into_std()
+    {
+        // What has come already is read, because closing with unread bytes would take the answer back.
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write(&refusal.raw());
+    }
+}
+
+/// Looks at the files of secrets and certificates from time to time.
+async fn refresh(shared: Arc<Shared>) {
+    loop {
+        sleep(shared.options.refresh_every).await;
+        let shared = Arc::clone(&shared);
+        let _ = tokio::task::spawn_blocking(move || shared.refresh_files()).await;
+    }
+}
+
+/// What the whole server is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mode {
+    /// Serving.
+    Normal,
+    /// Serving, with almost as many connections as allowed.
+    Crowded,
+    /// Finishing the requests that are being served.
+    Draining,
+    /// Ending connections, finished or not.
+    Cut,
+    /// Done.
+    Stopped,
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) sources: ArcSwap<Sources>,
+    /// Those of every source that was ever served, so that a change of configuration does not reset them.
+    counters: Mutex<BTreeMap<Arc<str>, Arc<Counters>>>,
+    /// Of requests that name no source.
+    pub(crate) unnamed: Counters,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) clock: Clock,
+    pub(crate) memory: Arc<BodyMemory>,
+    pub(crate) mode: watch::Sender<Mode>,
+    pub(crate) tls: Option<Tls>,
+    loopback: bool,
+    serving: AtomicUsize,
+    open: AtomicUsize,
+    closed: Notify,
+}
+
+impl Shared {
+    pub(crate) fn set_sources(&self, sources: Vec<Source>) -> Result<(), Error> {
+        let mut counters = self.counters.lock();
+        let served =
+            source::serve(sources, self.loopback, |name| Arc::clone(counters.entry(Arc::clone(name)).or_default()))?;
+        self.sources.store(Arc::new(served));
+        Ok(())
+    }
+
+    /// Counts one more request, unless there are too many.
+    pub(crate) fn admit(&self) -> Option<Admitted<'_>> {
+        let admitted = Admitted(&self.serving);
+        (self.serving.fetch_add(1, Ordering::Relaxed) < self.options.limits.requests).then_some(admitted)
+    }
+
+    /// Why no requests can be accepted now, if so.
+    pub(crate) fn not_ready(&self) -> Option<String> {
+        if *self.mode.borrow() >= Mode::Draining {
+            return Some("shutting down".to_owned());
+        }
+        self.queue.poisoned().map(|reason| format!("the queue has stopped: {reason}"))
+    }
+
+    /// Reads changed files of secrets and certificates. Blocks.
+    pub(crate) fn refresh_files(&self) {
+        for served in self.sources.load().values() {
+            if let Some(keyring) = served.source.auth.keyring() {
+                keyring.refresh();
+            }
+        }
+        if let Some(tls) = &self.tls {
+            tls.refresh();
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Vec<SourceCounts> {
+        let unnamed = self.unnamed.snapshot("");
+        let counters = self.counters.lock();
+        counters.iter().map(|(name, counters)| counters.snapshot(name)).chain([unnamed]).collect()
+    }
+
+    /// Takes note of how many connections are open. The way back has a lower mark, so that the mode does not flutter:
+    /// each change wakes every connection.
+    fn crowd(&self, open: usize) {
+        let limit = self.options.limits.connections;
+        let current = *self.mode.borrow();
+        let next = match current {
+            Mode::Normal if open > limit - limit / 8 => Mode::Crowded,
+            Mode::Crowded if open <= limit - limit / 4 => Mode::Normal,
+            _ => return,
+        };
+        self.mode.send_if_modified(|mode| {
+            let changes = *mode == current;
+            if changes {
+                *mode = next;
+            }
+            changes
+        });
+    }
+
+    /// Waits until no connection is open, at most so long. Returns whether that came about.
+    async fn all_closed(&self, limit: Duration) -> bool {
+        let closed = async {
+            loop {
+                let mut next = std::pin::pin!(self.closed.notified());
+                next.as_mut().enable();
+                if self.open.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                next.await;
+            }
+        };
+        timeout(limit, closed).await.is_ok()
+    }
+}
+
+/// A request that is being served; counted until this is dropped.
+pub(crate) struct Admitted<'a>(&'a AtomicUsize);
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The other end of a connection, and what it shares with all others.
+pub(crate) struct Peer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) address: IpAddr,
+    pub(crate) activity: Arc<Activity>,
+}
+
+/// Counts an open connection until this is dropped.
+struct OpenConnection(Arc<Shared>);
+
+impl OpenConnection {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        if self.0.open.fetch_sub(1, Ordering::Release) == 1 {
+            self.0.closed.notify_waiters();
+        }
+    }
+}
