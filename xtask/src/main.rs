@@ -1,1 +1,70 @@
-fn main() {}
+//! What developers run: `cargo xtask tidy`, `test`, `torture` and `bench`.
+//!
+//! It stays light, because everything waits for it to be built: what measures and tortures is the crate `bench`, which
+//! this builds and starts.
+#![expect(clippy::print_stdout, reason = "a command line tells its results on standard output")]
+
+mod cargo;
+mod outcome;
+mod repository;
+mod test;
+mod tidy;
+mod trial;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use repository::Repository;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  tidy                  Checks what the compiler cannot: crate arrows, file sizes, module headers, banned calls, links.
+  test                  Everything that must hold: installs what the tests need, runs all tests, the pattern cases
+                        through the binary, and 20 kills. The last line is `N passed, N failed`.
+  torture [--kills N] [--seed S] [--rate EVENTS_PER_SECOND] [--dev]
+                        Kills the real server N times (default 20) under load, and checks that nothing that was
+                        acknowledged is lost, doubled or out of order. --dev takes the development build.
+  bench [WHAT] [--rounds 3] [--seconds S] [--json FILE] [--events N] [--keys N]
+                        Measures against yardsticks in the same run, and writes target/bench.json. WHAT is one of
+                          acks, batches, lifecycle, latency, patterns    under a few minutes each
+                          all (default)                                  these five
+                          backlog    with N events waiting, default 5,000,000: some 10 GB of disk, several minutes
+                          dedupe     with N known identities, default 50,000,000: some 10 GB of disk, several minutes
+  help                  This text.
+
+Every command exits with 1 when something is wrong, and says what to do about it.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command; whether all was well.
+fn run(arguments: &[String]) -> Result<bool> {
+    let (command, rest) = arguments.split_first().map_or(("help", arguments), |(first, rest)| (first.as_str(), rest));
+    match command {
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            return Ok(true);
+        }
+        "tidy" | "test" if !rest.is_empty() => bail!("`{command}` takes no arguments, but got `{}`", rest.join(" ")),
+        _ => {}
+    }
+    let repository = Repository::find()?;
+    match command {
+        "tidy" => tidy::run(&repository),
+        "test" => test::run(&repository),
+        "torture" => trial::torture(&repository, rest),
+        "bench" => trial::bench(&repository, rest),
+        other => bail!("there is no command `{other}`; `cargo xtask help` lists them"),
+    }
+}

@@ -1,0 +1,73 @@
+//! `cargo xtask test`: everything that must hold, in the order of what fails soonest.
+//!
+//! Works on a fresh machine: what the tests need besides Rust is installed first.
+
+mod needs;
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::cargo::{self, Profile, cargo};
+use crate::outcome::Outcome;
+use crate::repository::Repository;
+use crate::trial;
+
+/// The pattern cases of known answer.
+const CASES: &str = "crates/routing/tests/fixtures/cases.jsonl";
+/// Kills in a run of the tests: some seconds, and enough to meet each kind of moment.
+const KILLS: &str = "20";
+
+/// Runs everything, and prints `N passed, N failed` last; whether nothing failed.
+pub(crate) fn run(repository: &Repository) -> Result<bool> {
+    let began = Instant::now();
+    needs::install()?;
+    let mut sum = Outcome::default();
+    for (name, step) in
+        [("tests", tests as fn(&Repository) -> Result<Outcome>), ("pattern cases", cases), ("kills", kills)]
+    {
+        println!("\n== {name}");
+        let outcome = step(repository).unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            Outcome::ONE_FAILED
+        });
+        println!("== {name}: {outcome}");
+        sum += outcome;
+    }
+    println!("\n== all of it took {} s", began.elapsed().as_secs());
+    println!("{sum}");
+    Ok(sum.failed == 0 && sum.passed > 0)
+}
+
+/// All tests of the workspace, those in the documentation included.
+fn tests(repository: &Repository) -> Result<Outcome> {
+    let mut sum = Outcome::default();
+    let status = cargo::run(cargo(repository).args(["test", "--workspace", "--no-fail-fast"]), |line| {
+        if let Some(outcome) = Outcome::of_test_result(line) {
+            sum += outcome;
+        }
+    })?;
+    if !status.success() && sum.failed == 0 {
+        // Something did not compile, or a test took the whole process down.
+        sum += Outcome::ONE_FAILED;
+    }
+    Ok(sum)
+}
+
+/// The cases through the real binary.
+fn cases(repository: &Repository) -> Result<Outcome> {
+    cargo::build(repository, Profile::Dev, &["aftercall"])?;
+    let mut command = Command::new(cargo::binary(Profile::Dev, "aftercall")?);
+    command.current_dir(repository.root()).args(["match", "--cases", CASES]);
+    let mut outcome = None;
+    let status = cargo::run(&mut command, |line| outcome = Outcome::of_summary(line).or(outcome))?;
+    Ok(match outcome {
+        Some(outcome) if status.success() == (outcome.failed == 0) => outcome,
+        _ => Outcome::ONE_FAILED,
+    })
+}
+
+fn kills(repository: &Repository) -> Result<Outcome> {
+    trial::kill(repository, Profile::Dev, ["--kills", KILLS].into_iter())
+}

@@ -1,0 +1,85 @@
+//! What the tests need besides Rust, and how it comes onto a Debian machine.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Something that must be there.
+struct Need {
+    /// A program; it is looked for in `PATH`.
+    program: &'static str,
+    /// What of Debian brings it.
+    packages: &'static [&'static str],
+    /// What it is for.
+    reason: &'static str,
+}
+
+const NEEDS: [Need; 2] = [
+    Need { program: "cc", packages: &["gcc", "libc6-dev"], reason: "builds SQLite and the cryptography, and links" },
+    Need { program: "git", packages: &["git"], reason: "lists the files of the working tree" },
+];
+
+/// Installs what is missing.
+pub(crate) fn install() -> Result<()> {
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !is_there(need.program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for need in &missing {
+        println!("`{}` is missing: it {}", need.program, need.reason);
+    }
+    let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages).copied().collect();
+    apt(&["update"], &packages)?;
+    apt(&["install", "--yes", "--no-install-recommends"], &packages)?;
+    match missing.iter().find(|need| !is_there(need.program)) {
+        Some(need) => bail!("`{}` is still missing after its installation; look at apt's output above", need.program),
+        None => Ok(()),
+    }
+}
+
+fn apt(arguments: &[&str], packages: &[&str]) -> Result<()> {
+    let by_hand = || format!("install them yourself: apt-get install {}", packages.join(" "));
+    let mut command = if is_root() {
+        Command::new("apt-get")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "apt-get"]);
+        sudo
+    };
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    if arguments.first() == Some(&"install") {
+        command.args(packages);
+    }
+    let status = command.status().with_context(by_hand)?;
+    if !status.success() {
+        bail!("apt-get {} failed; {}", arguments.join(" "), by_hand());
+    }
+    Ok(())
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| is_in(&folder, program))
+}
+
+fn is_in(folder: &Path, program: &str) -> bool {
+    folder.join(program).is_file()
+}
+
+/// Whether packages can be installed without `sudo`.
+fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().find_map(|line| line.strip_prefix("Uid:")).and_then(|ids| ids.split_whitespace().nth(1)) == Some("0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_in_the_path() {
+        assert!(is_there("sh"));
+        assert!(!is_there("no-program-has-this-name"));
+    }
+}

@@ -1,0 +1,51 @@
+//! Builds the server and the crate `bench`, and starts the latter.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::cargo::{self, Profile};
+use crate::outcome::Outcome;
+use crate::repository::Repository;
+
+/// `cargo xtask torture`.
+pub(crate) fn torture(repository: &Repository, arguments: &[String]) -> Result<bool> {
+    let profile = if arguments.iter().any(|argument| argument == "--dev") { Profile::Dev } else { Profile::Release };
+    let passed_on = arguments.iter().filter(|argument| *argument != "--dev").map(String::as_str);
+    let outcome = kill(repository, profile, passed_on)?;
+    Ok(outcome.failed == 0)
+}
+
+/// Tortures the server of a profile; how many kills it stood, and what was wrong.
+pub(crate) fn kill<'a>(
+    repository: &Repository,
+    profile: Profile,
+    arguments: impl Iterator<Item = &'a str>,
+) -> Result<Outcome> {
+    let mut command = prepare(repository, profile, "torture")?;
+    let mut outcome = None;
+    let status = cargo::run(command.args(arguments), |line| outcome = Outcome::of_summary(line).or(outcome))?;
+    let outcome = outcome.unwrap_or_default();
+    Ok(if status.success() || outcome.failed > 0 { outcome } else { Outcome::ONE_FAILED })
+}
+
+/// `cargo xtask bench`.
+pub(crate) fn bench(repository: &Repository, arguments: &[String]) -> Result<bool> {
+    let mut command = prepare(repository, Profile::Release, "measure")?;
+    let status = command.args(arguments).status().context("the benchmark cannot be started")?;
+    Ok(status.success())
+}
+
+/// The `bench` binary with one of its commands, both it and the server built.
+fn prepare(repository: &Repository, profile: Profile, what: &str) -> Result<Command> {
+    cargo::build(repository, profile, &["aftercall", "bench"])?;
+    let mut command = Command::new(cargo::binary(profile, "bench")?);
+    command
+        .current_dir(repository.root())
+        .arg(what)
+        .arg("--aftercall")
+        .arg(cargo::binary(profile, "aftercall")?)
+        .arg("--work")
+        .arg(cargo::target_dir()?);
+    Ok(command)
+}
