@@ -22,9 +22,9 @@ use hyper::{Response, server::conn::http1};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use queue::{
-    BoxFuture, Consumer, ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Lease, LeaseToken,
-    Maintained, MemoryQueue, NewEvent, Order, Publication, Published, Queue, QueueError,
-    QueueStatus, Rejection, Router, Routes, Seq, Settle, Stored, Target, Topology,
+    BoxFuture, Consumer, ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Lease, LeaseToken, Maintained,
+    MemoryQueue, NewEvent, Order, Publication, Published, Queue, QueueError, QueueStatus, Rejection, Router, Routes,
+    Seq, Settle, Stored, Target, Topology,
 };
 use tokio::sync::Notify;
 
@@ -38,27 +38,13 @@ fn main() -> Result<(), AnyError> {
         writeln!(out, "  own     {:6.2} µs a delivery", micros(own, 300_000))?;
         let (took, cpu) = http(60_000, false)?;
         let rate = 60_000.0 / took.as_secs_f64();
-        writeln!(
-            out,
-            "  client  {rate:6.0} requests/s, {:5.1} µs CPU with the sink",
-            micros(cpu, 60_000)
-        )?;
+        writeln!(out, "  client  {rate:6.0} requests/s, {:5.1} µs CPU with the sink", micros(cpu, 60_000))?;
         let (took, cpu) = http(60_000, true)?;
         let rate = 60_000.0 / took.as_secs_f64();
-        writeln!(
-            out,
-            "  http    {rate:6.0} deliveries/s, {:5.1} µs CPU with the sink",
-            micros(cpu, 60_000)
-        )?;
+        writeln!(out, "  http    {rate:6.0} deliveries/s, {:5.1} µs CPU with the sink", micros(cpu, 60_000))?;
         let waits = idle(400)?;
         let at = |share: usize| waits[(waits.len() - 1) * share / 100];
-        writeln!(
-            out,
-            "  idle    p50 {:?}, p95 {:?}, max {:?}",
-            at(50),
-            at(95),
-            at(100)
-        )?;
+        writeln!(out, "  idle    p50 {:?}, p95 {:?}, max {:?}", at(50), at(95), at(100))?;
     }
     Ok(())
 }
@@ -70,31 +56,17 @@ fn micros(time: Duration, count: u32) -> f64 {
 /// Processor time of this process so far, in steps of 10 ms.
 fn cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace();
-    let ticks: u64 = fields
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<u64>().ok())
-        .sum();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)
 }
 
-fn service(
-    queue: Arc<dyn Queue>,
-    consumer: ConsumerId,
-    destination: Arc<dyn Destination>,
-) -> Result<Service, Error> {
+fn service(queue: Arc<dyn Queue>, consumer: ConsumerId, destination: Arc<dyn Destination>) -> Result<Service, Error> {
     let parts = Parts {
         name: "bench".into(),
         consumer,
         queue,
-        mapper: Arc::new(|stored: &Stored, _: u16| {
-            Ok::<_, MapError>(Some(stored.event.body.clone()))
-        }),
+        mapper: Arc::new(|stored: &Stored, _: u16| Ok::<_, MapError>(Some(stored.event.body.clone()))),
         destination,
         clock: Arc::new(SystemClock),
         seed: 1,
@@ -103,24 +75,17 @@ fn service(
 }
 
 fn own_cost(count: u64) -> Result<Duration, AnyError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let queue = Supply::new(count);
         let start = Instant::now();
-        service(queue.clone(), ConsumerId(0), Arc::new(Instantly))?
-            .run(queue.done.notified())
-            .await?;
+        service(queue.clone(), ConsumerId(0), Arc::new(Instantly))?.run(queue.done.notified()).await?;
         Ok(start.elapsed())
     })
 }
 
 fn http(count: u64, with_delivery: bool) -> Result<(Duration, Duration), AnyError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let url = format!("http://{}/calls/{{conversation}}", sink().await?);
         let destination = HttpDestination::open(destinations::http::Options::new(url.parse()?))?;
@@ -156,14 +121,8 @@ async fn sink() -> io::Result<std::net::SocketAddr> {
     let address = listener.local_addr()?;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let answer = service_fn(|_| async {
-                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
-            });
-            tokio::spawn(
-                http1::Builder::new()
-                    .pipeline_flush(true)
-                    .serve_connection(TokioIo::new(stream), answer),
-            );
+            let answer = service_fn(|_| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) });
+            tokio::spawn(http1::Builder::new().pipeline_flush(true).serve_connection(TokioIo::new(stream), answer));
         }
     });
     Ok(address)
@@ -171,24 +130,12 @@ async fn sink() -> io::Result<std::net::SocketAddr> {
 
 /// Publishes 200 events a second and gives the sorted times until the destination was called.
 fn idle(count: u32) -> Result<Vec<Duration>, AnyError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let queue = Arc::new(MemoryQueue::default());
-        let consumer = Consumer {
-            name: "bench".into(),
-            order: Order::Conversation,
-        };
-        let ids = queue.configure(Topology {
-            consumers: vec![consumer],
-            router: Arc::new(Only),
-        })?;
-        let arrivals = Arc::new(Arrivals {
-            start: Instant::now(),
-            waits: Mutex::default(),
-        });
+        let consumer = Consumer { name: "bench".into(), order: Order::Conversation };
+        let ids = queue.configure(Topology { consumers: vec![consumer], router: Arc::new(Only) })?;
+        let arrivals = Arc::new(Arrivals { start: Instant::now(), waits: Mutex::default() });
         let handle = service(queue.clone(), ids[0], arrivals.clone())?.start();
         let mut ticks = tokio::time::interval(Duration::from_millis(5));
         for number in 0..count {
@@ -221,12 +168,7 @@ struct Only;
 
 impl Router for Only {
     fn route(&self, _: &Event) -> Routes {
-        [Target {
-            consumer: 0,
-            route: 0,
-        }]
-        .into_iter()
-        .collect()
+        [Target { consumer: 0, route: 0 }].into_iter().collect()
     }
 }
 
@@ -250,12 +192,8 @@ struct Arrivals {
 impl Destination for Arrivals {
     fn send(&self, delivery: OutgoingDelivery) -> BoxFuture<'_, Result<Receipt, SendError>> {
         let now = self.start.elapsed();
-        let sent = std::str::from_utf8(&delivery.payload)
-            .ok()
-            .and_then(|text| text.parse().ok());
-        self.waits
-            .lock()
-            .push(now.saturating_sub(Duration::from_nanos(sent.unwrap_or_default())));
+        let sent = std::str::from_utf8(&delivery.payload).ok().and_then(|text| text.parse().ok());
+        self.waits.lock().push(now.saturating_sub(Duration::from_nanos(sent.unwrap_or_default())));
         Box::pin(std::future::ready(Ok(Receipt::default())))
     }
 }
@@ -295,21 +233,12 @@ fn unused<T: Send + 'static>() -> BoxFuture<'static, Result<T, QueueError>> {
 }
 
 impl Queue for Supply {
-    fn lease(
-        &self,
-        consumer: ConsumerId,
-        max: usize,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>> {
+    fn lease(&self, consumer: ConsumerId, max: usize, now: Timestamp) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>> {
         let before = self.leased.load(Ordering::Relaxed);
         let after = self.count.min(before + max as u64);
         self.leased.store(after, Ordering::Relaxed);
         let lease = |seq| Lease {
-            token: LeaseToken {
-                consumer,
-                seq: Seq(seq),
-                generation: 1,
-            },
+            token: LeaseToken { consumer, seq: Seq(seq), generation: 1 },
             stored: self.event.clone(),
             route: 0,
             attempts: queue::Attempts::default(),
@@ -318,14 +247,8 @@ impl Queue for Supply {
         Box::pin(std::future::ready(Ok((before..after).map(lease).collect())))
     }
 
-    fn settle(
-        &self,
-        settlements: Vec<Settle>,
-        _: Timestamp,
-    ) -> BoxFuture<'_, Result<(), QueueError>> {
-        let settled = self
-            .settled
-            .fetch_add(settlements.len() as u64, Ordering::Relaxed);
+    fn settle(&self, settlements: Vec<Settle>, _: Timestamp) -> BoxFuture<'_, Result<(), QueueError>> {
+        let settled = self.settled.fetch_add(settlements.len() as u64, Ordering::Relaxed);
         if settled + settlements.len() as u64 == self.count {
             self.done.notify_one();
         }
@@ -352,17 +275,11 @@ impl Queue for Supply {
         unused()
     }
 
-    fn dead_letters(
-        &self,
-        _: DeadLetterQuery,
-    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+    fn dead_letters(&self, _: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
         unused()
     }
 
-    fn dead_letter(
-        &self,
-        _: DeadLetterId,
-    ) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
+    fn dead_letter(&self, _: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
         unused()
     }
 

@@ -54,16 +54,8 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn new(
-        tools: &Arc<Tools>,
-        lease: Lease,
-        now: Timestamp,
-        last_success: Option<Timestamp>,
-    ) -> Self {
-        Self {
-            token: lease.token,
-            running: Box::pin(run(tools.clone(), lease, now, last_success)),
-        }
+    pub(crate) fn new(tools: &Arc<Tools>, lease: Lease, now: Timestamp, last_success: Option<Timestamp>) -> Self {
+        Self { token: lease.token, running: Box::pin(run(tools.clone(), lease, now, last_success)) }
     }
 }
 
@@ -75,19 +67,8 @@ impl Future for Attempt {
     }
 }
 
-async fn run(
-    tools: Arc<Tools>,
-    lease: Lease,
-    began: Timestamp,
-    last_success: Option<Timestamp>,
-) -> Ended {
-    let Lease {
-        token,
-        stored,
-        route,
-        attempts: before,
-        ..
-    } = lease;
+async fn run(tools: Arc<Tools>, lease: Lease, began: Timestamp, last_success: Option<Timestamp>) -> Ended {
+    let Lease { token, stored, route, attempts: before, .. } = lease;
     let mut result = match tools.map(&stored, route) {
         Err(failed) => Err(failed),
         Ok(None) => Ok(Sent::Nothing),
@@ -95,20 +76,10 @@ async fn run(
     };
     let ended = tools.clock.now();
     if let Err(failed) = &mut result {
-        failed.failure.latency_ms =
-            u32::try_from(began.until(ended).as_millis()).unwrap_or(u32::MAX);
+        failed.failure.latency_ms = u32::try_from(began.until(ended).as_millis()).unwrap_or(u32::MAX);
     }
-    let tried = Tried {
-        before,
-        began,
-        ended,
-        last_success,
-    };
-    Ended {
-        token,
-        tried,
-        result,
-    }
+    let tried = Tried { before, began, ended, last_success };
+    Ended { token, tried, result }
 }
 
 impl Tools {
@@ -116,9 +87,7 @@ impl Tools {
         match catch_unwind(AssertUnwindSafe(|| self.mapper.map(stored, route))) {
             Ok(Ok(Some(payload))) if payload.len() > self.max_payload => {
                 let (size, limit) = (payload.len(), self.max_payload);
-                let message = format!(
-                    "the payload has {size} bytes, and at most {limit} are sent (`max_payload`)"
-                );
+                let message = format!("the payload has {size} bytes, and at most {limit} are sent (`max_payload`)");
                 Err(failed(Stage::Map, FailureClass::Permanent, message))
             }
             Ok(Ok(payload)) => Ok(payload),
@@ -153,18 +122,8 @@ impl Tools {
 
 fn failed(stage: Stage, class: FailureClass, mut message: String) -> Failed {
     message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
-    let failure = Failure {
-        stage,
-        class,
-        status: None,
-        message,
-        excerpt: None,
-        latency_ms: 0,
-    };
-    Failed {
-        failure,
-        retry_after: None,
-    }
+    let failure = Failure { stage, class, status: None, message, excerpt: None, latency_ms: 0 };
+    Failed { failure, retry_after: None }
 }
 
 fn refused(error: SendError) -> Failed {
@@ -180,13 +139,7 @@ fn refused(error: SendError) -> Failed {
 }
 
 fn caught(stage: Stage, panic: &(dyn Any + Send)) -> Failed {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let message = format!(
-        "a bug, caught: {}",
-        text.unwrap_or("a panic without a text")
-    );
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let message = format!("a bug, caught: {}", text.unwrap_or("a panic without a text"));
     failed(stage, FailureClass::Bug, message)
 }

@@ -41,12 +41,7 @@ impl Backoff {
 
     /// How long to wait: any time up to the window (full jitter, so that events that failed together do not come
     /// back together), but at least what the destination asked for.
-    pub(crate) fn delay(
-        &self,
-        cause: Cause,
-        retry_after: Option<Duration>,
-        rng: &mut impl Rng,
-    ) -> Duration {
+    pub(crate) fn delay(&self, cause: Cause, retry_after: Option<Duration>, rng: &mut impl Rng) -> Duration {
         let window = u64::try_from(self.window(cause).as_millis()).unwrap_or(u64::MAX);
         let jittered = Duration::from_millis(rng.random_range(0..=window));
         let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
@@ -56,10 +51,7 @@ impl Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self {
-            base: Self::BASE,
-            cap: Self::CAP,
-        }
+        Self { base: Self::BASE, cap: Self::CAP }
     }
 }
 
@@ -86,21 +78,12 @@ mod tests {
 
     #[test]
     fn windows_grow_up_to_the_cap() {
-        let backoff = Backoff {
-            base: millis(500),
-            cap: millis(60_000),
-        };
+        let backoff = Backoff { base: millis(500), cap: millis(60_000) };
         let event = |charged| backoff.window(Cause::Event { charged });
-        assert_eq!(
-            [0, 1, 2, 5].map(event),
-            [500, 1_000, 2_000, 16_000].map(millis)
-        );
+        assert_eq!([0, 1, 2, 5].map(event), [500, 1_000, 2_000, 16_000].map(millis));
         assert_eq!([7, 40, u32::MAX].map(event), [60_000; 3].map(millis));
         let outage = |ms| backoff.window(Cause::Destination { trying: millis(ms) });
-        assert_eq!(
-            [0, 2_500, 10_000].map(outage),
-            [500, 500, 2_000].map(millis)
-        );
+        assert_eq!([0, 2_500, 10_000].map(outage), [500, 500, 2_000].map(millis));
         assert_eq!(outage(4 * 3_600_000), millis(60_000));
     }
 
@@ -109,9 +92,7 @@ mod tests {
         let backoff = Backoff::default();
         let mut rng = StdRng::seed_from_u64(1);
         let cause = Cause::Event { charged: 0 };
-        let delays: Vec<_> = (0..1_000)
-            .map(|_| backoff.delay(cause, None, &mut rng))
-            .collect();
+        let delays: Vec<_> = (0..1_000).map(|_| backoff.delay(cause, None, &mut rng)).collect();
         assert!(delays.iter().any(|d| *d < millis(25)) && delays.iter().any(|d| *d > millis(475)));
         let mean = delays.iter().sum::<Duration>() / 1_000;
         assert!((millis(225)..millis(275)).contains(&mean), "{mean:?}");

@@ -38,46 +38,19 @@ mod tests {
 
     #[test]
     fn only_a_success_after_the_previous_attempt_charges() {
-        let tried = Attempts {
-            made: 1,
-            charged: 0,
-            first: Some(at(90)),
-            last: Some(at(100)),
-        };
+        let tried = Attempts { made: 1, charged: 0, first: Some(at(90)), last: Some(at(100)) };
         assert!(is_charged(&tried, Some(at(101))));
-        assert!(
-            !is_charged(&tried, Some(at(100))),
-            "as the outage began, not since"
-        );
+        assert!(!is_charged(&tried, Some(at(100))), "as the outage began, not since");
         assert!(!is_charged(&tried, None));
-        assert!(
-            !is_charged(&Attempts::default(), Some(at(100))),
-            "a first attempt"
-        );
+        assert!(!is_charged(&Attempts::default(), Some(at(100))), "a first attempt");
     }
 
     #[test]
     fn counting() {
         let once = count(Attempts::default(), false, at(5), at(9));
-        assert_eq!(
-            once,
-            Attempts {
-                made: 1,
-                charged: 0,
-                first: Some(at(5)),
-                last: Some(at(9))
-            }
-        );
+        assert_eq!(once, Attempts { made: 1, charged: 0, first: Some(at(5)), last: Some(at(9)) });
         let twice = count(once, true, at(20), at(30));
-        assert_eq!(
-            twice,
-            Attempts {
-                made: 2,
-                charged: 1,
-                first: Some(at(5)),
-                last: Some(at(30))
-            }
-        );
+        assert_eq!(twice, Attempts { made: 2, charged: 1, first: Some(at(5)), last: Some(at(30)) });
     }
 
     proptest! {

@@ -30,39 +30,19 @@ pub(crate) struct Tried {
 }
 
 /// Retry or dead: a transient failure is tried again until its budget is used up, any other is dead now.
-pub(crate) fn decide(
-    tried: Tried,
-    failed: Failed,
-    options: &Options,
-    rng: &mut impl Rng,
-) -> Outcome {
+pub(crate) fn decide(tried: Tried, failed: Failed, options: &Options, rng: &mut impl Rng) -> Outcome {
     let charged = budget::is_charged(&tried.before, tried.last_success);
     let attempts = budget::count(tried.before, charged, tried.began, tried.ended);
-    let Failed {
-        failure,
-        retry_after,
-    } = failed;
+    let Failed { failure, retry_after } = failed;
     if failure.class != FailureClass::Transient || attempts.charged >= options.attempts {
         return Outcome::Dead { attempts, failure };
     }
     let cause = match charged {
-        true => Cause::Event {
-            charged: attempts.charged,
-        },
-        false => Cause::Destination {
-            trying: attempts
-                .first
-                .map_or(Duration::ZERO, |f| f.until(tried.ended)),
-        },
+        true => Cause::Event { charged: attempts.charged },
+        false => Cause::Destination { trying: attempts.first.map_or(Duration::ZERO, |f| f.until(tried.ended)) },
     };
-    let at = tried
-        .ended
-        .plus(options.backoff.delay(cause, retry_after, rng));
-    Outcome::Retry {
-        at,
-        attempts,
-        failure,
-    }
+    let at = tried.ended.plus(options.backoff.delay(cause, retry_after, rng));
+    Outcome::Retry { at, attempts, failure }
 }
 
 #[cfg(test)]
@@ -82,10 +62,7 @@ mod tests {
             excerpt: None,
             latency_ms: 1,
         };
-        Failed {
-            failure,
-            retry_after: Some(Duration::from_secs(30)),
-        }
+        Failed { failure, retry_after: Some(Duration::from_secs(30)) }
     }
 
     /// Tries every 100 s, `healthy` or not in between, and gives the attempts at the end.
@@ -97,19 +74,11 @@ mod tests {
             let began = Timestamp::from_millis(round * 100_000);
             let last_success = healthy.then(|| began.minus(Duration::from_millis(1)));
             let ended = began.plus(Duration::from_millis(50));
-            let tried = Tried {
-                before,
-                began,
-                ended,
-                last_success,
-            };
+            let tried = Tried { before, began, ended, last_success };
             match decide(tried, failed(class), &options, &mut rng) {
                 Outcome::Dead { attempts, .. } => return (attempts, true),
                 Outcome::Retry { attempts, at, .. } => {
-                    assert!(
-                        at >= ended.plus(Duration::from_secs(30)),
-                        "Retry-After is honoured"
-                    );
+                    assert!(at >= ended.plus(Duration::from_secs(30)), "Retry-After is honoured");
                     before = attempts;
                 }
                 other => panic!("{other:?}"),
@@ -122,11 +91,7 @@ mod tests {
     fn poison_dies_of_its_charged_attempts() {
         let (attempts, dead) = run(FailureClass::Transient, true, 100);
         assert!(dead);
-        assert_eq!(
-            (attempts.made, attempts.charged),
-            (6, 5),
-            "the first attempt is not charged"
-        );
+        assert_eq!((attempts.made, attempts.charged), (6, 5), "the first attempt is not charged");
     }
 
     #[test]

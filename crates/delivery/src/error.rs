@@ -22,9 +22,7 @@ pub enum Error {
         source: QueueError,
     },
     /// The service was stopped, and the queue did not take its last settlements in time. Their deliveries are made again.
-    #[error(
-        "delivery to `{destination}` has ended with {count} settlements that the queue did not take"
-    )]
+    #[error("delivery to `{destination}` has ended with {count} settlements that the queue did not take")]
     Unsettled {
         /// The destination.
         destination: String,

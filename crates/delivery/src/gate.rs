@@ -22,19 +22,12 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(concurrency: usize) -> Self {
-        Self {
-            concurrency,
-            pressure: Pressure::default(),
-        }
+        Self { concurrency, pressure: Pressure::default() }
     }
 
     /// How many more may be leased at `now`.
     pub(crate) fn room(&self, in_flight: usize, unsettled: usize, now: Timestamp) -> usize {
-        let limit = self
-            .pressure
-            .limit(now)
-            .unwrap_or(self.concurrency)
-            .min(self.concurrency);
+        let limit = self.pressure.limit(now).unwrap_or(self.concurrency).min(self.concurrency);
         let settleable = (self.concurrency * UNSETTLED_PER_SLOT).saturating_sub(unsettled);
         limit.saturating_sub(in_flight).min(settleable)
     }
@@ -79,13 +72,6 @@ mod tests {
         assert_eq!(gate.room(0, 0, now), 0);
         let opens = gate.opens(now).unwrap();
         assert_eq!(gate.room(1, 0, opens), 2, "probes");
-        assert_eq!(
-            Gate {
-                concurrency: 1,
-                ..gate
-            }
-            .room(0, 0, opens),
-            1
-        );
+        assert_eq!(Gate { concurrency: 1, ..gate }.room(0, 0, opens), 1);
     }
 }

@@ -37,9 +37,7 @@ impl Handle {
     pub async fn ended(&mut self) -> Result<(), Error> {
         match (&mut self.task).await {
             Ok(result) => result,
-            Err(_) => Err(Error::Bug {
-                destination: self.destination.to_string(),
-            }),
+            Err(_) => Err(Error::Bug { destination: self.destination.to_string() }),
         }
     }
 }

@@ -113,8 +113,7 @@ impl Health {
     pub(crate) fn delivered(&self, now: Timestamp, latency: Duration) {
         self.delivered.fetch_add(1, Relaxed);
         self.last_success.store(now.as_millis(), Relaxed);
-        let place =
-            LATENCY_BOUNDS_MS.partition_point(|bound| u128::from(*bound) < latency.as_millis());
+        let place = LATENCY_BOUNDS_MS.partition_point(|bound| u128::from(*bound) < latency.as_millis());
         self.latency[place].fetch_add(1, Relaxed);
     }
 
@@ -125,11 +124,7 @@ impl Health {
             FailureClass::Bug => &self.bugs,
         };
         count.fetch_add(1, Relaxed);
-        *self.last_error.lock() = Some(LastError {
-            at: now,
-            status: failure.status,
-            message: failure.message.clone(),
-        });
+        *self.last_error.lock() = Some(LastError { at: now, status: failure.status, message: failure.message.clone() });
     }
 
     pub(crate) fn died(&self) {

@@ -42,25 +42,16 @@ impl Options {
             return refuse("concurrency", "must be from 1 to 10000");
         }
         if self.timeout.is_zero() {
-            return refuse(
-                "timeout",
-                "is zero; give the destination some time, such as 5 s",
-            );
+            return refuse("timeout", "is zero; give the destination some time, such as 5 s");
         }
         if self.attempts == 0 {
             return refuse("attempts", "is zero; at least one attempt must be made");
         }
         if self.backoff.base.is_zero() || self.backoff.base > self.backoff.cap {
-            return refuse(
-                "backoff",
-                "must grow from a base above zero to a cap that is not below it",
-            );
+            return refuse("backoff", "must grow from a base above zero to a cap that is not below it");
         }
         if self.max_payload == 0 {
-            return refuse(
-                "max_payload",
-                "is zero, so that nothing could be sent; 10 MiB is the default",
-            );
+            return refuse("max_payload", "is zero, so that nothing could be sent; 10 MiB is the default");
         }
         Ok(())
     }

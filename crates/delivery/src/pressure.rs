@@ -37,12 +37,7 @@ pub(crate) struct Pressure {
 
 impl Pressure {
     /// An attempt failed, and trying again may help.
-    pub(crate) fn failed(
-        &mut self,
-        now: Timestamp,
-        retry_after: Option<Duration>,
-        concurrency: usize,
-    ) {
+    pub(crate) fn failed(&mut self, now: Timestamp, retry_after: Option<Duration>, concurrency: usize) {
         self.in_row += 1;
         self.since.get_or_insert(now);
         if self.in_row < concurrency.max(FAILURES_MIN) {
@@ -69,8 +64,7 @@ impl Pressure {
 
     /// How many attempts may be under way at `now`; `None` if that is not for this module to say.
     pub(crate) fn limit(&self, now: Timestamp) -> Option<usize> {
-        self.next_probe
-            .map(|next| if now >= next { PROBES } else { 0 })
+        self.next_probe.map(|next| if now >= next { PROBES } else { 0 })
     }
 
     /// When more may be leased than now.
@@ -112,11 +106,7 @@ mod tests {
         for _ in 0..FAILURES_MIN - 1 {
             alone.failed(at(0), None, 1);
         }
-        assert_eq!(
-            alone.limit(at(0)),
-            None,
-            "a limit of one does not make one failure an outage"
-        );
+        assert_eq!(alone.limit(at(0)), None, "a limit of one does not make one failure an outage");
     }
 
     #[test]
@@ -155,9 +145,6 @@ mod tests {
             }
         }
         assert!(attempts < 200, "{attempts}");
-        assert!(
-            pressure.eases() < Some(at(11_500)),
-            "the end is noticed soon: {pressure:?} {now:?}"
-        );
+        assert!(pressure.eases() < Some(at(11_500)), "the end is noticed soon: {pressure:?} {now:?}");
     }
 }

@@ -30,15 +30,9 @@ impl Report {
         if let Some(outage) = &mut self.outage {
             outage.failures += 1;
         } else if let Some(unsaid) = self.outages.speak(now) {
-            self.outage = Some(Outage {
-                since: now,
-                failures: 1,
-            });
+            self.outage = Some(Outage { since: now, failures: 1 });
             let (status, message) = (failure.status, failure.message.as_str());
-            warn!(
-                destination,
-                status, message, unsaid, "a delivery failed; it is tried again"
-            );
+            warn!(destination, status, message, unsaid, "a delivery failed; it is tried again");
         }
     }
 
@@ -51,16 +45,9 @@ impl Report {
 
     pub(crate) fn died(&mut self, destination: &str, now: Timestamp, failure: &Failure) {
         if let Some(unsaid) = self.deaths.speak(now) {
-            let (stage, class, status) = (
-                failure.stage.as_str(),
-                failure.class.as_str(),
-                failure.status,
-            );
+            let (stage, class, status) = (failure.stage.as_str(), failure.class.as_str(), failure.status);
             let message = failure.message.as_str();
-            warn!(
-                destination,
-                stage, class, status, message, unsaid, "a delivery failed for good: a dead letter"
-            );
+            warn!(destination, stage, class, status, message, unsaid, "a delivery failed for good: a dead letter");
         }
     }
 }

@@ -47,11 +47,7 @@ impl Service {
     pub fn new(parts: Parts, options: Options) -> Result<Self, Error> {
         options.check()?;
         let health = Arc::new(Health::new());
-        Ok(Self {
-            parts,
-            options,
-            health,
-        })
+        Ok(Self { parts, options, health })
     }
 
     /// Its numbers.
@@ -67,21 +63,12 @@ impl Service {
             // A handle that was dropped says stop, too.
             let _ = stopped.wait_for(|stop| *stop).await;
         }));
-        Handle {
-            destination,
-            health,
-            stop,
-            task,
-        }
+        Handle { destination, health, stop, task }
     }
 
     /// Runs until `shutdown` is ready and everything under way has ended or been given back, or the queue fails.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
-        let Self {
-            parts,
-            options,
-            health,
-        } = self;
+        let Self { parts, options, health } = self;
         let tools = Tools {
             mapper: parts.mapper,
             destination: parts.destination,
@@ -90,15 +77,7 @@ impl Service {
             max_payload: options.max_payload,
         };
         let queue = parts.queue;
-        let running = Running::new(
-            &*queue,
-            parts.consumer,
-            &parts.name,
-            tools,
-            &options,
-            &health,
-            parts.seed,
-        );
+        let running = Running::new(&*queue, parts.consumer, &parts.name, tools, &options, &health, parts.seed);
         running.run(shutdown).await
     }
 }

@@ -114,10 +114,7 @@ impl<'a> Running<'a> {
         }
     }
 
-    pub(super) async fn run(
-        mut self,
-        shutdown: impl Future<Output = ()> + Send,
-    ) -> Result<(), Error> {
+    pub(super) async fn run(mut self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
         let mut shutdown = pin!(shutdown);
         let mut done = Vec::new();
         loop {
@@ -182,13 +179,7 @@ impl<'a> Running<'a> {
             consider(self.gate.opens(now));
             if !self.look && self.room(now) > 0 {
                 let due = self.queue.next_due(self.consumer);
-                consider(due.map(|at| {
-                    if at > self.last_lease {
-                        at
-                    } else {
-                        self.last_lease.plus(OVERDUE_PAUSE)
-                    }
-                }));
+                consider(due.map(|at| if at > self.last_lease { at } else { self.last_lease.plus(OVERDUE_PAUSE) }));
             }
         }
         if self.timer.as_ref().map(|(at, _)| *at) != wake {
@@ -252,28 +243,19 @@ impl<'a> Running<'a> {
             return;
         }
         if self.stopping.is_some() {
-            self.ended
-                .extend(leases.into_iter().map(|lease| release(lease.token)));
+            self.ended.extend(leases.into_iter().map(|lease| release(lease.token)));
             return;
         }
         let now = self.tools.clock.now();
         let last_success = self.health.last_success();
         for lease in leases {
-            self.in_flight
-                .push(Attempt::new(&self.tools, lease, now, last_success));
+            self.in_flight.push(Attempt::new(&self.tools, lease, now, last_success));
         }
         self.gate.leased(now);
         self.health.set_in_flight(self.in_flight.len());
     }
 
-    fn ended(
-        &mut self,
-        Ended {
-            token,
-            tried,
-            result,
-        }: Ended,
-    ) {
+    fn ended(&mut self, Ended { token, tried, result }: Ended) {
         let now = tried.ended;
         let outcome = match result {
             Ok(sent) => {
@@ -314,13 +296,9 @@ impl<'a> Running<'a> {
     fn give_up(&mut self, now: Timestamp) -> Result<(), Error> {
         let unsettled = self.ended.len() + self.settling.len();
         if self.stopping.is_some_and(|stopping| stopping.cut) {
-            return Err(Error::Unsettled {
-                destination: self.name.to_owned(),
-                count: unsettled,
-            });
+            return Err(Error::Unsettled { destination: self.name.to_owned(), count: unsettled });
         }
-        self.ended
-            .extend(self.in_flight.iter().map(|attempt| release(attempt.token)));
+        self.ended.extend(self.in_flight.iter().map(|attempt| release(attempt.token)));
         self.in_flight.clear();
         self.health.set_in_flight(0);
         let until = now.plus(LAST_SETTLEMENTS);
@@ -333,14 +311,8 @@ impl<'a> Running<'a> {
         let pause = match &error {
             QueueError::Full { retry_after, .. } | QueueError::Busy { retry_after } => *retry_after,
             QueueError::Transient { .. } => QUEUE_PAUSE,
-            QueueError::Poisoned { .. }
-            | QueueError::Damaged { .. }
-            | QueueError::Invalid(_)
-            | QueueError::Closed => {
-                return Err(Error::Queue {
-                    destination: self.name.to_owned(),
-                    source: error,
-                });
+            QueueError::Poisoned { .. } | QueueError::Damaged { .. } | QueueError::Invalid(_) | QueueError::Closed => {
+                return Err(Error::Queue { destination: self.name.to_owned(), source: error });
             }
         };
         let destination = self.name;
@@ -351,10 +323,7 @@ impl<'a> Running<'a> {
 }
 
 fn release(token: queue::LeaseToken) -> Settle {
-    Settle {
-        token,
-        outcome: Outcome::Release,
-    }
+    Settle { token, outcome: Outcome::Release }
 }
 
 /// Polls a future that may not be there, and takes it away when it is ready.

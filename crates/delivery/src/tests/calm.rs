@@ -54,10 +54,7 @@ async fn a_conversation_keeps_its_order_through_failures() {
     }
     for (conversation, numbers) in by_conversation {
         assert_eq!(numbers.len(), 20, "conversation {conversation}");
-        assert!(
-            numbers.is_sorted(),
-            "conversation {conversation}: {numbers:?}"
-        );
+        assert!(numbers.is_sorted(), "conversation {conversation}: {numbers:?}");
     }
 }
 
@@ -71,11 +68,7 @@ async fn a_stuck_conversation_blocks_no_other() {
         Ok(())
     });
     rig.publish(0..100, 10).await;
-    let options = Options {
-        concurrency: 2,
-        timeout: Duration::from_secs(86_400),
-        ..Options::default()
-    };
+    let options = Options { concurrency: 2, timeout: Duration::from_secs(86_400), ..Options::default() };
     let _handle = rig.start(destination.clone(), options);
     let others = || async { destination.taken().len() == 90 };
     super::rig::wait(DEADLINE, others).await;
@@ -103,20 +96,14 @@ async fn retry_after_is_a_floor() {
             return Ok(());
         }
         let retry_after = Some(Duration::from_secs(30));
-        Err(SendError {
-            retry_after,
-            ..SendError::transient("busy")
-        })
+        Err(SendError { retry_after, ..SendError::transient("busy") })
     });
     rig.publish(0..1, 1).await;
     let _handle = rig.start(destination.clone(), Options::default());
     rig.settled(0, Duration::from_secs(3_600)).await;
     let ledger = destination.ledger();
     let waited = ledger[0].at.until(ledger[1].at);
-    assert!(
-        waited >= Duration::from_secs(30) && waited < Duration::from_secs(31),
-        "{waited:?}"
-    );
+    assert!(waited >= Duration::from_secs(30) && waited < Duration::from_secs(31), "{waited:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,10 +111,7 @@ async fn what_can_never_succeed_dies_at_once_with_its_reason() {
     let rig = Rig::new(Order::Conversation, 1);
     let destination = Scripted::new(&rig, |number, _| async move {
         match number {
-            4 => Err(SendError {
-                status: Some(422),
-                ..SendError::permanent("the destination answered 422")
-            }),
+            4 => Err(SendError { status: Some(422), ..SendError::permanent("the destination answered 422") }),
             5 => panic!("in the destination"),
             _ => Ok(()),
         }
@@ -140,21 +124,13 @@ async fn what_can_never_succeed_dies_at_once_with_its_reason() {
         _ => as_it_is(stored, route),
     };
     rig.publish(0..10, 1).await;
-    let options = Options {
-        max_payload: 100,
-        ..Options::default()
-    };
-    let handle = rig
-        .mapped(0, Arc::new(mapper), destination.clone(), options)
-        .start();
+    let options = Options { max_payload: 100, ..Options::default() };
+    let handle = rig.mapped(0, Arc::new(mapper), destination.clone(), options).start();
     rig.settled(0, DEADLINE).await;
     assert_eq!(destination.taken(), [6, 7, 8, 9]);
 
     let dead = rig.dead_letters().await;
-    let reasons: Vec<_> = dead
-        .iter()
-        .map(|d| (d.failure.stage, d.failure.class, d.failure.status))
-        .collect();
+    let reasons: Vec<_> = dead.iter().map(|d| (d.failure.stage, d.failure.class, d.failure.status)).collect();
     assert_eq!(
         reasons,
         [
@@ -168,19 +144,10 @@ async fn what_can_never_succeed_dies_at_once_with_its_reason() {
     assert_eq!(dead[0].failure.message, "a bug, caught: in the mapping");
     assert_eq!(dead[1].failure.message, "`.contact` is null");
     assert!(dead[2].failure.message.contains("max_payload"));
-    assert!(
-        dead.iter()
-            .all(|d| d.attempts.made == 1 && d.attempts.charged == 0)
-    );
+    assert!(dead.iter().all(|d| d.attempts.made == 1 && d.attempts.charged == 0));
     let health = handle.health().snapshot();
-    assert_eq!(
-        (health.failed_bug, health.failed_permanent, health.dead),
-        (2, 3, 5)
-    );
-    assert_eq!(
-        (health.delivered, health.last_error.unwrap().message),
-        (4, dead[4].failure.message.clone())
-    );
+    assert_eq!((health.failed_bug, health.failed_permanent, health.dead), (2, 3, 5));
+    assert_eq!((health.delivered, health.last_error.unwrap().message), (4, dead[4].failure.message.clone()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,11 +179,7 @@ async fn events_published_to_an_idle_service_are_delivered_at_once() {
         rig.publish(number..number + 1, 1).await;
         rig.settled(0, DEADLINE).await;
         let reached = destination.ledger()[number as usize];
-        assert_eq!(
-            (reached.number, reached.at),
-            (number, published),
-            "in the same millisecond"
-        );
+        assert_eq!((reached.number, reached.at), (number, published), "in the same millisecond");
     }
 }
 
@@ -239,47 +202,14 @@ async fn wrong_options_are_refused_with_their_name() {
         }
     };
     let good = Options::default;
-    let backoff = Backoff {
-        base: Duration::from_secs(2),
-        cap: Duration::from_secs(1),
-    };
+    let backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(1) };
     assert_eq!(refused(good()), "accepted");
-    assert_eq!(
-        refused(Options {
-            concurrency: 0,
-            ..good()
-        }),
-        "concurrency"
-    );
-    assert_eq!(
-        refused(Options {
-            concurrency: 10_001,
-            ..good()
-        }),
-        "concurrency"
-    );
-    assert_eq!(
-        refused(Options {
-            timeout: Duration::ZERO,
-            ..good()
-        }),
-        "timeout"
-    );
-    assert_eq!(
-        refused(Options {
-            attempts: 0,
-            ..good()
-        }),
-        "attempts"
-    );
+    assert_eq!(refused(Options { concurrency: 0, ..good() }), "concurrency");
+    assert_eq!(refused(Options { concurrency: 10_001, ..good() }), "concurrency");
+    assert_eq!(refused(Options { timeout: Duration::ZERO, ..good() }), "timeout");
+    assert_eq!(refused(Options { attempts: 0, ..good() }), "attempts");
     assert_eq!(refused(Options { backoff, ..good() }), "backoff");
-    assert_eq!(
-        refused(Options {
-            max_payload: 0,
-            ..good()
-        }),
-        "max_payload"
-    );
+    assert_eq!(refused(Options { max_payload: 0, ..good() }), "max_payload");
 }
 
 proptest! {

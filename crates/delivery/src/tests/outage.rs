@@ -7,44 +7,34 @@ use std::time::Duration;
 use destinations::SendError;
 use event::{EventId, Timestamp};
 use queue::{
-    BoxFuture, ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Lease, Maintained,
-    MemoryQueue, Order, Publication, Published, Queue, QueueError, QueueStatus, Rejection, Settle,
-    Stored, Topology,
+    BoxFuture, ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Lease, Maintained, MemoryQueue, Order,
+    Publication, Published, Queue, QueueError, QueueStatus, Rejection, Settle, Stored, Topology,
 };
 use tokio::time::Instant;
 
 use super::rig::{DEADLINE, Rig, Scripted, wait};
 use crate::{Error, Options};
 
-/// A destination that answers 503 for a time, quickly or by not answering.
-fn down_for(rig: &Rig, outage: Duration, silent: bool) -> Arc<Scripted> {
-    let up = Instant::now() + outage;
+/// A destination that takes `pace` for an answer and fails for a time: quickly with 503, or by not answering.
+fn down(rig: &Rig, pace: Duration, from: Duration, to: Duration, silent: bool) -> Arc<Scripted> {
+    let start = Instant::now();
     Scripted::new(rig, move |_, _| async move {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-        if Instant::now() >= up {
+        tokio::time::sleep(pace).await;
+        if !(from..to).contains(&start.elapsed()) {
             return Ok(());
         }
         if silent {
             std::future::pending::<()>().await;
         }
-        Err(SendError {
-            status: Some(503),
-            ..SendError::transient("the destination answered 503")
-        })
+        Err(SendError { status: Some(503), ..SendError::transient("the destination answered 503") })
     })
 }
 
 #[tokio::test(start_paused = true)]
 async fn ten_seconds_are_met_by_few_attempts_and_a_quick_recovery() {
-    for (order, conversations) in [
-        (Order::None, 1_000),
-        (Order::Conversation, 1_000),
-        (Order::Conversation, 60),
-    ] {
+    for (order, conversations) in [(Order::None, 1_000), (Order::Conversation, 1_000), (Order::Conversation, 60)] {
         let rig = Rig::new(order, 1);
-        let start = rig.consumer(0).await;
-        assert_eq!(start.unsettled, 0);
-        let destination = down_for(&rig, Duration::from_secs(10), false);
+        let destination = down(&rig, Duration::from_millis(2), Duration::ZERO, Duration::from_secs(10), false);
         rig.publish(0..1_000, conversations).await;
         let handle = rig.start(destination.clone(), Options::default());
         wait(DEADLINE, || async { handle.health().snapshot().holding }).await;
@@ -55,15 +45,9 @@ async fn ten_seconds_are_met_by_few_attempts_and_a_quick_recovery() {
         assert!(failed < 300, "{failed} attempts in ten seconds");
         let first = ledger.iter().find(|reached| reached.taken).unwrap();
         let noticed = start.until(first.at);
-        assert!(
-            noticed < Duration::from_millis(12_000),
-            "the end was noticed after {noticed:?}"
-        );
+        assert!(noticed < Duration::from_millis(12_000), "the end was noticed after {noticed:?}");
         let caught_up = start.until(ledger.last().unwrap().at);
-        assert!(
-            caught_up < Duration::from_millis(14_500),
-            "caught up after {caught_up:?}"
-        );
+        assert!(caught_up < Duration::from_millis(14_500), "caught up after {caught_up:?}");
         assert!(rig.dead_letters().await.is_empty());
         assert!(!handle.health().snapshot().holding);
     }
@@ -73,29 +57,20 @@ async fn ten_seconds_are_met_by_few_attempts_and_a_quick_recovery() {
 async fn four_hours_charge_nothing_and_kill_nothing() {
     for silent in [false, true] {
         let rig = Rig::new(Order::Conversation, 1);
-        let warm_up = Scripted::new(&rig, |_, _| async { Ok(()) });
-        rig.publish(0..10, 10).await;
-        let mut handle = rig.start(warm_up, Options::default());
-        rig.settled(0, DEADLINE).await;
-        handle.stop();
-        handle.ended().await.unwrap();
-
-        let outage = Duration::from_secs(4 * 3_600);
-        let destination = down_for(&rig, outage, silent);
-        rig.publish(10..510, 100).await;
+        // It begins while attempts are under way, just after others were taken.
+        let begin = Duration::from_millis(450);
+        let end = begin + Duration::from_secs(4 * 3_600);
+        let destination = down(&rig, Duration::from_millis(100), begin, end, silent);
+        rig.publish(0..700, 300).await;
         // A budget of one attempt: whatever is charged kills.
-        let _handle = rig.start(
-            destination.clone(),
-            Options {
-                attempts: 1,
-                ..Options::default()
-            },
-        );
-        rig.settled(0, outage * 2).await;
+        let handle = rig.start(destination.clone(), Options { attempts: 1, ..Options::default() });
+        tokio::time::sleep(end / 2).await;
+        assert_eq!(handle.health().snapshot().delivered, 200, "in four rounds of 50, before the outage");
+        rig.settled(0, end).await;
         assert!(rig.dead_letters().await.is_empty());
-        assert_eq!(destination.taken().len(), 500);
-        let attempts = destination.ledger().len();
-        assert!(attempts < 10_000, "{attempts} attempts");
+        assert_eq!(destination.taken().len(), 700);
+        let failed = handle.health().snapshot().failed_transient;
+        assert!((100..10_000).contains(&failed), "{failed} attempts");
     }
 }
 
@@ -104,10 +79,7 @@ async fn poison_dies_of_its_charged_attempts_while_others_pass() {
     let rig = Rig::new(Order::Conversation, 1);
     let destination = Scripted::new(&rig, |number, _| async move {
         match number {
-            0 => Err(SendError {
-                status: Some(500),
-                ..SendError::transient("the destination answered 500")
-            }),
+            0 => Err(SendError { status: Some(500), ..SendError::transient("the destination answered 500") }),
             _ => Ok(()),
         }
     });
@@ -128,28 +100,16 @@ async fn poison_dies_of_its_charged_attempts_while_others_pass() {
 #[tokio::test(start_paused = true)]
 async fn poison_alone_waits() {
     let rig = Rig::new(Order::Conversation, 1);
-    let destination = Scripted::new(&rig, |_, _| async {
-        Err(SendError::transient("the destination answered 500"))
-    });
+    let destination = Scripted::new(&rig, |_, _| async { Err(SendError::transient("the destination answered 500")) });
     rig.publish(0..1, 1).await;
     let _handle = rig.start(destination.clone(), Options::default());
     let day = Duration::from_secs(86_400);
     tokio::time::sleep(day).await;
-    assert!(
-        rig.dead_letters().await.is_empty(),
-        "nothing shows that the destination works"
-    );
+    assert!(rig.dead_letters().await.is_empty(), "nothing shows that the destination works");
     let ledger = destination.ledger();
-    assert!(
-        (100..2_000).contains(&ledger.len()),
-        "{} attempts in a day",
-        ledger.len()
-    );
+    assert!((100..2_000).contains(&ledger.len()), "{} attempts in a day", ledger.len());
     let gap = |place: usize| ledger[place].at.until(ledger[place + 1].at);
-    assert!(
-        (ledger.len() - 9..ledger.len() - 1).map(gap).max() > Some(Duration::from_secs(60)),
-        "waits grow"
-    );
+    assert!((ledger.len() - 9..ledger.len() - 1).map(gap).max() > Some(Duration::from_secs(60)), "waits grow");
 }
 
 /// A queue whose next so many settlements fail.
@@ -161,35 +121,20 @@ struct Failing {
 
 impl Failing {
     fn new(failures: usize, error: QueueError) -> Arc<Self> {
-        Arc::new(Self {
-            inner: MemoryQueue::default(),
-            failures: AtomicUsize::new(failures),
-            error,
-        })
+        Arc::new(Self { inner: MemoryQueue::default(), failures: AtomicUsize::new(failures), error })
     }
 }
 
 impl Queue for Failing {
-    fn settle(
-        &self,
-        settlements: Vec<Settle>,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<(), QueueError>> {
-        let left = self
-            .failures
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                left.checked_sub(1)
-            });
+    fn settle(&self, settlements: Vec<Settle>, now: Timestamp) -> BoxFuture<'_, Result<(), QueueError>> {
+        let left = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         match left {
             Ok(_) => Box::pin(std::future::ready(Err(self.error.clone()))),
             Err(_) => self.inner.settle(settlements, now),
         }
     }
 
-    fn publish(
-        &self,
-        publication: Publication,
-    ) -> BoxFuture<'_, Result<Vec<Published>, QueueError>> {
+    fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<Vec<Published>, QueueError>> {
         self.inner.publish(publication)
     }
 
@@ -201,12 +146,7 @@ impl Queue for Failing {
         self.inner.configure(topology)
     }
 
-    fn lease(
-        &self,
-        consumer: ConsumerId,
-        max: usize,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>> {
+    fn lease(&self, consumer: ConsumerId, max: usize, now: Timestamp) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>> {
         self.inner.lease(consumer, max, now)
     }
 
@@ -218,17 +158,11 @@ impl Queue for Failing {
         self.inner.next_due(consumer)
     }
 
-    fn dead_letters(
-        &self,
-        query: DeadLetterQuery,
-    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+    fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
         self.inner.dead_letters(query)
     }
 
-    fn dead_letter(
-        &self,
-        id: DeadLetterId,
-    ) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
+    fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
         self.inner.dead_letter(id)
     }
 
@@ -255,48 +189,23 @@ impl Queue for Failing {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_disk_delays_settlements_and_loses_none() {
-    let full = QueueError::Full {
-        detail: "disk".into(),
-        retry_after: Duration::from_secs(2),
-    };
+    let full = QueueError::Full { detail: "disk".into(), retry_after: Duration::from_secs(2) };
     let rig = Rig::on(Failing::new(3, full), Order::Conversation, 1);
     let destination = Scripted::new(&rig, |_, _| async { Ok(()) });
     rig.publish(0..1_000, 1_000).await;
-    let options = Options {
-        concurrency: 10,
-        ..Options::default()
-    };
+    let options = Options { concurrency: 10, ..Options::default() };
     let _handle = rig.start(destination.clone(), options);
     rig.settled(0, Duration::from_secs(60)).await;
-    assert_eq!(
-        destination.taken().len(),
-        1_000,
-        "each once, as no lease ran out"
-    );
+    assert_eq!(destination.taken().len(), 1_000, "each once, as no lease ran out");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_poisoned_queue_ends_the_service_and_says_why() {
-    let poisoned = QueueError::Poisoned {
-        reason: "a sync failed".into(),
-    };
+    let poisoned = QueueError::Poisoned { reason: "a sync failed".into() };
     let rig = Rig::on(Failing::new(1, poisoned), Order::Conversation, 1);
     let destination = Scripted::new(&rig, |_, _| async { Ok(()) });
     rig.publish(0..10, 10).await;
-    let error = rig
-        .start(destination, Options::default())
-        .ended()
-        .await
-        .unwrap_err();
-    assert!(matches!(
-        &error,
-        Error::Queue {
-            source: QueueError::Poisoned { .. },
-            ..
-        }
-    ));
-    assert!(
-        error.to_string().contains("destination-0") && error.to_string().contains("a sync failed"),
-        "{error}"
-    );
+    let error = rig.start(destination, Options::default()).ended().await.unwrap_err();
+    assert!(matches!(&error, Error::Queue { source: QueueError::Poisoned { .. }, .. }));
+    assert!(error.to_string().contains("destination-0") && error.to_string().contains("a sync failed"), "{error}");
 }

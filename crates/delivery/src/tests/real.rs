@@ -42,19 +42,14 @@ impl Crm {
                 let crm = crm.clone();
                 tokio::spawn(async move {
                     let service = service_fn(move |request| crm.clone().answer(request));
-                    let _ = http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
+                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });
         address
     }
 
-    async fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
         let now_at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_at_once.fetch_max(now_at_once, Ordering::SeqCst);
         let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -62,16 +57,11 @@ impl Crm {
         tokio::time::sleep(Duration::from_millis(2)).await;
         let refuse = self.requests.fetch_add(1, Ordering::SeqCst) % 7 == 6;
         if !refuse {
-            self.taken
-                .lock()
-                .push(std::str::from_utf8(&body).unwrap().parse().unwrap());
+            self.taken.lock().push(std::str::from_utf8(&body).unwrap().parse().unwrap());
         }
         self.at_once.fetch_sub(1, Ordering::SeqCst);
         let status = if refuse { 503 } else { 204 };
-        Ok(Response::builder()
-            .status(status)
-            .body(Full::default())
-            .unwrap())
+        Ok(Response::builder().status(status).body(Full::default()).unwrap())
     }
 }
 
@@ -90,29 +80,18 @@ async fn a_crm_gets_each_event_once_in_order_within_the_limit() {
     rig.settled(0, DEADLINE).await;
 
     assert!(crm.most_at_once.load(Ordering::SeqCst) <= 50);
-    assert!(
-        crm.most_at_once.load(Ordering::SeqCst) > 25,
-        "{:?}",
-        crm.most_at_once
-    );
+    assert!(crm.most_at_once.load(Ordering::SeqCst) > 25, "{:?}", crm.most_at_once);
     let taken = crm.taken.lock().clone();
     assert_eq!(taken.len(), 1_000);
     for conversation in 0..200 {
-        let own: Vec<_> = taken
-            .iter()
-            .filter(|number| **number % 200 == conversation)
-            .collect();
+        let own: Vec<_> = taken.iter().filter(|number| **number % 200 == conversation).collect();
         assert_eq!(own.len(), 5);
         assert!(own.is_sorted_by(|a, b| a < b), "{own:?}");
     }
     assert!(rig.dead_letters().await.is_empty());
     let health = handle.health().snapshot();
     assert_eq!(health.delivered, 1_000);
-    assert!(
-        health.failed_transient >= 100,
-        "{}",
-        health.failed_transient
-    );
+    assert!(health.failed_transient >= 100, "{}", health.failed_transient);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,11 +108,7 @@ async fn a_file_gets_one_line_for_each_event() {
     handle.ended().await.unwrap();
     let text = fs::read_to_string(&path).unwrap();
     let mut numbers: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
-    assert_eq!(
-        numbers.remove(0),
-        7_000,
-        "what was there stays, without the torn line"
-    );
+    assert_eq!(numbers.remove(0), 7_000, "what was there stays, without the torn line");
     numbers.sort_unstable();
     assert_eq!(numbers, (0..500).collect::<Vec<_>>());
 }

@@ -10,8 +10,8 @@ use destinations::{Destination, OutgoingDelivery, Receipt, SendError};
 use event::{Event, EventId, Timestamp};
 use parking_lot::Mutex;
 use queue::{
-    BoxFuture, Consumer, ConsumerId, ConsumerStatus, DeadLetter, DeadLetterQuery, MemoryQueue,
-    NewEvent, Order, Publication, Queue, Router, Routes, Stored, Target, Topology,
+    BoxFuture, Consumer, ConsumerId, ConsumerStatus, DeadLetter, DeadLetterQuery, MemoryQueue, NewEvent, Order,
+    Publication, Queue, Router, Routes, Stored, Target, Topology,
 };
 use tokio::time::Instant;
 
@@ -44,9 +44,7 @@ struct All(u16);
 
 impl Router for All {
     fn route(&self, _: &Event) -> Routes {
-        (0..self.0)
-            .map(|consumer| Target { consumer, route: 0 })
-            .collect()
+        (0..self.0).map(|consumer| Target { consumer, route: 0 }).collect()
     }
 }
 
@@ -65,20 +63,11 @@ impl Rig {
     pub(super) fn on(queue: Arc<dyn Queue>, order: Order, destinations: u16) -> Self {
         let names = (0..destinations).map(|i| format!("destination-{i}"));
         let topology = Topology {
-            consumers: names
-                .map(|name| Consumer {
-                    name: name.into(),
-                    order,
-                })
-                .collect(),
+            consumers: names.map(|name| Consumer { name: name.into(), order }).collect(),
             router: Arc::new(All(destinations)),
         };
         let consumers = queue.configure(topology).unwrap();
-        Self {
-            queue,
-            clock: TokioClock::new(),
-            consumers,
-        }
+        Self { queue, clock: TokioClock::new(), consumers }
     }
 
     /// Publishes events whose bodies are their numbers, spread over so many conversations.
@@ -98,12 +87,7 @@ impl Rig {
         self.queue.publish(publication).await.unwrap();
     }
 
-    pub(super) fn service(
-        &self,
-        place: usize,
-        destination: Arc<dyn Destination>,
-        options: Options,
-    ) -> Service {
+    pub(super) fn service(&self, place: usize, destination: Arc<dyn Destination>, options: Options) -> Service {
         self.mapped(place, Arc::new(as_it_is), destination, options)
     }
 
@@ -136,19 +120,13 @@ impl Rig {
     }
 
     pub(super) async fn dead_letters(&self) -> Vec<DeadLetter> {
-        let query = DeadLetterQuery {
-            limit: 10_000,
-            ..Default::default()
-        };
+        let query = DeadLetterQuery { limit: 10_000, ..Default::default() };
         self.queue.dead_letters(query).await.unwrap()
     }
 
     /// Waits until everything of this destination is settled.
     pub(super) async fn settled(&self, place: usize, within: Duration) {
-        wait(within, || async {
-            self.consumer(place).await.unsettled == 0
-        })
-        .await;
+        wait(within, || async { self.consumer(place).await.unsettled == 0 }).await;
     }
 }
 
@@ -161,10 +139,7 @@ pub(super) fn as_it_is(stored: &Stored, _route: u16) -> Result<Option<Bytes>, Ma
 pub(super) async fn wait<F: Future<Output = bool>>(within: Duration, state: impl Fn() -> F) {
     let deadline = Instant::now() + within;
     while !state().await {
-        assert!(
-            Instant::now() < deadline,
-            "the state was not reached within {within:?}"
-        );
+        assert!(Instant::now() < deadline, "the state was not reached within {within:?}");
         tokio::time::sleep((within / 1_000).max(Duration::from_millis(1))).await;
     }
 }
@@ -190,10 +165,7 @@ pub(super) struct Scripted {
 }
 
 impl Scripted {
-    pub(super) fn new<F>(
-        rig: &Rig,
-        script: impl Fn(u32, usize) -> F + Send + Sync + 'static,
-    ) -> Arc<Self>
+    pub(super) fn new<F>(rig: &Rig, script: impl Fn(u32, usize) -> F + Send + Sync + 'static) -> Arc<Self>
     where
         F: Future<Output = Result<(), SendError>> + Send + 'static,
     {
@@ -217,21 +189,14 @@ impl Scripted {
 
     /// The numbers that were taken, in the order in which they were.
     pub(super) fn taken(&self) -> Vec<u32> {
-        self.ledger()
-            .iter()
-            .filter(|reached| reached.taken)
-            .map(|reached| reached.number)
-            .collect()
+        self.ledger().iter().filter(|reached| reached.taken).map(|reached| reached.number).collect()
     }
 }
 
 impl Destination for Scripted {
     fn send(&self, delivery: OutgoingDelivery) -> BoxFuture<'_, Result<Receipt, SendError>> {
         Box::pin(async move {
-            let number: u32 = std::str::from_utf8(&delivery.payload)
-                .unwrap()
-                .parse()
-                .unwrap();
+            let number: u32 = std::str::from_utf8(&delivery.payload).unwrap().parse().unwrap();
             let before = {
                 let mut times = self.times.lock();
                 let count = times.entry(number).or_default();
@@ -243,11 +208,7 @@ impl Destination for Scripted {
             let guard = Leaving(&self.at_once);
             let result = (self.script)(number, before).await;
             drop(guard);
-            let reached = Reached {
-                number,
-                at: self.clock.now(),
-                taken: result.is_ok(),
-            };
+            let reached = Reached { number, at: self.clock.now(), taken: result.is_ok() };
             self.ledger.lock().push(reached);
             result.map(|()| Receipt::default())
         })

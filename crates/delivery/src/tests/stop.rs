@@ -16,19 +16,12 @@ async fn attempts_under_way_are_finished_and_nothing_more_is_begun() {
     });
     rig.publish(0..100, 100).await;
     let mut handle = rig.start(destination.clone(), Options::default());
-    wait(DEADLINE, || async {
-        handle.health().snapshot().in_flight == 50
-    })
-    .await;
+    wait(DEADLINE, || async { handle.health().snapshot().in_flight == 50 }).await;
     handle.stop();
     handle.ended().await.unwrap();
     assert_eq!(destination.taken().len(), 50);
     let left = rig.consumer(0).await;
-    assert_eq!(
-        (left.unsettled, left.leased),
-        (50, 0),
-        "settled, and nothing kept on lease"
-    );
+    assert_eq!((left.unsettled, left.leased), (50, 0), "settled, and nothing kept on lease");
 }
 
 #[tokio::test(start_paused = true)]
@@ -41,26 +34,15 @@ async fn attempts_that_hang_are_given_back_at_the_drain_time() {
         }
     });
     rig.publish(0..20, 20).await;
-    let options = Options {
-        timeout: Duration::from_secs(3_600),
-        ..Options::default()
-    };
+    let options = Options { timeout: Duration::from_secs(3_600), ..Options::default() };
     let mut handle = rig.start(hanging, options);
     wait(DEADLINE, || async { rig.consumer(0).await.unsettled == 1 }).await;
     let start = tokio::time::Instant::now();
     handle.stop();
     handle.ended().await.unwrap();
-    assert!(
-        (Options::DRAIN..Options::DRAIN * 2).contains(&start.elapsed()),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!((Options::DRAIN..Options::DRAIN * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
     let left = rig.consumer(0).await;
-    assert_eq!(
-        (left.unsettled, left.leased, left.retrying),
-        (1, 0, 0),
-        "not attempted, nothing counted"
-    );
+    assert_eq!((left.unsettled, left.leased, left.retrying), (1, 0, 0), "not attempted, nothing counted");
 
     let working = Scripted::new(&rig, |_, _| async { Ok(()) });
     let _handle = rig.start(working.clone(), Options::default());
@@ -76,10 +58,7 @@ async fn a_handle_that_is_dropped_stops_the_service() {
     let health = service.health().clone();
     drop(service.start());
     // The service holds the only other reference to its numbers.
-    wait(DEADLINE, || async {
-        std::sync::Arc::strong_count(&health) == 1
-    })
-    .await;
+    wait(DEADLINE, || async { std::sync::Arc::strong_count(&health) == 1 }).await;
     rig.publish(0..1, 1).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(destination.taken().is_empty());
@@ -95,14 +74,5 @@ async fn a_queue_that_is_closed_ends_the_service() {
     rig.publish(1..2, 1).await;
     rig.queue.close().await.unwrap();
     let error = handle.ended().await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::Queue {
-                source: QueueError::Closed,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Queue { source: QueueError::Closed, .. }), "{error}");
 }

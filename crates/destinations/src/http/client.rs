@@ -1,7 +1,7 @@
 //! The HTTP client: pooled connections to one host, HTTP/1.1 or whatever TLS agrees on.
 //!
-//! Built on hyper's pool directly. A fuller client was measured: 37 µs CPU for a request and its answer from a sink in
-//! the same process, against 23 µs here.
+//! Built on hyper's pool directly: in one run, a request to a sink in the same process and its answer took 23 µs of
+//! processor time with the bare pool, and 37 µs with a fuller client around the same pool.
 
 use std::error::Error;
 use std::sync::Arc;
