@@ -4,6 +4,7 @@
 //! that is the business of delivery. Every kind has the same files: `options.rs` (what can be set), `send.rs` (one
 //! attempt), `tests.rs` and a `README.md` for its users.
 
+mod clock;
 mod error;
 pub mod file;
 pub mod http;

@@ -1,7 +1,6 @@
 //! One attempt over HTTP.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Response, StatusCode};
@@ -15,7 +14,7 @@ use super::client::{HttpClient, client, root_cause};
 use super::headers::Headers;
 use super::options::Options;
 use super::status::{Verdict, verdict};
-use crate::{BoxFuture, Destination, ErrorClass, OpenError, OutgoingDelivery, Receipt, SendError};
+use crate::{BoxFuture, Destination, ErrorClass, OpenError, OutgoingDelivery, Receipt, SendError, clock};
 
 /// A CRM, or anything else that takes a request for each delivery. Cheap to clone.
 #[derive(Clone)]
@@ -86,7 +85,7 @@ impl Shared {
             Verdict::Transient => ErrorClass::Transient,
             Verdict::Permanent => ErrorClass::Permanent,
         };
-        let retry_after = retry_after(answer.headers(), SystemTime::now());
+        let retry_after = retry_after(answer.headers(), clock::now());
         // Twice the excerpt, so that a secret that the excerpt would cut in two is still recognised.
         let body = read(answer, 2 * EXCERPT_LIMIT, deadline).await;
         Err(SendError {
