@@ -1,1 +1,39 @@
-fn main() {}
+//! Aftercall: gets every contact-centre event to the CRM, the warehouse and the quality team.
+//!
+//! This crate is the binary: the command line, the configuration, and the wiring of the other crates.
+
+mod check;
+mod cli;
+mod config;
+mod demo;
+mod logging;
+mod map;
+mod matching;
+mod output;
+mod router;
+mod send;
+mod serve;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Send(args) => send::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Backup(args) => check::backup(&args),
+        Command::Match(args) => matching::run(&args),
+        Command::Map(args) => map::run(&args),
+        Command::Config => output::print(config::DEFAULT_FILE).map(|()| ExitCode::SUCCESS),
+        Command::Completions(args) => cli::completions(args.shell),
+    };
+    outcome.unwrap_or_else(|error| output::fail(&error))
+}

@@ -27,9 +27,10 @@ pub use delivery::{
     Settle, Stage, Stored,
 };
 pub use error::QueueError;
+pub use event::NewEvent;
 pub use memory::MemoryQueue;
 pub use options::Options;
-pub use publish::{NewEvent, Publication, Published, Rejection, body_hash, conflict_id};
+pub use publish::{Publication, Published, Rejection, body_hash, conflict_id};
 pub use status::{ConsumerStatus, Maintained, QueueStatus};
 pub use topology::{Consumer, ConsumerId, Order, Router, Routes, Target, Topology};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use event::{EventId, Timestamp};
+use event::{EventId, NewEvent, Timestamp};
 
 use crate::{Failure, Seq};
 
@@ -19,19 +19,6 @@ pub struct Publication {
     /// Names the content of a body, ignoring what may differ between two sendings of the same event. Called only when
     /// an identity is known and the bytes differ, to tell a duplicate from a conflict.
     pub content: fn(&[u8]) -> [u8; 16],
-}
-
-/// One event to publish.
-#[derive(Debug, Clone)]
-pub struct NewEvent {
-    /// Its id, made from its identity.
-    pub id: EventId,
-    /// What kind of event it is; may be empty.
-    pub topic: Arc<str>,
-    /// The conversation it belongs to.
-    pub conversation: Option<Arc<str>>,
-    /// Its bytes, as received.
-    pub body: Bytes,
 }
 
 /// What became of one event of a publication.

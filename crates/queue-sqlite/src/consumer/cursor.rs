@@ -164,7 +164,6 @@ impl Cursor {
 }
 
 /// Place within its chunk.
-#[expect(clippy::cast_possible_truncation, reason = "the remainder is below 65,536")]
 fn offset(seq: u64) -> u32 {
     (seq % CHUNK) as u32
 }

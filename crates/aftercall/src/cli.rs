@@ -1,0 +1,218 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::output;
+
+/// Gets every contact-centre event to the CRM, the warehouse and the quality team: nothing lost, nothing doubled, in
+/// order per conversation, whatever is down.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 done or yes, 1 no (damage found, no match, events lost), 2 could not be done, 3 the \
+                  configuration cannot be used."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Receive events and deliver them; works without any configuration
+    Serve(ServeArgs),
+    /// Show everything at work: a contact centre, a CRM that goes down, a server that is killed
+    Demo(DemoArgs),
+    /// Sign files and post them to a source, as a contact centre would
+    Send(SendArgs),
+    /// Tell how the server and its queue are doing
+    Status(StatusArgs),
+    /// Read everything that is stored and report damage
+    Check(CheckArgs),
+    /// Copy the queue while the server runs
+    Backup(BackupArgs),
+    /// Tell whether an event pattern matches an event, and why
+    Match(MatchArgs),
+    /// Apply a mapping to an event
+    Map(MapArgs),
+    /// Print the default configuration, every key commented
+    Config,
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The configuration file [default: built-in settings for trying things out]
+    #[arg(long, short, env = "AFTERCALL_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data directory, instead of the configured one
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// Where to receive events, instead of the configured address
+    #[arg(long)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// How to write the log
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) log: LogFormat,
+    /// Only check the configuration
+    #[arg(long)]
+    pub(crate) check_config: bool,
+}
+
+/// How to write the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How many different events the contact centre emits
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(100..=5_000_000))]
+    pub(crate) events: u32,
+    /// Seed of the contact centre; the same seed emits the same events
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Keep the data directory and say where it is
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `send`.
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// The files to send; each is one request. `-` is standard input
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The source to send to; its secret and signature are taken from the configuration
+    #[arg(long, default_value = "genesys")]
+    pub(crate) source: String,
+    /// The server's configuration file [default: that of `serve` without one]
+    #[arg(long, short, env = "AFTERCALL_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The server's data directory, if it was started with --data
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// The server's address [default: intake.listen of the configuration]
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+    /// Send every file so many times
+    #[arg(long, default_value_t = 1)]
+    pub(crate) repeat: u32,
+    /// At most so many requests per second
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+    /// Print every answer as a line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The server's configuration file [default: that of `serve` without one]
+    #[arg(long, short, env = "AFTERCALL_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The address of the server's console [default: console.listen of the configuration]
+    #[arg(long)]
+    pub(crate) console: Option<SocketAddr>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The data directory
+    #[arg(long, default_value = "aftercall-data")]
+    pub(crate) data: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `backup`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The data directory
+    #[arg(long, default_value = "aftercall-data")]
+    pub(crate) data: PathBuf,
+    /// The file to write; must not exist
+    #[arg(long)]
+    pub(crate) to: PathBuf,
+}
+
+/// Arguments of `match`.
+#[derive(Debug, Args)]
+pub(crate) struct MatchArgs {
+    /// The event pattern: JSON, or the name of a file with `@` in front
+    #[arg(long, required_unless_present = "cases")]
+    pub(crate) pattern: Option<String>,
+    /// The event: JSON, a file's name with `@` in front, or `-` for standard input
+    #[arg(long, required_unless_present = "cases")]
+    pub(crate) event: Option<String>,
+    /// Run a file of cases, each line {"name", "rule", "event", "expect": "match" | "no"}
+    #[arg(long, conflicts_with_all = ["pattern", "event"])]
+    pub(crate) cases: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `map`.
+#[derive(Debug, Args)]
+pub(crate) struct MapArgs {
+    /// The mapping: a jq program, or the name of a file with `@` in front
+    #[arg(long)]
+    pub(crate) mapping: String,
+    /// The event: JSON, a file's name with `@` in front, or `-` for standard input
+    #[arg(long)]
+    pub(crate) event: String,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// Prints a completion script.
+pub(crate) fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "aftercall", &mut script);
+    output::print(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Text given on the command line: itself, the content of a file (`@name`), or standard input (`-`).
+pub(crate) fn text_or_file(argument: &str) -> anyhow::Result<Vec<u8>> {
+    use anyhow::Context;
+    use std::io::Read;
+    if argument == "-" {
+        let mut text = Vec::new();
+        std::io::stdin().read_to_end(&mut text).context("reading standard input")?;
+        return Ok(text);
+    }
+    match argument.strip_prefix('@') {
+        Some(path) => std::fs::read(path).with_context(|| format!("reading {path}")),
+        None => Ok(argument.as_bytes().to_vec()),
+    }
+}

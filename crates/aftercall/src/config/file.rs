@@ -1,0 +1,223 @@
+//! The file's tables, as they are written. What each key means stands in `default.toml`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::units::{Size, Time};
+
+/// The whole file.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct File {
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) intake: IntakeTable,
+    pub(crate) console: ConsoleTable,
+    pub(crate) queue: QueueTable,
+    pub(crate) sources: BTreeMap<String, SourceTable>,
+    pub(crate) destinations: BTreeMap<String, DestinationTable>,
+    pub(crate) routes: Vec<RouteTable>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct IntakeTable {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) drain: Option<Time>,
+    pub(crate) tls: Option<TlsTable>,
+    pub(crate) limits: LimitsTable,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsTable {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitsTable {
+    pub(crate) body: Option<Size>,
+    pub(crate) headers: Option<Size>,
+    pub(crate) header_timeout: Option<Time>,
+    pub(crate) body_timeout: Option<Time>,
+    pub(crate) body_stall: Option<Time>,
+    pub(crate) idle_timeout: Option<Time>,
+    pub(crate) connections: Option<usize>,
+    pub(crate) requests: Option<usize>,
+    pub(crate) body_memory: Option<Size>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConsoleTable {
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct QueueTable {
+    pub(crate) dedupe_window: Option<Time>,
+    pub(crate) retention: Option<Time>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SourceTable {
+    #[serde(default)]
+    pub(crate) kind: SourceKind,
+    pub(crate) auth: AuthTable,
+    #[serde(default)]
+    pub(crate) allow: Vec<Network>,
+    #[serde(default)]
+    pub(crate) event_id: Vec<String>,
+    #[serde(default)]
+    pub(crate) conversation: Vec<String>,
+    #[serde(default)]
+    pub(crate) topic: Vec<String>,
+    pub(crate) batch: Option<String>,
+    pub(crate) max_events_per_body: Option<usize>,
+    pub(crate) max_body: Option<Size>,
+    pub(crate) max_requests_per_second: Option<std::num::NonZeroU32>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SourceKind {
+    #[default]
+    Webhook,
+    EventBridge,
+}
+
+/// A network, or a single address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Network(pub(crate) IpNet);
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let network = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+        network.map(Self).map_err(|_| format!("`{text}` is no network; write \"10.0.0.0/8\" or a single address"))
+    }
+}
+
+/// How requests of a source are proved; exactly one of the first five keys.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AuthTable {
+    pub(crate) signature: Option<SignatureSetting>,
+    pub(crate) api_key: Option<String>,
+    pub(crate) bearer: Option<bool>,
+    pub(crate) basic: Option<bool>,
+    pub(crate) open: Option<bool>,
+    pub(crate) secrets: Vec<String>,
+}
+
+/// A preset's name, or the settings themselves.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a preset (\"genesys\", \"open-messaging\", \"standard-webhooks\") or a table with `header`"
+)]
+pub(crate) enum SignatureSetting {
+    Preset(String),
+    Free(SignatureTable),
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignatureTable {
+    pub(crate) header: String,
+    #[serde(default)]
+    pub(crate) prefix: String,
+    #[serde(default)]
+    pub(crate) encoding: SignatureEncoding,
+    /// Headers whose values are signed before the body, joined by `separator`.
+    #[serde(default)]
+    pub(crate) signed_headers: Vec<String>,
+    pub(crate) separator: Option<String>,
+    /// The header that holds the time of signing, in seconds of Unix time.
+    pub(crate) timestamp: Option<String>,
+    pub(crate) tolerance: Option<Time>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SignatureEncoding {
+    #[default]
+    Hex,
+    Base64,
+    Base64Url,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DestinationTable {
+    pub(crate) kind: DestinationKind,
+    #[serde(default)]
+    pub(crate) order: queue::Order,
+    pub(crate) concurrency: Option<usize>,
+    pub(crate) timeout: Option<Time>,
+    pub(crate) attempts: Option<u32>,
+    pub(crate) backoff: Option<BackoffTable>,
+    pub(crate) max_payload: Option<Size>,
+    pub(crate) url: Option<String>,
+    pub(crate) method: Option<String>,
+    pub(crate) auth: Option<OutgoingAuth>,
+    pub(crate) headers: Option<BTreeMap<String, HeaderSetting>>,
+    pub(crate) idempotency_header: Option<String>,
+    pub(crate) success: Option<Vec<String>>,
+    pub(crate) transient: Option<Vec<String>>,
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) path: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DestinationKind {
+    Http,
+    File,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BackoffTable {
+    pub(crate) base: Option<Time>,
+    pub(crate) cap: Option<Time>,
+}
+
+/// How requests to a destination are authorised; exactly one of `bearer`, `basic` and `api_key`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct OutgoingAuth {
+    pub(crate) bearer: Option<String>,
+    pub(crate) basic: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) api_key: Option<String>,
+    pub(crate) secret: Option<String>,
+}
+
+/// A header's value, or where the secret is that makes it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged, expecting = "a text or { secret = \"env:NAME\" }")]
+pub(crate) enum HeaderSetting {
+    Plain(String),
+    Secret { secret: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RouteTable {
+    pub(crate) name: Option<String>,
+    pub(crate) destination: String,
+    pub(crate) pattern: Option<toml::Value>,
+    #[serde(default)]
+    pub(crate) sources: Vec<String>,
+    pub(crate) mapping: Option<String>,
+}

@@ -1,0 +1,192 @@
+//! From the file's tables to the parts that the server is made of. Whatever cannot be made says which key is wrong.
+
+mod destination;
+mod source;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use destinations::Destination;
+use routing::{Mapping, Pattern};
+
+pub(crate) use self::source::scheme as signature_scheme;
+use super::ConfigError;
+use super::file::{File, RouteTable};
+
+/// Where the data is, without a setting.
+const DATA_DIR: &str = "aftercall-data";
+/// Destinations of one configuration; each has a cursor, a window in memory and a loop of its own.
+const MAX_DESTINATIONS: usize = 256;
+/// Routes of one configuration.
+const MAX_ROUTES: usize = 10_000;
+
+/// Everything that a configuration describes.
+pub(crate) struct Parts {
+    pub(crate) queue: queue_sqlite::Options,
+    pub(crate) intake: intake::Options,
+    pub(crate) console: std::net::SocketAddr,
+    pub(crate) sources: Vec<intake::Source>,
+    pub(crate) destinations: Vec<DestinationParts>,
+    pub(crate) routes: Vec<RouteParts>,
+}
+
+/// One destination.
+pub(crate) struct DestinationParts {
+    pub(crate) name: Arc<str>,
+    pub(crate) order: queue::Order,
+    pub(crate) delivery: delivery::Options,
+    pub(crate) destination: Arc<dyn Destination>,
+}
+
+/// One route.
+pub(crate) struct RouteParts {
+    pub(crate) name: Arc<str>,
+    /// Place of its destination.
+    pub(crate) destination: usize,
+    pub(crate) pattern: Option<Pattern>,
+    /// Only events of these sources, if any are named.
+    pub(crate) sources: Vec<Arc<str>>,
+    pub(crate) mapping: Option<Arc<Mapping>>,
+}
+
+impl File {
+    /// Where the data is.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR))
+    }
+
+    /// Where the console listens.
+    pub(crate) fn console_listen(&self) -> std::net::SocketAddr {
+        self.console.listen.unwrap_or_else(|| std::net::SocketAddr::from(([127, 0, 0, 1], 8081)))
+    }
+
+    /// Settings of the queue.
+    pub(crate) fn queue_options(&self) -> Result<queue_sqlite::Options, ConfigError> {
+        let mut options = queue::Options::default();
+        if let Some(window) = self.queue.dedupe_window {
+            options.dedupe_window = window.0;
+        }
+        if let Some(retention) = self.queue.retention {
+            options.retention = retention.0;
+        }
+        if options.retention < options.dedupe_window {
+            return Err(ConfigError::value_with_help(
+                "queue.retention",
+                "is shorter than queue.dedupe_window, so that a conflict could not be told from a duplicate",
+                "make it at least as long",
+            ));
+        }
+        // A lease must outlive every attempt, or a slow destination would get the same event twice at once.
+        let longest = self.destinations.values().filter_map(|table| table.timeout).map(|timeout| timeout.0).max();
+        options.lease_time = options.lease_time.max(longest.unwrap_or_default() * 2);
+        Ok(queue_sqlite::Options { dir: self.data_dir(), queue: options })
+    }
+
+    /// Settings of intake.
+    pub(crate) fn intake_options(&self) -> intake::Options {
+        let mut options = intake::Options::default();
+        let table = &self.intake;
+        options.listen = table.listen.unwrap_or(options.listen);
+        options.drain = table.drain.map_or(options.drain, |time| time.0);
+        options.tls = table.tls.clone().map(|tls| intake::TlsFiles { certificate: tls.certificate, key: tls.key });
+        let (limits, set) = (&mut options.limits, &table.limits);
+        limits.body_bytes = set.body.map_or(limits.body_bytes, |size| size.0);
+        limits.header_bytes = set.headers.map_or(limits.header_bytes, |size| size.0);
+        limits.header_timeout = set.header_timeout.map_or(limits.header_timeout, |time| time.0);
+        limits.body_timeout = set.body_timeout.map_or(limits.body_timeout, |time| time.0);
+        limits.body_stall = set.body_stall.map_or(limits.body_stall, |time| time.0);
+        limits.idle_timeout = set.idle_timeout.map_or(limits.idle_timeout, |time| time.0);
+        limits.connections = set.connections.unwrap_or(limits.connections);
+        limits.requests = set.requests.unwrap_or(limits.requests);
+        limits.body_memory = set.body_memory.map_or(limits.body_memory, |size| size.0);
+        options
+    }
+
+    /// Makes everything.
+    pub(crate) fn parts(&self) -> Result<Parts, ConfigError> {
+        self.check_completeness()?;
+        let sources = self.sources.iter().map(|(name, table)| source::make(name, table)).collect::<Result<_, _>>()?;
+        let destinations: Vec<_> =
+            self.destinations.iter().map(|(name, table)| destination::make(name, table)).collect::<Result<_, _>>()?;
+        let routes = self.routes.iter().enumerate().map(|(number, table)| self.route(number, table));
+        Ok(Parts {
+            queue: self.queue_options()?,
+            intake: self.intake_options(),
+            console: self.console_listen(),
+            sources,
+            routes: routes.collect::<Result<_, _>>()?,
+            destinations,
+        })
+    }
+
+    /// Refuses what would accept events that nobody gets.
+    fn check_completeness(&self) -> Result<(), ConfigError> {
+        if self.sources.is_empty() {
+            return Err(ConfigError::value_with_help(
+                "sources",
+                "there is none, so nothing could be received",
+                "add a [sources.NAME]; `aftercall config` prints an example",
+            ));
+        }
+        if self.destinations.len() > MAX_DESTINATIONS {
+            return Err(ConfigError::value("destinations", format!("there are more than {MAX_DESTINATIONS}")));
+        }
+        if self.routes.len() > MAX_ROUTES {
+            return Err(ConfigError::value("routes", format!("there are more than {MAX_ROUTES}")));
+        }
+        let unused = self.destinations.keys().find(|name| !self.routes.iter().any(|route| route.destination == **name));
+        match unused {
+            Some(name) => Err(ConfigError::value_with_help(
+                format!("destinations.{name}"),
+                "no route leads to it, so it would get nothing",
+                format!("add [[routes]] with destination = \"{name}\", or remove it"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn route(&self, number: usize, table: &RouteTable) -> Result<RouteParts, ConfigError> {
+        let name = table.name.clone().unwrap_or_else(|| format!("{}", number + 1));
+        let key = |key: &str| format!("routes[{name}].{key}");
+        let destination = self.destinations.keys().position(|known| *known == table.destination).ok_or_else(|| {
+            let known: Vec<_> = self.destinations.keys().map(String::as_str).collect();
+            ConfigError::value(
+                key("destination"),
+                format!("there is no destination `{}`; there are: {}", table.destination, known.join(", ")),
+            )
+        })?;
+        if let Some(unknown) = table.sources.iter().find(|name| !self.sources.contains_key(*name)) {
+            return Err(ConfigError::value(key("sources"), format!("there is no source `{unknown}`")));
+        }
+        let pattern = table.pattern.as_ref().map(|pattern| parse_pattern(&key("pattern"), pattern)).transpose()?;
+        let mapping = table.mapping.as_deref().map(Mapping::compile).transpose();
+        let mapping = mapping.map_err(|error| ConfigError::value(key("mapping"), error))?;
+        Ok(RouteParts {
+            name: Arc::from(name.as_str()),
+            destination,
+            pattern,
+            sources: table.sources.iter().map(|name| Arc::from(name.as_str())).collect(),
+            mapping: mapping.map(Arc::new),
+        })
+    }
+}
+
+/// A pattern, written as JSON text or as a table.
+fn parse_pattern(key: &str, value: &toml::Value) -> Result<Pattern, ConfigError> {
+    let text = match value {
+        toml::Value::String(text) => text.clone(),
+        other => serde_json::to_string(other).map_err(|error| ConfigError::value(key, error))?,
+    };
+    Pattern::parse(&text).map_err(|error| ConfigError::value(key, error))
+}
+
+/// Refuses a key that means nothing for this kind of destination.
+fn refuse(name: &str, kind: &str, keys: &[(&str, bool)]) -> Result<(), ConfigError> {
+    match keys.iter().find(|(_, set)| *set) {
+        Some((key, _)) => Err(ConfigError::value(
+            format!("destinations.{name}.{key}"),
+            format!("means nothing for kind = \"{kind}\"; remove it"),
+        )),
+        None => Ok(()),
+    }
+}

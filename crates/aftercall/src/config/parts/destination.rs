@@ -1,0 +1,133 @@
+//! Destinations, as delivery wants them.
+
+use std::sync::Arc;
+
+use delivery::Backoff;
+use destinations::Destination;
+use destinations::file::FileDestination;
+use destinations::http::{Auth, HeaderText, HttpDestination, Options, Statuses};
+use http::HeaderName;
+
+use super::super::file::{DestinationKind, DestinationTable, HeaderSetting, OutgoingAuth};
+use super::super::{ConfigError, Secrets};
+use super::{DestinationParts, refuse};
+
+pub(super) fn make(name: &str, table: &DestinationTable) -> Result<DestinationParts, ConfigError> {
+    let delivery = delivery_options(table);
+    let destination = match table.kind {
+        DestinationKind::Http => http(name, table, &delivery)?,
+        DestinationKind::File => file(name, table)?,
+    };
+    Ok(DestinationParts { name: Arc::from(name), order: table.order, delivery, destination })
+}
+
+fn delivery_options(table: &DestinationTable) -> delivery::Options {
+    let mut options = delivery::Options::default();
+    options.concurrency = table.concurrency.unwrap_or(options.concurrency);
+    options.timeout = table.timeout.map_or(options.timeout, |time| time.0);
+    options.attempts = table.attempts.unwrap_or(options.attempts);
+    options.max_payload = table.max_payload.map_or(options.max_payload, |size| size.0);
+    if let Some(backoff) = table.backoff {
+        let Backoff { base, cap } = options.backoff;
+        options.backoff =
+            Backoff { base: backoff.base.map_or(base, |time| time.0), cap: backoff.cap.map_or(cap, |time| time.0) };
+    }
+    options
+}
+
+fn file(name: &str, table: &DestinationTable) -> Result<Arc<dyn Destination>, ConfigError> {
+    let key = |key: &str| format!("destinations.{name}.{key}");
+    let unwanted = [
+        ("url", table.url.is_some()),
+        ("method", table.method.is_some()),
+        ("auth", table.auth.is_some()),
+        ("headers", table.headers.is_some()),
+        ("idempotency_header", table.idempotency_header.is_some()),
+        ("success", table.success.is_some()),
+        ("transient", table.transient.is_some()),
+        ("ca", table.ca.is_some()),
+    ];
+    refuse(name, "file", &unwanted)?;
+    let path =
+        table.path.clone().ok_or_else(|| ConfigError::value(key("path"), "is missing; name the file to write"))?;
+    let options = destinations::file::Options::new(path);
+    let opened =
+        FileDestination::open(options).map_err(|error| ConfigError::value(format!("destinations.{name}"), error))?;
+    Ok(Arc::new(opened))
+}
+
+fn http(
+    name: &str,
+    table: &DestinationTable,
+    delivery: &delivery::Options,
+) -> Result<Arc<dyn Destination>, ConfigError> {
+    let key = |key: &str| format!("destinations.{name}.{key}");
+    refuse(name, "http", &[("path", table.path.is_some())])?;
+    let url = table
+        .url
+        .as_deref()
+        .ok_or_else(|| ConfigError::value(key("url"), "is missing; name the address to send to"))?;
+    let mut options = Options::new(url.parse().map_err(|error| ConfigError::value(key("url"), error))?);
+    options.timeout = delivery.timeout;
+    options.connections = delivery.concurrency;
+    if let Some(method) = &table.method {
+        options.method =
+            method.parse().map_err(|_| ConfigError::value(key("method"), format!("`{method}` is no method")))?;
+    }
+    if let Some(auth) = &table.auth {
+        options.auth = outgoing_auth(&key("auth"), auth)?;
+    }
+    for (header, setting) in table.headers.iter().flatten() {
+        let at = key(&format!("headers.{header}"));
+        let text = match setting {
+            HeaderSetting::Plain(text) => HeaderText::Plain(text.clone()),
+            HeaderSetting::Secret { secret } => HeaderText::Secret(Secrets::find(&at, secret)?),
+        };
+        options.headers.push((header_name(&at, header)?, text));
+    }
+    match table.idempotency_header.as_deref() {
+        Some("") => options.idempotency_header = None,
+        Some(header) => options.idempotency_header = Some(header_name(&key("idempotency_header"), header)?),
+        None => {}
+    }
+    let statuses =
+        |at: &str, list: &Vec<String>| Statuses::from_list(list).map_err(|error| ConfigError::value(key(at), error));
+    if let Some(list) = &table.success {
+        options.success = statuses("success", list)?;
+    }
+    if let Some(list) = &table.transient {
+        options.transient = statuses("transient", list)?;
+    }
+    if let Some(path) = &table.ca {
+        let pem = std::fs::read(path)
+            .map_err(|error| ConfigError::value(key("ca"), format!("{}: {error}", path.display())))?;
+        options.ca_pem = Some(pem);
+    }
+    let opened =
+        HttpDestination::open(options).map_err(|error| ConfigError::value(format!("destinations.{name}"), error))?;
+    Ok(Arc::new(opened))
+}
+
+fn outgoing_auth(key: &str, table: &OutgoingAuth) -> Result<Auth, ConfigError> {
+    let find = |at: &str, name: &str| Secrets::find(&format!("{key}.{at}"), name);
+    match table {
+        OutgoingAuth { bearer: Some(token), basic: None, password: None, api_key: None, secret: None } => {
+            Ok(Auth::Bearer(find("bearer", token)?))
+        }
+        OutgoingAuth { bearer: None, basic: Some(user), password: Some(password), api_key: None, secret: None } => {
+            Ok(Auth::Basic { user: user.clone(), password: find("password", password)? })
+        }
+        OutgoingAuth { bearer: None, basic: None, password: None, api_key: Some(header), secret: Some(secret) } => {
+            Ok(Auth::ApiKey { header: header_name(&format!("{key}.api_key"), header)?, key: find("secret", secret)? })
+        }
+        _ => Err(ConfigError::value_with_help(
+            key,
+            "needs `bearer`, or `basic` with `password`, or `api_key` with `secret`, and nothing else",
+            "for example auth = { bearer = \"env:CRM_TOKEN\" }",
+        )),
+    }
+}
+
+fn header_name(key: &str, name: &str) -> Result<HeaderName, ConfigError> {
+    name.parse().map_err(|_| ConfigError::value(key, format!("`{name}` is no name of a header")))
+}

@@ -1,0 +1,110 @@
+//! The default file says what the code does, and every key of the code stands in it.
+
+use super::*;
+
+/// The default file with every commented key switched on.
+fn uncommented() -> String {
+    let is_key = |line: &str| {
+        line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()))
+    };
+    let line = |line: &str| if is_key(line) { line[1..].to_owned() } else { line.to_owned() };
+    DEFAULT_FILE.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_default_file_changes_nothing() {
+    assert_eq!(parse("default.toml", DEFAULT_FILE).unwrap(), File::default());
+}
+
+#[test]
+fn every_default_that_the_file_names_is_the_codes() {
+    let written = parse("default.toml", &uncommented()).unwrap();
+    let default = File::default();
+    assert_eq!(written.data_dir(), default.data_dir());
+    assert_eq!(written.console_listen(), default.console_listen());
+    let (mut one, other) = (written.intake_options(), default.intake_options());
+    assert!(one.tls.take().is_some(), "an example");
+    assert_eq!(format!("{one:?}"), format!("{other:?}"));
+    let (one, other) = (written.queue_options().unwrap().queue, default.queue_options().unwrap().queue);
+    assert_eq!(one, other);
+}
+
+/// Asks the parser what it knows by giving it a key that it does not, and looks for each of those in the file.
+#[test]
+fn every_key_of_the_code_stands_in_the_file() {
+    let file = uncommented();
+    let ask = [
+        ("?", "?=1"),
+        ("intake.?", "[intake]\n?=1"),
+        ("intake.limits.?", "[intake.limits]\n?=1"),
+        ("console.?", "[console]\n?=1"),
+        ("queue.?", "[queue]\n?=1"),
+        ("sources", "[sources.a]\n?=1"),
+        ("auth", "[sources.a]\nauth={ ?=1 }"),
+        ("destinations", "[destinations.a]\n?=1"),
+        ("outgoing auth", "[destinations.a]\nauth={ ?=1 }"),
+        ("backoff", "[destinations.a]\nbackoff={ ?=1 }"),
+        ("routes", "[[routes]]\n?=1"),
+    ];
+    for (table, text) in ask {
+        let error = toml::from_str::<File>(&text.replace('?', "zzz")).unwrap_err();
+        let known: Vec<_> = error.message().split('`').skip(3).step_by(2).collect();
+        assert!(!known.is_empty(), "{table}: {error}");
+        for key in known {
+            let named = [format!("\n{key} ="), format!("[{key}"), format!(" {key} = "), format!("[[{key}")];
+            assert!(named.iter().any(|named| file.contains(named)), "{table}: `{key}` is not in default.toml");
+        }
+    }
+}
+
+#[test]
+fn a_bad_value_names_its_place_and_its_cure() {
+    let message = |text: &str| match parse("test.toml", text) {
+        Ok(file) => file.parts().err().map(|error| error.to_string()).unwrap_or_default(),
+        Err(error) => error.to_string(),
+    };
+    let open = "[sources.a]\nauth = { open = true }\n";
+    let cases = [
+        ("", "sources: there is none"),
+        ("[queue]\nretention = \"1 fortnight\"", "a time with its unit"),
+        ("[intake.limits]\nbody = \"big\"", "a size, like"),
+        ("[sources.a]\nauth = { }", "sources.a.auth: needs exactly one of"),
+        ("[sources.a]\nauth = { bearer = true }", "sources.a.auth.secrets: there is none"),
+        ("[sources.a]\nauth = { bearer = true, secrets = [\"hunter2\"] }", "no name of a secret"),
+        ("[sources.a]\nauth = { bearer = true, secrets = [\"env:SURELY_NOT_SET\"] }", "SURELY_NOT_SET"),
+        (&format!("{open}[destinations.d]\nkind = \"file\"\npath = \"x\""), "no route leads to it"),
+        (&format!("{open}[[routes]]\ndestination = \"d\""), "there is no destination `d`"),
+        (
+            &format!("{open}[destinations.d]\nkind = \"http\"\n[[routes]]\ndestination = \"d\""),
+            "destinations.d.url: is missing",
+        ),
+        (
+            &format!("{open}[destinations.d]\nkind = \"http\"\nurl = \"ftp://x\"\n[[routes]]\ndestination = \"d\""),
+            "destinations.d.url",
+        ),
+        (
+            &format!(
+                "{open}[destinations.d]\nkind = \"http\"\nurl = \"http://x\"\npath = \"y\"\n[[routes]]\ndestination = \"d\""
+            ),
+            "destinations.d.path: means nothing for kind = \"http\"",
+        ),
+        (
+            &format!(
+                "{open}[destinations.d]\nkind = \"http\"\nurl = \"http://x\"\n[[routes]]\ndestination = \"d\"\npattern = {{ a = 1 }}"
+            ),
+            "routes[1].pattern: ",
+        ),
+        (
+            &format!(
+                "{open}[destinations.d]\nkind = \"http\"\nurl = \"http://x\"\n[[routes]]\ndestination = \"d\"\nmapping = '{{'"
+            ),
+            "routes[1].mapping: ",
+        ),
+        ("[queue]\nretention = \"1h\"\n[sources.a]\nauth = { open = true }", "queue.retention: is shorter"),
+    ];
+    for (text, expected) in cases {
+        let message = message(text);
+        assert!(message.contains(expected), "{text}\ngave: {message}\nnot: {expected}");
+    }
+    assert!(!message("[sources.a]\nauth = { bearer = true, secrets = [\"hunter2\"] }").contains("hunter2"));
+}

@@ -1,0 +1,39 @@
+//! What every command does alike: writing to standard output, failing, exit codes.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+
+/// The command worked, and its answer is no: damage found, no match, events lost.
+pub(crate) const NO: u8 = 1;
+/// The command could not be carried out.
+pub(crate) const FAILED: u8 = 2;
+/// The configuration cannot be used.
+pub(crate) const BAD_CONFIG: u8 = 3;
+
+/// Writes to standard output; a reader that has gone away (`| head`) is no error.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Writes JSON to standard output.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// Says on standard error why the command failed.
+pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
+    if let Some(config) = error.downcast_ref::<ConfigError>() {
+        let mut text = String::new();
+        let drawn = miette::GraphicalReportHandler::new().render_report(&mut text, config);
+        let _ = write!(std::io::stderr(), "{}", if drawn.is_ok() { text } else { config.to_string() });
+        return ExitCode::from(BAD_CONFIG);
+    }
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    ExitCode::from(FAILED)
+}

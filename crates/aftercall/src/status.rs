@@ -1,0 +1,141 @@
+//! `aftercall status`: how the server and its queue are doing.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use event::Timestamp;
+use serde_json::Value;
+
+use crate::cli::StatusArgs;
+use crate::{config, output};
+
+/// How long the console may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks the running server and shows what it says.
+pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let file = args.config.as_deref().map(config::read).transpose()?.unwrap_or_default();
+    let console = args.console.unwrap_or_else(|| file.console_listen());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let status = runtime.block_on(ask(console))?;
+    if args.json {
+        output::print_json(&status)?
+    } else {
+        output::print(&show(&status))?
+    }
+    Ok(if status["ready"] == true { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
+}
+
+async fn ask(console: std::net::SocketAddr) -> anyhow::Result<Value> {
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+    let url = format!("http://{console}/api/v1/status");
+    let answer = client.get(&url).send().await.with_context(|| {
+        format!("no server answers at {console}; start one with `aftercall serve`, or name its console with --console")
+    })?;
+    let status = answer.status();
+    let text = answer.text().await?;
+    anyhow::ensure!(status.is_success(), "the server answered {status}: {text}");
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn show(status: &Value) -> String {
+    let queue = &status["queue"];
+    let mut text = String::new();
+    match queue["poisoned"].as_str() {
+        Some(reason) => text.push_str(&format!("STOPPED: {reason}\n")),
+        None if status["ready"] == true => text.push_str("ready\n"),
+        None => text.push_str("not ready: shutting down\n"),
+    }
+    let number = |name: &str| queue[name].as_u64().unwrap_or_default();
+    text.push_str(&format!(
+        "{} events accepted, {} duplicates refused, {} conflicts, {} matched no route, {} dead letters\n\
+         {} events kept, {} identities known, {} on disk\n\n",
+        number("accepted"),
+        number("duplicates"),
+        number("conflicts"),
+        number("unmatched"),
+        number("dead_letters"),
+        number("retained"),
+        number("identities"),
+        bytesize::ByteSize(number("disk_bytes")),
+    ));
+    text.push_str(&format!("{}\n\n{}\n", destinations(status), sources(status)));
+    text
+}
+
+fn destinations(status: &Value) -> Table {
+    let now = Timestamp::from_millis(status["now"].as_i64().unwrap_or_default());
+    let header =
+        ["destination", "state", "delivered", "waiting", "retrying", "in flight", "dead", "oldest", "last error"];
+    let mut table = table(&header, 2..8);
+    for consumer in status["queue"]["consumers"].as_array().into_iter().flatten() {
+        let services = status["destinations"].as_array();
+        let health = services.into_iter().flatten().find(|service| service["name"] == consumer["name"]);
+        let health = health.map_or(&Value::Null, |service| &service["health"]);
+        let state = match (consumer["configured"] == true, health["holding"] == true) {
+            (false, _) => "not configured",
+            (true, true) => "DOWN",
+            (true, false) => "up",
+        };
+        let count = |name: &str| consumer[name].as_u64().unwrap_or_default().to_string();
+        let oldest = consumer["oldest_unsettled"].as_i64().map(|at| age(Timestamp::from_millis(at).until(now)));
+        let error = health["last_error"]["message"].as_str().unwrap_or("-");
+        table.add_row([
+            consumer["name"].as_str().unwrap_or_default().to_owned(),
+            state.to_owned(),
+            count("delivered"),
+            count("unsettled"),
+            count("retrying"),
+            count("leased"),
+            count("dead_letters"),
+            oldest.unwrap_or_else(|| "-".to_owned()),
+            error.chars().take(60).collect(),
+        ]);
+    }
+    table
+}
+
+fn sources(status: &Value) -> Table {
+    let mut table = table(&["source", "requests", "accepted", "duplicates", "unreadable", "refused"], 1..6);
+    for source in status["sources"].as_array().into_iter().flatten() {
+        let counters = &source["counters"];
+        let count = |name: &str| counters[name].as_u64().unwrap_or_default().to_string();
+        let refused = counters["refused"].as_array().into_iter().flatten();
+        let refused: u64 = refused.filter_map(|reason| reason[1].as_u64()).sum();
+        let name = source["name"].as_str().unwrap_or_default();
+        table.add_row([
+            if name.is_empty() { "(unknown)" } else { name }.to_owned(),
+            count("requests"),
+            count("accepted"),
+            count("duplicates"),
+            count("unreadable"),
+            refused.to_string(),
+        ]);
+    }
+    table
+}
+
+/// A plain table whose columns in `numbers` are aligned to the right.
+pub(crate) fn table(header: &[&str], numbers: std::ops::Range<usize>) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(header.to_vec());
+    for column in numbers {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// A time span in its two largest units.
+pub(crate) fn age(span: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(span.as_secs()))
+        .to_string()
+        .split(' ')
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
