@@ -6,6 +6,7 @@ mod explain;
 mod extract;
 mod json;
 pub mod limits;
+mod mapping;
 mod pattern;
 mod pattern_set;
 
@@ -13,5 +14,6 @@ pub use cases::{FailedCase, Summary, run_cases};
 pub use explain::{Explanation, FieldReport, FoundReport};
 pub use extract::MatchError;
 pub use json::JsonError;
+pub use mapping::{Mapping, MappingError, MappingLimit};
 pub use pattern::{Pattern, PatternError};
 pub use pattern_set::{MatchScratch, MatchSet, PatternSet};

@@ -1,0 +1,100 @@
+//! From JSON text to the interpreter's values, bounded in depth.
+//!
+//! The interpreter's own reader would overflow the stack on deep text and fail on a lone surrogate.
+
+use jaq_json::{Map, Num, Val};
+
+use super::meter::charge_bytes;
+use crate::json::{JsonError, Scalar, Scanner, Text, unescape};
+use crate::limits::MAX_VALUE_DEPTH;
+
+/// Reads one value. Integers that fit in 64 bits become integers, all other numbers keep their writing until they are
+/// calculated with. Of members with the same name the last one counts.
+pub(super) fn read(text: &[u8]) -> Result<Val, JsonError> {
+    if let Err(error) = std::str::from_utf8(text) {
+        return Err(JsonError { offset: error.valid_up_to(), what: "invalid UTF-8" });
+    }
+    charge_bytes(text.len() as u64);
+    let mut reader = Reader { text, scanner: Scanner::new(text) };
+    let value = reader.value(0)?;
+    reader.scanner.expect_end()?;
+    Ok(value)
+}
+
+struct Reader<'a> {
+    text: &'a [u8],
+    scanner: Scanner<'a>,
+}
+
+impl Reader<'_> {
+    fn value(&mut self, depth: u32) -> Result<Val, JsonError> {
+        match self.scanner.peek_token() {
+            b'{' | b'[' if depth == MAX_VALUE_DEPTH => {
+                Err(self.scanner.error("the body is nested deeper than the 256 levels that a mapping can read,"))
+            }
+            b'{' => self.object(depth),
+            b'[' => self.array(depth),
+            _ => Ok(match self.scanner.scalar()? {
+                Scalar::Text(text) => self.string(text),
+                Scalar::Number(start, end) => number(&self.text[start..end]),
+                Scalar::True => Val::Bool(true),
+                Scalar::False => Val::Bool(false),
+                Scalar::Null => Val::Null,
+            }),
+        }
+    }
+
+    fn object(&mut self, depth: u32) -> Result<Val, JsonError> {
+        self.scanner.advance();
+        let mut members = Map::default();
+        if self.scanner.peek_token() != b'}' {
+            loop {
+                let name = self.scanner.member_name()?;
+                let name = self.string(name);
+                members.insert(name, self.value(depth + 1)?);
+                if self.scanner.peek_token() != b',' {
+                    break;
+                }
+                self.scanner.advance();
+            }
+        }
+        self.scanner.expect(b'}', "expected a comma or the end of the object")?;
+        Ok(Val::obj(members))
+    }
+
+    fn array(&mut self, depth: u32) -> Result<Val, JsonError> {
+        self.scanner.advance();
+        let mut elements = Vec::new();
+        if self.scanner.peek_token() != b']' {
+            loop {
+                elements.push(self.value(depth + 1)?);
+                if self.scanner.peek_token() != b',' {
+                    break;
+                }
+                self.scanner.advance();
+            }
+        }
+        self.scanner.expect(b']', "expected a comma or the end of the array")?;
+        Ok(elements.into_iter().collect())
+    }
+
+    fn string(&self, text: Text) -> Val {
+        let content = &self.text[text.start..text.end];
+        let mut out = Vec::with_capacity(content.len());
+        if text.escaped {
+            unescape(content, &mut out);
+        } else {
+            out.extend_from_slice(content);
+        }
+        Val::utf8_str(out)
+    }
+}
+
+fn number(literal: &[u8]) -> Val {
+    let literal = String::from_utf8_lossy(literal);
+    Val::Num(match literal.parse() {
+        // JSON has a negative zero, integers have not.
+        Ok(integer) if literal != "-0" => Num::Int(integer),
+        _ => Num::Dec(literal.into_owned().into()),
+    })
+}
