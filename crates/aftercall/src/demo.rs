@@ -23,6 +23,8 @@ use crate::output;
 
 /// How long sending takes, whatever the number of events; long enough for an outage and a restart.
 const SENDING: Duration = Duration::from_secs(24);
+/// How long the CRM takes for a record while it is up, so that deliveries overlap as they would with a real one.
+const CRM_TAKES: Fault = Fault::Slow(Duration::from_millis(5));
 /// How long the CRM is down.
 const OUTAGE: Duration = Duration::from_secs(10);
 /// How long after the end of sending the last event may arrive.
@@ -34,6 +36,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let dir = tempfile::Builder::new().prefix("aftercall-demo-").tempdir().context("making a directory")?;
     let crm = Crm::start(simulator::crm::Options::default())?;
+    crm.fail(CRM_TAKES);
     let mut server = ServerProcess::start(dir.path(), crm.address())?;
     let knobs = Knobs { seed: args.seed, events: args.events.into(), ..Knobs::default() };
     let mut options = simulator::client::Options::new(server.intake());
@@ -67,13 +70,41 @@ fn bar(args: &DemoArgs) -> anyhow::Result<ProgressBar> {
 #[derive(Default)]
 struct Story {
     down_since: Option<Instant>,
+    /// When the CRM came back, and how many events it lacked then.
+    back: Option<(Instant, u64)>,
+    caught_up_after: Option<Duration>,
     killed: bool,
+}
+
+impl Story {
+    /// Takes the CRM down after a quarter of the events, and brings it back ten seconds later.
+    fn outage(&mut self, sent: u64, events: u64, crm: &Crm, bar: &ProgressBar) {
+        let here = crm.report().events;
+        match (self.down_since, self.back) {
+            (None, _) if sent >= events / 4 => {
+                crm.fail(Fault::UNAVAILABLE);
+                self.down_since = Some(Instant::now());
+                bar.set_message("the CRM is down (503)");
+            }
+            (Some(since), None) if since.elapsed() >= OUTAGE => {
+                crm.fail(CRM_TAKES);
+                self.back = Some((Instant::now(), sent));
+                bar.set_message("the CRM is back");
+            }
+            (Some(_), Some((back, target))) if self.caught_up_after.is_none() && here >= target * 99 / 100 => {
+                self.caught_up_after = Some(back.elapsed());
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Everything that was sent, and when it was over.
 pub(crate) struct Sent {
     pub(crate) report: simulator::client::Report,
     pub(crate) ended: Instant,
+    /// How long after its return the CRM had what had come in the meantime.
+    pub(crate) caught_up_after: Option<Duration>,
 }
 
 /// Lets things go wrong at their time, until everything is sent.
@@ -89,22 +120,15 @@ fn play(
     let mut failure = None;
     let report = client.wait(LOOK_EVERY, |progress: Progress| {
         bar.set_position(crm.report().events);
-        if story.down_since.is_none() && progress.sent >= events / 4 {
-            crm.fail_for(Fault::UNAVAILABLE, OUTAGE);
-            story.down_since = Some(Instant::now());
-            bar.set_message("the CRM is down (503)");
-        }
-        let over = story.down_since.is_some_and(|since| since.elapsed() >= OUTAGE);
-        if over && !story.killed {
-            bar.set_message("the CRM is back");
-        }
-        if !story.killed && over && progress.sent >= events * 3 / 4 {
+        story.outage(progress.accepted, events, crm, bar);
+        if !story.killed && story.back.is_some() && progress.accepted >= events * 4 / 5 {
             story.killed = true;
             bar.set_message("the server was killed (kill -9) and starts again");
             failure = server.kill_and_restart().err();
         }
     });
-    failure.map_or(Ok(Sent { report, ended: Instant::now() }), Err)
+    let caught_up_after = story.caught_up_after;
+    failure.map_or(Ok(Sent { report, ended: Instant::now(), caught_up_after }), Err)
 }
 
 /// Waits until everything acknowledged has arrived, or patience ends.

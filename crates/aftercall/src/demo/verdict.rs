@@ -18,7 +18,7 @@ pub(super) struct Verdict {
     lost: u64,
     crm: Report,
     ack: simulator::LatencySummary,
-    caught_up_after: Duration,
+    caught_up_after: Option<Duration>,
     stopped_well: bool,
     retried: u64,
     refused: u64,
@@ -27,7 +27,6 @@ pub(super) struct Verdict {
 impl Verdict {
     pub(super) fn new(sent: &Sent, crm: &Crm, stopped_well: bool) -> Self {
         let report = &sent.report;
-        let last = crm.last_first_write().unwrap_or(sent.ended);
         Self {
             sent: report.sent,
             different: (report.acked.len() + report.unacked.len()) as u64,
@@ -37,7 +36,7 @@ impl Verdict {
             lost: crm.missing(report.acked.iter().copied()).len() as u64,
             crm: crm.report(),
             ack: report.ack.summary(),
-            caught_up_after: last.saturating_duration_since(sent.ended),
+            caught_up_after: sent.caught_up_after,
             stopped_well,
             retried: report.retried.total(),
             refused: report.refused.values().sum(),
@@ -58,11 +57,13 @@ impl Verdict {
             "repeated_deliveries": self.crm.repeats, "max_concurrency": self.crm.max_concurrency,
             "requests_sent_again": self.retried,
             "ack_ms": { "p50": millis(self.ack.p50), "p99": millis(self.ack.p99), "max": millis(self.ack.max) },
-            "caught_up_after_ms": millis(self.caught_up_after), "good": self.is_good(),
+            "caught_up_after_ms": self.caught_up_after.map(millis), "good": self.is_good(),
         })
     }
 
     pub(super) fn table(&self, check: &str) -> String {
+        let seconds = |span: Duration| format!("{:.1} s", span.as_secs_f64());
+        let caught_up = self.caught_up_after.map_or_else(|| "-".to_owned(), seconds);
         let rows = [
             ("sent", self.sent.to_string(), format!("{} different events, the rest duplicates", self.different)),
             (
@@ -87,11 +88,7 @@ impl Verdict {
                 format!("{:.1} ms", millis(self.ack.p50)),
                 format!("p50; p99 {:.1} ms, max {:.1} ms", millis(self.ack.p99), millis(self.ack.max)),
             ),
-            (
-                "caught up",
-                format!("{:.1} s", self.caught_up_after.as_secs_f64()),
-                "after the last event was sent".to_owned(),
-            ),
+            ("caught up", caught_up, "after the CRM was back".to_owned()),
         ];
         let mut table = status::table(&["", "", ""], 1..2);
         for (name, value, remark) in rows {

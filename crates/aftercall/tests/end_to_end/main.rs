@@ -1,0 +1,32 @@
+//! The real binary from end to end: real processes, real sockets, real files, a real kill -9.
+//!
+//! Each test has a server of its own in a directory of its own ([`site`]), on ports of the system's choice.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod delivery;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod first_event;
+#[cfg(test)]
+mod full_disk;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod kept;
+#[cfg(test)]
+mod recorder;
+#[cfg(test)]
+mod restart;
+#[cfg(test)]
+mod site;
+#[cfg(test)]
+mod slow;
+#[cfg(test)]
+mod waiting;
