@@ -21,6 +21,8 @@ mod open;
 mod options;
 mod reader;
 mod schema;
+#[cfg(feature = "seed")]
+mod seed;
 mod shared;
 mod writer;
 
@@ -40,6 +42,8 @@ pub use self::backup::backup;
 pub use self::check::{Report, check};
 pub use self::failure::Failed;
 pub use self::options::Options;
+#[cfg(feature = "seed")]
+pub use self::seed::{seed_identities, seeded};
 
 use self::checkpoint::{Checkpointer, Tell};
 use self::consumer::Consumer;
