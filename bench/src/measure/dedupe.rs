@@ -1,13 +1,10 @@
 //! The server with tens of millions of known identities.
 
-use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, ensure};
-use bytes::Bytes;
-use event::{EventId, Timestamp, content_hash};
-use queue::{NewEvent, Publication, Queue as _};
-use queue_sqlite::{Options, SqliteQueue};
+use anyhow::{Result, ensure};
+use event::Timestamp;
+use queue_sqlite::Options;
 
 use super::Bench;
 use super::report::{Line, Target};
@@ -16,12 +13,6 @@ use crate::workplace::Workplace;
 
 const EVENTS_PER_SECOND_MIN: f64 = 20_000.0;
 const MEMORY_MB_MAX: f64 = 300.0;
-/// Events of one publication while the identities are made.
-const PUBLISHED_AT_ONCE: u64 = 4_000;
-/// Publications under way at once, so that one is prepared while another is synced.
-const UNDER_WAY: usize = 2;
-/// Identities between two lines of progress.
-const TELL_EVERY: u64 = 5_000_000;
 /// Bytes of a megabyte.
 const MB: f64 = 1e6;
 
@@ -55,43 +46,12 @@ pub(super) fn measure(bench: &Bench, keys: u64) -> Result<Vec<Line>> {
     ])
 }
 
-/// Publishes so many events, as small as can be, to the queue itself.
+/// Makes so many identities known, received now.
 fn seed(setup: &Setup, keys: u64) -> Result<()> {
     let began = Instant::now();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().context("starting the runtime")?;
-    let queue = SqliteQueue::open(&Options { dir: setup.data(), queue: queue::Options::default() })?;
-    let queue = Arc::new(queue);
     let now = Timestamp::default().plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-    runtime.block_on(async {
-        let mut under_way = tokio::task::JoinSet::new();
-        let mut first = 0;
-        while first < keys {
-            let next = (first + PUBLISHED_AT_ONCE).min(keys);
-            let (queue, publication) = (Arc::clone(&queue), publication(first..next, now));
-            under_way.spawn(async move { queue.publish(publication).await });
-            if under_way.len() >= UNDER_WAY
-                && let Some(published) = under_way.join_next().await
-            {
-                published.context("publishing broke off")??;
-            }
-            if next / TELL_EVERY > first / TELL_EVERY {
-                println!("{next} identities after {} s", began.elapsed().as_secs());
-            }
-            first = next;
-        }
-        while let Some(published) = under_way.join_next().await {
-            published.context("publishing broke off")??;
-        }
-        queue.close().await.context("closing the queue")
-    })
-}
-
-fn publication(numbers: std::ops::Range<u64>, now: Timestamp) -> Publication {
-    let event = |number: u64| NewEvent {
-        id: EventId::from_identity("seed", [number.to_be_bytes().as_slice()]),
-        topic: "".into(),
-        conversation: None,
-        body: Bytes::from_static(b"{}"),
-    };
-    Publication { source: "seed".into(), received: now, events: numbers.map(event).collect(), content: content_hash }
+    let options = Options { dir: setup.data(), queue: queue::Options::default() };
+    queue_sqlite::seed_identities(&options, keys, now)?;
+    println!("{keys} identities after {} s", began.elapsed().as_secs());
+    Ok(())
 }

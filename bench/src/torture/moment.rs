@@ -10,8 +10,10 @@ use simulator::crm::Fault;
 const SERVING_MS: u64 = 1_500;
 /// The longest time between a change of the database's file, which is made by checkpoints only, and the kill.
 const CHECKPOINT_US: u64 = 10_000;
-/// The longest time between being ready, which is when upkeep begins, and the kill.
-const UPKEEP_US: u64 = 60_000;
+/// When to kill in a start, in thousandths of the time that a start takes.
+const STARTING: std::ops::Range<u32> = 0..1_000;
+/// Upkeep begins at the end of a start, and takes about as long.
+const UPKEEP: std::ops::Range<u32> = 800..2_000;
 /// The longest time between being asked to stop and the kill.
 const STOPPING_US: u64 = 30_000;
 /// Share of the rounds in which the CRM fails for a while.
@@ -22,14 +24,14 @@ const FAULT_MS: std::ops::Range<u64> = 50..500;
 /// A moment to kill the server at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Moment {
-    /// So many thousandths of the time that a start takes after its start.
+    /// In a start, after so many thousandths of the time that a start takes.
     Starting(u32),
     /// So long after it was ready.
     Serving(Duration),
     /// So long after a checkpoint has begun to write.
     Checkpointing(Duration),
-    /// So long after upkeep has begun.
-    Upkeep(Duration),
+    /// While a start drops what is beyond retention, after so many thousandths of the time that a start takes.
+    Upkeep(u32),
     /// So long after it was asked to stop, which it was after serving for so long.
     Stopping(Duration, Duration),
 }
@@ -60,10 +62,10 @@ impl Dice {
         let serving = Duration::from_millis(self.0.random_range(0..=SERVING_MS));
         let micros = |dice: &mut StdRng, most| Duration::from_micros(dice.random_range(0..=most));
         match self.0.random_range(0..20) {
-            0..4 => Moment::Starting(self.0.random_range(0..1_200)),
+            0..4 => Moment::Starting(self.0.random_range(STARTING)),
             4..10 => Moment::Serving(serving),
             10..15 => Moment::Checkpointing(micros(&mut self.0, CHECKPOINT_US)),
-            15..18 => Moment::Upkeep(micros(&mut self.0, UPKEEP_US)),
+            15..18 => Moment::Upkeep(self.0.random_range(UPKEEP)),
             _ => Moment::Stopping(serving, micros(&mut self.0, STOPPING_US)),
         }
     }

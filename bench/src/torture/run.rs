@@ -17,12 +17,16 @@ use super::moment::{Dice, Moment};
 use super::verdict::{Evidence, Verdict};
 use crate::server::{self, Delivery, EVENTBRIDGE_TOKEN, Server, Setup};
 
-/// Retention and window, so short that every start has something to drop, and long enough for a sender to repeat.
+/// Retention and window, so short that every start has something to drop, and several times longer than the time within
+/// which this sender repeats an event.
 const QUEUE: &str = "retention = \"20s\"\ndedupe_window = \"20s\"";
+/// How long the server is left alone first, so that there are events beyond retention from the first kill on.
+const AGE: Duration = Duration::from_secs(21);
 /// Short pauses, so that what the CRM refused comes again within the run.
 const DESTINATION: &str = "timeout = \"1s\"\nbackoff = { base = \"20ms\", cap = \"500ms\" }";
-/// Conversations at once: enough for deliveries side by side.
-const CONVERSATIONS: usize = 200;
+/// Conversations at once: enough for deliveries side by side. Five minutes of so many, which is how much later an event
+/// may be sent again, have some 7,000 events.
+const CONVERSATIONS: usize = 100;
 /// Requests at once.
 const CONNECTIONS: usize = 48;
 /// How long to wait for a checkpoint before killing all the same.
@@ -98,13 +102,17 @@ impl Run {
 
     /// Kills as often as asked, lets everything come to its end, and judges.
     pub(super) fn finish(mut self) -> Result<Verdict> {
+        let mut server = self.start_server()?;
+        std::thread::sleep(AGE);
+        server.ensure_running()?;
+        server.kill()?;
         for kill in 1..=self.kills {
             let moment = self.dice.moment();
             if let Some((fault, time)) = self.dice.fault() {
                 self.crm.fail_for(fault, time);
             }
-            self.one_kill(moment).with_context(|| format!("kill {kill} ({})", moment.name()))?;
-            *self.moments.entry(moment.name()).or_default() += 1;
+            let name = self.one_kill(moment).with_context(|| format!("kill {kill} ({moment:?})"))?;
+            *self.moments.entry(name).or_default() += 1;
             if kill % TELL_EVERY == 0 {
                 let sent = self.client.progress();
                 let report = self.crm.report();
@@ -121,32 +129,38 @@ impl Run {
         self.end_in_peace()
     }
 
-    /// Starts the server and kills it at the moment.
-    fn one_kill(&mut self, moment: Moment) -> Result<()> {
-        if let Moment::Starting(thousandths) = moment {
-            let mut server = self.setup.spawn()?;
-            std::thread::sleep(self.start_takes * thousandths / 1_000);
-            server.ensure_running()?;
-            return server.kill();
-        }
-        let mut server = self.start_server()?;
-        match moment {
-            Moment::Starting(_) => {}
-            Moment::Serving(after) | Moment::Upkeep(after) => std::thread::sleep(after),
-            Moment::Checkpointing(after) => {
-                self.wait_for_checkpoint()?;
+    /// Starts the server and kills it at the moment; what it was doing then.
+    fn one_kill(&mut self, moment: Moment) -> Result<&'static str> {
+        let (mut server, doing) = match moment {
+            Moment::Starting(thousandths) | Moment::Upkeep(thousandths) => {
+                let server = self.setup.spawn()?;
+                std::thread::sleep(self.start_takes * thousandths / 1_000);
+                (server, moment.name())
+            }
+            Moment::Serving(after) => {
+                let server = self.start_server()?;
                 std::thread::sleep(after);
+                (server, moment.name())
+            }
+            Moment::Checkpointing(after) => {
+                let server = self.start_server()?;
+                let begun = self.wait_for_checkpoint()?;
+                std::thread::sleep(after);
+                (server, if begun { moment.name() } else { Moment::Serving(after).name() })
             }
             Moment::Stopping(after, then) => {
+                let mut server = self.start_server()?;
                 std::thread::sleep(after);
                 server.ensure_running()?;
                 server.process.terminate()?;
                 std::thread::sleep(then);
-                return server.kill();
+                server.kill()?;
+                return Ok(moment.name());
             }
-        }
+        };
         server.ensure_running()?;
-        server.kill()
+        server.kill()?;
+        Ok(doing)
     }
 
     fn start_server(&mut self) -> Result<Server> {
@@ -156,14 +170,17 @@ impl Run {
         Ok(server)
     }
 
-    /// Waits until the database's file changes, which only a checkpoint does.
-    fn wait_for_checkpoint(&self) -> Result<()> {
+    /// Waits until the database's file changes, which only a checkpoint does; whether that came about.
+    fn wait_for_checkpoint(&self) -> Result<bool> {
         let before = last_change(&self.setup.data())?;
         let deadline = Instant::now() + CHECKPOINT_PATIENCE;
-        while last_change(&self.setup.data())? == before && Instant::now() < deadline {
+        while last_change(&self.setup.data())? == before {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
             std::thread::sleep(LOOK_EVERY);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Lets the sender finish and everything be delivered, stops the server, and looks at what there is.
@@ -178,6 +195,7 @@ impl Run {
             std::thread::sleep(LOOK_EVERY);
         }
         let sent = self.client.stop();
+        ensure!(!sent.acked.is_empty(), "no event was acknowledged");
         let status = server.wait_until_settled(END_PATIENCE)?;
         server.stop()?;
         let damage = server::check(&self.setup.binary, &self.setup.data())?;

@@ -14,7 +14,7 @@ const NOT_PURE: [(&str, &str); 8] = [
     ("std::fs", "take the text as an argument"),
     ("std::net::Tcp", "leave input and output to the caller"),
     ("std::process", "leave input and output to the caller"),
-    ("std::thread", "leave threads to the caller"),
+    ("thread::sleep", "take the time as an argument"),
     ("tokio::", "leave waiting to the caller"),
 ];
 

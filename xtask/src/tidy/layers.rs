@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 9] = [
     &["intake", "delivery", "operate", "reconcile"],
     &["console", "simulator"],
     &["aftercall", "aftercall-lambda"],
-    &["bench"],
+    &["bench", "fuzz"],
 ];
 /// Know none of the others: what is quick to build, and what is loaded into other programs.
 const ALONE: [&str; 2] = ["xtask", "faultfs"];
