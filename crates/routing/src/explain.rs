@@ -3,8 +3,9 @@
 use std::fmt;
 
 use crate::consistency::{Answer, Search};
-use crate::extract::{ExtractScratch, Extraction, MatchError, NONE, PathTree};
+use crate::extract::{ExtractScratch, Extraction, MatchError, NONE};
 use crate::limits::{MAX_EXPLAINED_CHARS, MAX_EXPLAINED_VALUES};
+use crate::path_tree::PathTree;
 use crate::pattern::{Field, Pattern, Value};
 
 /// Whether an event matches a pattern, and why.

@@ -1,9 +1,8 @@
 //! One pass over an event's text that picks out the fields which patterns name, and skips everything else.
 
-use hashbrown::HashMap;
-
 use crate::json::{JsonError, Scalar, Scanner, Text, unescape, without_bom};
 use crate::limits::{MAX_EVENT_BYTES, MAX_FIELD_DEPTH};
+use crate::path_tree::PathTree;
 use crate::pattern::Value;
 
 /// An event could not be matched against patterns.
@@ -26,100 +25,8 @@ pub enum MatchError {
     TooManyChoices,
 }
 
-/// No path ends here, or no array element is around it.
+/// No array element is around it.
 pub(crate) const NONE: u32 = u32::MAX;
-
-/// The paths that are looked for, as a tree of member names.
-#[derive(Debug)]
-pub(crate) struct PathTree {
-    nodes: Vec<Node>,
-}
-
-#[derive(Debug, Default)]
-struct Node {
-    children: Vec<Child>,
-    /// Index by name, once there are too many children to look through.
-    by_name: HashMap<Box<[u8]>, u32>,
-    /// The path that ends here.
-    path: Option<u32>,
-    /// The paths that end here or below: `paths_from..paths_to`.
-    paths_from: u32,
-    paths_to: u32,
-    /// Whether some child has children itself, so that a dotted name may lead to one.
-    two_levels: bool,
-}
-
-#[derive(Debug)]
-struct Child {
-    name: Box<[u8]>,
-    node: u32,
-}
-
-/// More children than this are looked up by hash.
-const MAX_LINEAR_CHILDREN: usize = 8;
-
-impl PathTree {
-    /// Builds the tree. Answers, for each given path, its number; numbers are dense, and those below one member of an
-    /// object are neighbours.
-    pub(crate) fn new<'p>(paths: impl IntoIterator<Item = &'p str>) -> (Self, HashMap<Box<str>, u32>) {
-        let mut sorted: Vec<(Vec<&str>, &str)> =
-            paths.into_iter().map(|path| (path.split('.').collect(), path)).collect();
-        sorted.sort();
-        sorted.dedup();
-        let mut tree = Self { nodes: vec![Node::default()] };
-        let mut numbers = HashMap::new();
-        for (number, (names, path)) in (0..).zip(&sorted) {
-            let mut node = 0;
-            for name in names {
-                tree.nodes[node].paths_to = number + 1;
-                node = tree.child_or_new(node, name.as_bytes(), number);
-            }
-            tree.nodes[node].path = Some(number);
-            tree.nodes[node].paths_to = number + 1;
-            numbers.insert(Box::from(*path), number);
-        }
-        tree.finish();
-        (tree, numbers)
-    }
-
-    fn child_or_new(&mut self, node: usize, name: &[u8], number: u32) -> usize {
-        // Paths come sorted, so a name that is there already is the last child.
-        if let Some(child) = self.nodes[node].children.last().filter(|child| &*child.name == name) {
-            return child.node as usize;
-        }
-        let new = self.nodes.len();
-        self.nodes.push(Node { paths_from: number, ..Node::default() });
-        self.nodes[node].children.push(Child { name: name.into(), node: new as u32 });
-        new
-    }
-
-    fn finish(&mut self) {
-        for index in 0..self.nodes.len() {
-            let two_levels =
-                self.nodes[index].children.iter().any(|child| !self.nodes[child.node as usize].children.is_empty());
-            let node = &mut self.nodes[index];
-            node.two_levels = two_levels;
-            if node.children.len() > MAX_LINEAR_CHILDREN {
-                node.by_name = node.children.iter().map(|child| (child.name.clone(), child.node)).collect();
-            }
-        }
-    }
-
-    #[inline]
-    fn child(&self, node: &Node, name: &[u8]) -> Option<u32> {
-        if node.by_name.is_empty() {
-            node.children.iter().find(|child| &*child.name == name).map(|child| child.node)
-        } else {
-            node.by_name.get(name).copied()
-        }
-    }
-
-    /// The node that a name with dots in it leads to.
-    #[cold]
-    fn descendant(&self, from: u32, name: &[u8]) -> Option<u32> {
-        name.split(|byte| *byte == b'.').try_fold(from, |node, name| self.child(&self.nodes[node as usize], name))
-    }
-}
 
 /// A value found at a path.
 #[derive(Debug, Clone, Copy)]
@@ -161,6 +68,7 @@ pub(crate) struct ExtractScratch {
     elements: Vec<Element>,
     unescaped: Vec<u8>,
     frames: Vec<Frame>,
+    seen: Vec<u64>,
     nesting: Vec<u64>,
 }
 
@@ -173,10 +81,12 @@ impl ExtractScratch {
         self.elements.clear();
         self.unescaped.clear();
         self.frames.clear();
+        self.seen.clear();
         self.found.shrink_to(MAX_KEPT_SCRATCH);
         self.elements.shrink_to(MAX_KEPT_SCRATCH);
         self.unescaped.shrink_to(MAX_KEPT_SCRATCH);
         self.frames.shrink_to(MAX_KEPT_SCRATCH);
+        self.seen.shrink_to(MAX_KEPT_SCRATCH);
         self.nesting.shrink_to(MAX_KEPT_SCRATCH);
     }
 }
@@ -233,8 +143,8 @@ enum Frame {
     Object {
         node: u32,
         element: u32,
-        /// Which children were met already, by their number modulo 64: a second meeting may be a repeated name.
-        seen: u64,
+        /// Where in the scratch memory it is kept which children were met already, one bit each.
+        seen_from: usize,
         /// How many values were found before this object.
         found_before: usize,
     },
@@ -310,7 +220,9 @@ impl Reader<'_, '_> {
                 }
                 byte if byte == close => {
                     self.scanner.advance();
-                    self.scratch.frames.pop();
+                    if let Some(Frame::Object { seen_from, .. }) = self.scratch.frames.pop() {
+                        self.scratch.seen.truncate(seen_from);
+                    }
                 }
                 _ => return Err(self.scanner.error("expected a comma or the end of the object or array").into()),
             }
@@ -326,7 +238,15 @@ impl Reader<'_, '_> {
                 self.scanner.skip_value(&mut self.scratch.nesting)?;
                 return Ok(false);
             }
-            b'{' => (Frame::Object { node, element, seen: 0, found_before: self.scratch.found.len() }, b'}'),
+            b'{' => (
+                Frame::Object {
+                    node,
+                    element,
+                    seen_from: self.scratch.seen.len(),
+                    found_before: self.scratch.found.len(),
+                },
+                b'}',
+            ),
             b'[' => {
                 self.arrays += 1;
                 (Frame::Array { node, element, array: self.arrays }, b']')
@@ -344,6 +264,10 @@ impl Reader<'_, '_> {
         }
         if self.scratch.frames.len() >= MAX_FIELD_DEPTH {
             return Err(MatchError::TooDeep);
+        }
+        if let Frame::Object { seen_from, .. } = frame {
+            let words = self.tree.nodes[node as usize].children.len().div_ceil(64);
+            self.scratch.seen.resize(seen_from + words, 0);
         }
         self.scratch.frames.push(frame);
         Ok(true)
@@ -378,7 +302,7 @@ impl Reader<'_, '_> {
         let parent = &tree.nodes[node as usize];
         match tree.child(parent, content) {
             Some(child) => {
-                self.forget_if_repeated(parent, child);
+                self.forget_if_repeated(child);
                 Some(child)
             }
             None if parent.two_levels && content.contains(&b'.') => tree.descendant(node, content),
@@ -394,7 +318,7 @@ impl Reader<'_, '_> {
         let parent = &tree.nodes[node as usize];
         match tree.child(parent, &name) {
             Some(child) => {
-                self.forget_if_repeated(parent, child);
+                self.forget_if_repeated(child);
                 Some(child)
             }
             None => tree.descendant(node, &name),
@@ -403,15 +327,15 @@ impl Reader<'_, '_> {
 
     /// A repeated member replaces the earlier one.
     #[inline]
-    fn forget_if_repeated(&mut self, parent: &Node, child: u32) {
-        let first = parent.children.first().map_or(child, |first| first.node);
-        let Some(Frame::Object { seen, found_before, .. }) = self.scratch.frames.last_mut() else { return };
-        let bit = 1_u64 << ((child - first) % 64);
-        if *seen & bit == 0 {
-            *seen |= bit;
+    fn forget_if_repeated(&mut self, child: u32) {
+        let Some(Frame::Object { seen_from, found_before, .. }) = self.scratch.frames.last() else { return };
+        let node = &self.tree.nodes[child as usize];
+        let word = &mut self.scratch.seen[seen_from + node.slot as usize / 64];
+        let bit = 1_u64 << (node.slot % 64);
+        if *word & bit == 0 {
+            *word |= bit;
             return;
         }
-        let node = &self.tree.nodes[child as usize];
         let (from, to, before) = (node.paths_from, node.paths_to, *found_before);
         let mut index = 0;
         self.scratch.found.retain(|found| {

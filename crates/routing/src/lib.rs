@@ -7,6 +7,7 @@ mod extract;
 mod json;
 pub mod limits;
 mod mapping;
+mod path_tree;
 mod pattern;
 mod pattern_set;
 

@@ -21,7 +21,8 @@ pub(super) fn compile(source: &str) -> Result<Filter<Metered>, MappingError> {
 fn compile_here(source: &str) -> Result<Filter<Metered>, MappingError> {
     let arena = Arena::default();
     let loader = Loader::new(definitions());
-    let modules = loader.load(&arena, File { code: source, path: () }).map_err(|errors| loading_error(source, errors))?;
+    let modules =
+        loader.load(&arena, File { code: source, path: () }).map_err(|errors| loading_error(source, errors))?;
     load::import(&modules, |_| Err("a mapping cannot import other files".to_owned()))
         .map_err(|errors| loading_error(source, errors))?;
     Compiler::default()

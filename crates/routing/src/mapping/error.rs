@@ -3,9 +3,7 @@
 use std::any::Any;
 
 use crate::json::JsonError;
-use crate::limits::{
-    MAX_INTEGER_BITS, MAX_MAPPING_MESSAGE_CHARS, MAX_REGEX_BYTES, MAX_VALUE_BYTES, MAX_VALUE_DEPTH,
-};
+use crate::limits::{MAX_INTEGER_BITS, MAX_MAPPING_MESSAGE_CHARS, MAX_REGEX_BYTES, MAX_VALUE_BYTES, MAX_VALUE_DEPTH};
 
 /// A mapping could not be compiled, or gave no payload. All but [`MappingError::Bug`] are permanent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,27 +2,30 @@
 //!
 //! The interpreter's own reader would overflow the stack on deep text and fail on a lone surrogate.
 
+use bytes::Bytes;
 use jaq_json::{Map, Num, Val};
 
 use super::meter::charge_bytes;
-use crate::json::{JsonError, Scalar, Scanner, Text, unescape};
+use crate::json::{JsonError, Scalar, Scanner, Text, unescape, without_bom};
 use crate::limits::MAX_VALUE_DEPTH;
 
-/// Reads one value. Integers that fit in 64 bits become integers, all other numbers keep their writing until they are
+/// Reads one value; a byte order mark in front is passed over. Texts share the memory of what they are read from.
+/// Integers that fit in 64 bits become integers, all other numbers keep their writing until they are
 /// calculated with. Of members with the same name the last one counts.
-pub(super) fn read(text: &[u8]) -> Result<Val, JsonError> {
-    if let Err(error) = std::str::from_utf8(text) {
+pub(super) fn read(text: &Bytes) -> Result<Val, JsonError> {
+    let text = text.slice_ref(without_bom(text));
+    if let Err(error) = std::str::from_utf8(&text) {
         return Err(JsonError { offset: error.valid_up_to(), what: "invalid UTF-8" });
     }
     charge_bytes(text.len() as u64);
-    let mut reader = Reader { text, scanner: Scanner::new(text) };
+    let mut reader = Reader { text: &text, scanner: Scanner::new(&text) };
     let value = reader.value(0)?;
     reader.scanner.expect_end()?;
     Ok(value)
 }
 
 struct Reader<'a> {
-    text: &'a [u8],
+    text: &'a Bytes,
     scanner: Scanner<'a>,
 }
 
@@ -79,13 +82,12 @@ impl Reader<'_> {
     }
 
     fn string(&self, text: Text) -> Val {
-        let content = &self.text[text.start..text.end];
-        let mut out = Vec::with_capacity(content.len());
-        if text.escaped {
-            unescape(content, &mut out);
-        } else {
-            out.extend_from_slice(content);
+        let content = text.start..text.end;
+        if !text.escaped {
+            return Val::utf8_str(self.text.slice(content));
         }
+        let mut out = Vec::with_capacity(content.len());
+        unescape(&self.text[content], &mut out);
         Val::utf8_str(out)
     }
 }

@@ -33,11 +33,8 @@ pub(super) const REFUSED: [(&str, &str); 17] = [
 
 /// The functions of the library that take a regular expression and flags, and what they are called here: no name in
 /// jq, so that only their metered forms can be called.
-pub(super) const REGEX_FUNCTIONS: [(&str, &str); 3] = [
-    ("matches", "unmetered matches"),
-    ("split_matches", "unmetered split_matches"),
-    ("split_", "unmetered split_"),
-];
+pub(super) const REGEX_FUNCTIONS: [(&str, &str); 3] =
+    [("matches", "unmetered matches"), ("split_matches", "unmetered split_matches"), ("split_", "unmetered split_")];
 
 /// Looks at a regular expression before it is compiled; gives its input.
 pub(super) const CHECK_REGEX: &str = "unmetered check_regex";

@@ -7,7 +7,8 @@ use jaq_json::{Num, Rc, Val};
 
 use super::error::MappingLimit;
 use super::meter::{charge_bytes, exhaust};
-use super::value::{Size, Value, wrap};
+use super::size::Size;
+use super::value::{Value, wrap};
 use crate::limits::MAX_VALUE_BYTES;
 
 impl Add for Value {

@@ -80,20 +80,29 @@ impl Writer {
 
     fn string(&mut self, text: &[u8]) {
         charge_bytes(text.len() as u64);
+        let text = String::from_utf8_lossy(text);
+        let mut rest = &*text;
         self.out.push('"');
-        for character in String::from_utf8_lossy(text).chars() {
-            match character {
-                '"' => self.out.push_str("\\\""),
-                '\\' => self.out.push_str("\\\\"),
-                '\n' => self.out.push_str("\\n"),
-                '\r' => self.out.push_str("\\r"),
-                '\t' => self.out.push_str("\\t"),
-                '\0'..='\x1F' => {
-                    let _ = write!(self.out, "\\u{:04x}", u32::from(character));
+        while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
+            let (plain, tail) = rest.split_at(at);
+            self.out.push_str(plain);
+            let mut characters = tail.chars();
+            match characters.next() {
+                Some('\n') => self.out.push_str("\\n"),
+                Some('\r') => self.out.push_str("\\r"),
+                Some('\t') => self.out.push_str("\\t"),
+                Some(special @ ('"' | '\\')) => {
+                    self.out.push('\\');
+                    self.out.push(special);
                 }
-                other => self.out.push(other),
+                Some(control) => {
+                    let _ = write!(self.out, "\\u{:04x}", u32::from(control));
+                }
+                None => {}
             }
+            rest = characters.as_str();
         }
+        self.out.push_str(rest);
         self.out.push('"');
     }
 }

@@ -93,9 +93,14 @@ fn a_mapping_gives_exactly_one_value() {
 
 #[test]
 fn what_is_wrong_with_a_source_has_its_place() {
-    for (source, line, column) in
-        [("{a: .b,\n  c: }", 2, 6), ("", 1, 1), (".a |\n\n  foo(1)", 3, 3), (". + $x", 1, 5), ("\"é\" | é", 1, 7), (".a[", 1, 4)]
-    {
+    for (source, line, column) in [
+        ("{a: .b,\n  c: }", 2, 6),
+        ("", 1, 1),
+        (".a |\n\n  foo(1)", 3, 3),
+        (". + $x", 1, 5),
+        ("\"é\" | é", 1, 7),
+        (".a[", 1, 4),
+    ] {
         match Mapping::compile(source) {
             Err(MappingError::Source { line: l, column: c, message }) => {
                 assert_eq!((l, c), (line, column), "{source:?}: {message}");
@@ -109,9 +114,27 @@ fn what_is_wrong_with_a_source_has_its_place() {
 #[test]
 fn nothing_reaches_outside() {
     for source in [
-        "now", "env", "$ENV", "$ENV.PATH", "env.PATH", "input", "[inputs]", "halt", "halt_error", "halt(1)", "debug",
-        "stderr", "localtime", "\"a\" | strflocaltime(\"%Z\")", "import \"a\" as a; .", "include \"a\"; .",
-        "import \"/etc/passwd\" as $x; $x", "input_filename", "$__prog_args", "get_search_list", "tobytes",
+        "now",
+        "env",
+        "$ENV",
+        "$ENV.PATH",
+        "env.PATH",
+        "input",
+        "[inputs]",
+        "halt",
+        "halt_error",
+        "halt(1)",
+        "debug",
+        "stderr",
+        "localtime",
+        "\"a\" | strflocaltime(\"%Z\")",
+        "import \"a\" as a; .",
+        "include \"a\"; .",
+        "import \"/etc/passwd\" as $x; $x",
+        "input_filename",
+        "$__prog_args",
+        "get_search_list",
+        "tobytes",
     ] {
         assert!(matches!(Mapping::compile(source), Err(MappingError::Source { .. })), "{source}");
     }
@@ -268,7 +291,9 @@ fn deep_events_are_told_so_and_overflow_nothing() {
 
 #[test]
 fn deeply_nested_sources_overflow_nothing() {
-    for (open, close) in [("(", ")"), ("[", "]"), ("{a:", "}"), ("-", ""), ("try ", ""), (". as $x | ", ""), ("if ", "")] {
+    for (open, close) in
+        [("(", ")"), ("[", "]"), ("{a:", "}"), ("-", ""), ("try ", ""), (". as $x | ", ""), ("if ", "")]
+    {
         let levels = MAX_MAPPING_BYTES / (open.len() + close.len()) - 1;
         let source = format!("{}1{}", open.repeat(levels), close.repeat(levels));
         // Whether it compiles or not, nothing may overflow when it is applied either.

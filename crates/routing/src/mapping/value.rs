@@ -10,92 +10,38 @@ use jaq_core::box_iter::BoxIter;
 use jaq_core::path::Opt;
 use jaq_core::val::Range;
 use jaq_core::{Error, Exn, ValR, ValX};
-use jaq_json::{Map, Num, Rc, Val};
+use jaq_json::{Map, Rc, Val};
 
-use super::error::MappingLimit;
-use super::meter::{charge, charge_bytes, exhaust};
-use crate::limits::{MAX_INTEGER_BITS, MAX_VALUE_BYTES, MAX_VALUE_DEPTH};
+use super::meter::{charge, charge_bytes};
+use super::size::{MEMBER_BYTES, Size};
 
 /// A value and its measure.
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
     json: Val,
-    size: Size,
-}
-
-/// How much memory a value takes, if nothing in it is shared, and how deep it is nested. Never less than the truth.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Size {
-    pub(super) bytes: u64,
-    pub(super) depth: u32,
-}
-
-/// A value itself; text and containers have some more.
-const VALUE_BYTES: u64 = 24;
-/// What a member of an object takes besides its name and value.
-const MEMBER_BYTES: u64 = 32;
-
-impl Size {
-    /// Measures a value by going through it.
-    pub(super) fn of(value: &Val) -> Self {
-        match value {
-            Val::Null | Val::Bool(_) | Val::Num(Num::Int(_) | Num::Float(_)) => Self { bytes: VALUE_BYTES, depth: 0 },
-            Val::Num(Num::Dec(literal)) => Self { bytes: VALUE_BYTES + literal.len() as u64, depth: 0 },
-            Val::Num(Num::BigInt(integer)) => {
-                if integer.bits() > MAX_INTEGER_BITS {
-                    exhaust(MappingLimit::Integer);
-                }
-                Self { bytes: VALUE_BYTES + integer.bits() / 8, depth: 0 }
-            }
-            Val::TStr(text) | Val::BStr(text) => Self { bytes: 2 * VALUE_BYTES + text.len() as u64, depth: 0 },
-            Val::Arr(elements) => {
-                charge(1 + elements.len() as u64 / 8);
-                elements.iter().fold(Self::container(), |size, element| size.with(Self::of(element), 0))
-            }
-            Val::Obj(members) => {
-                charge(1 + members.len() as u64 / 4);
-                members.iter().fold(Self::container(), |size, (name, value)| {
-                    size.with(Self::of(name), MEMBER_BYTES).with(Self::of(value), 0)
-                })
-            }
-        }
-    }
-
-    fn container() -> Self {
-        Self { bytes: 2 * VALUE_BYTES, depth: 1 }
-    }
-
-    fn with(self, child: Self, more: u64) -> Self {
-        Self { bytes: self.bytes + child.bytes + more, depth: self.depth.max(child.depth + 1) }
-    }
-
-    /// The size of a value made of two of the same kind.
-    pub(super) fn and(self, other: Self) -> Self {
-        Self { bytes: self.bytes + other.bytes, depth: self.depth.max(other.depth) }
-    }
-
-    /// Stops the mapping if this is too much.
-    pub(super) fn check(self) -> Self {
-        if self.bytes > MAX_VALUE_BYTES {
-            exhaust(MappingLimit::ValueSize);
-        }
-        if self.depth > MAX_VALUE_DEPTH {
-            exhaust(MappingLimit::Depth);
-        }
-        self
-    }
+    /// Of a part of another value, that one's: it is only measured when it is needed.
+    bound: Size,
+    is_measured: bool,
 }
 
 impl Value {
     /// Measures and checks a value.
     pub(crate) fn from_json(json: Val) -> Self {
-        let size = Size::of(&json).check();
-        Self { json, size }
+        let bound = Size::of(&json).check();
+        Self { json, bound, is_measured: true }
     }
 
     /// A value whose size is known, at least as a bound.
     pub(super) fn sized(json: Val, size: Size) -> Self {
-        Self { json, size: size.check() }
+        Self { json, bound: size.check(), is_measured: true }
+    }
+
+    /// A part of a value of this size.
+    fn part(json: Val, whole: Size) -> Self {
+        match json {
+            Val::Arr(_) | Val::Obj(_) => Self { json, bound: whole, is_measured: false },
+            _ => Self::from_json(json),
+        }
     }
 
     pub(crate) fn json(&self) -> &Val {
@@ -107,7 +53,7 @@ impl Value {
     }
 
     pub(super) fn size(&self) -> Size {
-        self.size
+        if self.is_measured { self.bound } else { Size::of(&self.json) }
     }
 
     fn text(text: impl Into<bytes::Bytes>) -> Self {
@@ -147,14 +93,14 @@ impl jaq_core::ValT for Value {
         let mut size = Size::container();
         let members = members.into_iter().inspect(|(name, value)| {
             charge(1);
-            size = size.with(name.size, MEMBER_BYTES).with(value.size, 0);
+            size = size.with(name.size(), MEMBER_BYTES).with(value.size(), 0);
         });
         let members = members.map(|(name, value)| (name.json, value.json)).collect();
         Ok(Self::sized(Val::obj(members), size))
     }
 
     fn key_values(self) -> BoxIter<'static, Result<(Self, Self), Error<Self>>> {
-        charge_bytes(self.size.bytes / 4);
+        charge_bytes(self.bound.bytes / 4);
         let wrap = |(key, value)| (Self::from_json(key), Self::from_json(value));
         Box::new(self.json.key_values().map(move |pair| pair.map(wrap).map_err(wrap_error)))
     }
@@ -172,22 +118,20 @@ impl jaq_core::ValT for Value {
 
     fn index(self, index: &Self) -> ValR<Self> {
         if let (Val::Arr(_), Val::Arr(_)) = (&self.json, &index.json) {
-            charge_bytes(self.size.bytes.saturating_add(self.size.bytes.saturating_mul(index.size.bytes) / 256));
+            let (bytes, wanted) = (self.size().bytes, index.size().bytes);
+            charge_bytes(bytes.saturating_add(bytes.saturating_mul(wanted) / 256));
         }
-        wrap(self.json.index(&index.json))
+        let whole = self.bound;
+        self.json.index(&index.json).map(|part| Self::part(part, whole)).map_err(wrap_error)
     }
 
     fn range(self, range: Range<&Self>) -> ValR<Self> {
-        charge_bytes(self.size.bytes / 4);
+        charge_bytes(self.bound.bytes / 4);
         wrap(self.json.range(range.start.map(Self::json)..range.end.map(Self::json)))
     }
 
-    fn map_values<'a, I: Iterator<Item = ValX<'a, Self>>>(
-        self,
-        opt: Opt,
-        f: impl Fn(Self) -> I,
-    ) -> ValX<'a, Self> {
-        charge_bytes(self.size.bytes / 4);
+    fn map_values<'a, I: Iterator<Item = ValX<'a, Self>>>(self, opt: Opt, f: impl Fn(Self) -> I) -> ValX<'a, Self> {
+        charge_bytes(self.bound.bytes / 4);
         match self.json {
             Val::Arr(elements) => {
                 let elements = Rc::unwrap_or_clone(elements).into_iter().map(Self::from_json);
@@ -211,7 +155,8 @@ impl jaq_core::ValT for Value {
         opt: Opt,
         f: impl Fn(Self) -> I,
     ) -> ValX<'a, Self> {
-        charge_bytes(self.size.bytes / 4);
+        let bound = self.bound;
+        charge_bytes(bound.bytes / 4);
         match (self.json, &index.json) {
             (Val::Null, Val::TStr(_)) => Self::from_json(Val::obj(Map::default())).map_index(index, opt, f),
             (Val::Obj(mut members), name @ Val::TStr(_)) => {
@@ -225,7 +170,7 @@ impl jaq_core::ValT for Value {
             }
             (Val::Arr(mut elements), Val::Num(_)) => {
                 let Some(place) = index.place(elements.len()) else {
-                    let array = Self { json: Val::Arr(elements), size: self.size };
+                    let array = Self { json: Val::Arr(elements), bound, is_measured: false };
                     let message = || format!("index {index} is out of bounds");
                     return opt.fail(array, |_| Exn::from(Error::str(message())));
                 };
@@ -237,12 +182,12 @@ impl jaq_core::ValT for Value {
                 Ok(Self::from_json(Val::Arr(elements)))
             }
             (json @ Val::Arr(_), Val::Obj(bounds)) => {
-                let bound = |name: &str| bounds.get(&Val::utf8_str(name.to_owned())).cloned().map(Self::from_json);
-                let (start, end) = (bound("start"), bound("end"));
-                Self { json, size: self.size }.map_range(start.as_ref()..end.as_ref(), opt, f)
+                let end_of = |name: &str| bounds.get(&Val::utf8_str(name.to_owned())).cloned().map(Self::from_json);
+                let (start, end) = (end_of("start"), end_of("end"));
+                Self { json, bound, is_measured: false }.map_range(start.as_ref()..end.as_ref(), opt, f)
             }
             (json, _) => {
-                let value = Self { json, size: self.size };
+                let value = Self { json, bound, is_measured: false };
                 opt.fail(value, |value| Exn::from(Error::index(value, index.clone())))
             }
         }
@@ -279,7 +224,7 @@ impl jaq_core::ValT for Value {
     }
 
     fn into_string(self) -> Self {
-        charge_bytes(self.size.bytes);
+        charge_bytes(self.size().bytes);
         Self::from_json(self.json.into_string())
     }
 }
@@ -312,7 +257,7 @@ impl jaq_std::ValT for Value {
     }
 
     fn as_bytes(&self) -> Option<&[u8]> {
-        charge_bytes(self.size.bytes);
+        charge_bytes(self.bound.bytes);
         self.json.as_bytes()
     }
 
@@ -330,10 +275,10 @@ impl FromIterator<Self> for Value {
         let mut size = Size::container();
         let elements = elements.into_iter().inspect(|element| {
             charge(1);
-            size = size.with(element.size, 0).check();
+            size = size.with(element.size(), 0).check();
         });
         let json = elements.map(|element| element.json).collect();
-        Self { json, size }
+        Self::sized(json, size)
     }
 }
 
@@ -375,14 +320,14 @@ impl From<Range<Self>> for Value {
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        charge_bytes(self.size.bytes);
+        charge_bytes(self.size().bytes);
         self.json.fmt(f)
     }
 }
 
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
-        charge_bytes(self.size.bytes.min(other.size.bytes));
+        charge_bytes(self.size().bytes.min(other.size().bytes));
         self.json == other.json
     }
 }
@@ -398,7 +343,7 @@ impl PartialOrd for Value {
 impl Ord for Value {
     fn cmp(&self, other: &Self) -> Ordering {
         // Objects are compared with their names sorted.
-        charge_bytes(self.size.bytes.saturating_add(other.size.bytes));
+        charge_bytes(self.size().bytes.saturating_add(other.size().bytes));
         self.json.cmp(&other.json)
     }
 }

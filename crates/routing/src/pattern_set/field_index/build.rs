@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 
 use super::super::affixes::Affixes;
 use super::super::mask::{Mask, bits};
-use super::{Effect, FieldIndex, Group, Refusal};
+use super::{Effect, FieldIndex, Group, Guarded, Refusal};
 use crate::pattern::{Alternative, Field, Folded, Test};
 
 /// Collects what combinations ask of one field.
@@ -209,15 +209,15 @@ impl AffixBuilders {
 
 #[derive(Default)]
 struct AffixBuilder {
-    effects: HashMap<Box<[u8]>, Vec<(u32, Option<Test>)>>,
+    tests: HashMap<Box<[u8]>, Guarded>,
 }
 
 impl AffixBuilder {
     fn add(&mut self, text: &[u8], effect: u32, only_if: Option<&Test>) {
-        self.effects.entry(text.into()).or_default().push((effect, only_if.cloned()));
+        self.tests.entry(text.into()).or_default().push((effect, only_if.cloned()));
     }
 
-    fn finish(self, backwards: bool) -> Affixes<Vec<(u32, Option<Test>)>> {
-        Affixes::new(self.effects.into_iter().collect(), backwards)
+    fn finish(self, backwards: bool) -> Affixes<Guarded> {
+        Affixes::new(self.tests.into_iter().collect(), backwards)
     }
 }

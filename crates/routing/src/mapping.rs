@@ -17,6 +17,7 @@ mod meter;
 mod natives;
 mod ops;
 mod output;
+mod size;
 mod value;
 
 #[cfg(test)]
@@ -35,7 +36,8 @@ use self::error::failed;
 use self::meter::{Exhausted, Meter};
 use self::value::Value;
 use crate::limits::{
-    DEFAULT_MAPPING_OUTPUT_BYTES, DEFAULT_MAPPING_STEPS, MAX_MAPPING_STACK_BYTES, MAX_QUICK_STACK_BYTES, MAX_QUICK_STEPS,
+    DEFAULT_MAPPING_OUTPUT_BYTES, DEFAULT_MAPPING_STEPS, MAX_MAPPING_STACK_BYTES, MAX_QUICK_STACK_BYTES,
+    MAX_QUICK_STEPS,
 };
 
 /// A compiled mapping. Shareable between threads.
@@ -105,7 +107,7 @@ impl Mapping {
     }
 
     fn run(&self, event: &Event) -> Result<Bytes, MappingError> {
-        let body = input::read(crate::json::without_bom(&event.body)).map_err(MappingError::Event)?;
+        let body = input::read(&event.body).map_err(MappingError::Event)?;
         let context = Ctx::<Metered>::new(Table(&self.filter.lut), Vars::new([about(event)]));
         let mut outputs = self.filter.id.run((context, Value::from_json(body)));
         let output = match outputs.next() {
@@ -143,10 +145,8 @@ fn uncaught(error: Exn<'_, Value>) -> MappingError {
 /// `$event`
 fn about(event: &Event) -> Value {
     let text = |text: &str| Val::utf8_str(text.to_owned());
-    let received = jiff::Timestamp::from_millisecond(event.received.as_millis()).map_or_else(
-        |_| Val::from(event.received.as_millis() as isize),
-        |received| text(&format!("{received:.3}")),
-    );
+    let received = jiff::Timestamp::from_millisecond(event.received.as_millis())
+        .map_or_else(|_| Val::from(event.received.as_millis() as isize), |received| text(&format!("{received:.3}")));
     let members = [
         ("id", text(&event.id.to_string())),
         ("source", text(&event.source)),

@@ -21,6 +21,9 @@ mod parse;
 mod test;
 mod wildcard;
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 use std::fmt;
 

@@ -17,7 +17,8 @@ use hashbrown::HashMap;
 use self::field_index::{FieldIndex, ValueScratch};
 use self::mask::set_bits_from;
 use crate::consistency::{Answer, Search};
-use crate::extract::{ExtractScratch, Extraction, MatchError, NONE, PathTree};
+use crate::extract::{ExtractScratch, Extraction, MatchError, NONE};
+use crate::path_tree::PathTree;
 use crate::pattern::{Field, Pattern};
 
 /// Patterns that are asked together. Shareable between threads; each thread brings its own [`MatchScratch`].
