@@ -1,10 +1,11 @@
-//! What developers run: `cargo xtask tidy`, `test`, `torture` and `bench`.
+//! What developers run: `cargo xtask tidy`, `test`, `torture`, `bench` and `fuzz`.
 //!
 //! It stays light, because everything waits for it to be built: what measures and tortures is the crate `bench`, which
 //! this builds and starts.
 #![expect(clippy::print_stdout, reason = "a command line tells its results on standard output")]
 
 mod cargo;
+mod fuzz;
 mod outcome;
 mod repository;
 mod test;
@@ -31,6 +32,8 @@ cargo xtask COMMAND
                           all (default)                                  these five
                           backlog    with N events waiting, default 5,000,000: some 10 GB of disk, several minutes
                           dedupe     with N known identities, default 50,000,000: some 10 GB of disk, several minutes
+  fuzz [TARGET]... [--runs N]
+                        Throws N inputs (default 1,000,000) at each fuzz target: bodies, envelopes, patterns, signatures.
   help                  This text.
 
 Every command exits with 1 when something is wrong, and says what to do about it.
@@ -65,6 +68,7 @@ fn run(arguments: &[String]) -> Result<bool> {
         "test" => test::run(&repository),
         "torture" => trial::torture(&repository, rest),
         "bench" => trial::bench(&repository, rest),
+        "fuzz" => fuzz::run(&repository, rest),
         other => bail!("there is no command `{other}`; `cargo xtask help` lists them"),
     }
 }
