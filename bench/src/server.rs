@@ -177,7 +177,7 @@ impl Server {
     pub(crate) fn status(&self) -> Result<Status> {
         let answer = request::get(self.setup.console, "/api/v1/status").context("asking for the server's status")?;
         ensure!(answer.status == 200, "the server's status is answered {}", answer.status);
-        Ok(Status(serde_json::from_slice(&answer.body).context("the server's status is not JSON")?))
+        Status::parse(&answer.body)
     }
 
     /// Waits until everything that was accepted is delivered or a dead letter.
@@ -218,6 +218,10 @@ impl Server {
 pub(crate) struct Status(Value);
 
 impl Status {
+    pub(crate) fn parse(json: &[u8]) -> Result<Self> {
+        serde_json::from_slice(json).map(Self).context("the server's status is not JSON")
+    }
+
     /// A number of the queue.
     pub(crate) fn number(&self, name: &str) -> u64 {
         self.0["queue"][name].as_u64().unwrap_or_default()
@@ -252,7 +256,7 @@ mod tests {
 
     #[test]
     fn settled_is_what_all_destinations_have_settled() {
-        let status = |text: &str| Status(serde_json::from_str(text).unwrap());
+        let status = |text: &str| Status::parse(text.as_bytes()).unwrap();
         let two = status(r#"{"queue": {"accepted": 9, "consumers": [{"unsettled": 0}, {"unsettled": 3}]}}"#);
         assert_eq!((two.unsettled(), two.number("accepted"), two.number("none")), (3, 9, 0));
         assert_eq!(status(r#"{"queue": {"consumers": []}}"#).unsettled(), u64::MAX);

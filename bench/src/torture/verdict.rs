@@ -118,3 +118,56 @@ impl fmt::Display for Verdict {
         write!(f, "{table}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use simulator::Latency;
+
+    use super::*;
+
+    fn evidence() -> Evidence {
+        Evidence {
+            moments: BTreeMap::from([("serving", 20)]),
+            kills: 20,
+            took: Duration::from_secs(30),
+            starts: Latency::new().summary(),
+            sent: client::Report::default(),
+            crm: crm::Report { events: 5, ..crm::Report::default() },
+            missing: 0,
+            status: Status::parse(br#"{"queue": {"accepted": 5}}"#).unwrap(),
+            damage: None,
+        }
+    }
+
+    #[test]
+    fn a_clean_run_is_good() {
+        let verdict = Verdict::of(evidence());
+        assert!(verdict.is_good() && verdict.failed() == 0 && verdict.passed() > 20);
+        assert!(!verdict.to_string().contains("VIOLATED"));
+    }
+
+    #[test]
+    fn each_violation_is_told() {
+        let crm = |crm: crm::Report| Evidence { crm: crm::Report { events: 5, ..crm }, ..evidence() };
+        let status = |text: &str| Evidence { status: Status::parse(text.as_bytes()).unwrap(), ..evidence() };
+        let violations = [
+            Evidence { missing: 1, ..evidence() },
+            Evidence { damage: Some("event 7 is damaged".to_owned()), ..evidence() },
+            Evidence { sent: client::Report { miscounted: 1, ..client::Report::default() }, ..evidence() },
+            Evidence { sent: client::Report { refused: [(401, 1)].into(), ..client::Report::default() }, ..evidence() },
+            crm(crm::Report { doubled: 1, ..crm::Report::default() }),
+            crm(crm::Report { overwritten: 1, ..crm::Report::default() }),
+            crm(crm::Report { out_of_order: 1, ..crm::Report::default() }),
+            crm(crm::Report { changed: 1, ..crm::Report::default() }),
+            crm(crm::Report { untagged: 1, ..crm::Report::default() }),
+            status(r#"{"queue": {"accepted": 6}}"#),
+            status(r#"{"queue": {"accepted": 5, "dead_letters": 1}}"#),
+            status(r#"{"queue": {"accepted": 5, "conflicts": 1}}"#),
+        ];
+        for (number, violation) in violations.into_iter().enumerate() {
+            let verdict = Verdict::of(violation);
+            assert_eq!(verdict.failed(), 1, "violation {number}");
+            assert_eq!(verdict.to_string().matches("VIOLATED").count(), 1, "violation {number}");
+        }
+    }
+}

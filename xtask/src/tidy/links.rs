@@ -1,4 +1,5 @@
-//! Links in Markdown that lead nowhere: to a file that is not there, or to a heading that it does not have.
+//! Links in Markdown that lead nowhere: to a file that is not there, to a heading that it does not have, or to a function
+//! of a Rust file that it does not have (so that a promise can link the test that proves it).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,33 +11,61 @@ pub(super) fn check(paths: &BTreeSet<String>, files: &[File], findings: &mut Vec
         .filter(|file| file.path.ends_with(".md"))
         .map(|file| (file.path.as_str(), Page::new(&file.text)))
         .collect();
+    let code = files.iter().filter(|file| file.path.ends_with(".rs"));
+    let code: BTreeMap<&str, &str> = code.map(|file| (file.path.as_str(), file.text.as_str())).collect();
+    let tree = Tree { paths, pages: &pages, code: &code };
     for (path, page) in &pages {
         for (line, target) in page.links() {
-            if let Some(what) = dead(path, &target, paths, &pages) {
+            if let Some(what) = tree.dead(path, &target) {
                 findings.push(Finding::new(path, line, what, "correct the link, or take it out"));
             }
         }
     }
 }
 
-/// Why a link is dead.
-fn dead(from: &str, target: &str, paths: &BTreeSet<String>, pages: &BTreeMap<&str, Page<'_>>) -> Option<String> {
-    let has_scheme = target.split_once(':').is_some_and(|(scheme, _)| scheme.bytes().all(|b| b.is_ascii_alphabetic()));
-    if has_scheme {
-        return None;
+/// What links can lead to.
+struct Tree<'a> {
+    paths: &'a BTreeSet<String>,
+    pages: &'a BTreeMap<&'a str, Page<'a>>,
+    code: &'a BTreeMap<&'a str, &'a str>,
+}
+
+impl Tree<'_> {
+    /// Why a link is dead.
+    fn dead(&self, from: &str, target: &str) -> Option<String> {
+        let has_scheme =
+            target.split_once(':').is_some_and(|(scheme, _)| scheme.bytes().all(|b| b.is_ascii_alphabetic()));
+        if has_scheme {
+            return None;
+        }
+        let (file, anchor) = target.split_once('#').map_or((target, None), |(file, anchor)| (file, Some(anchor)));
+        let Some(path) = (if file.is_empty() { Some(from.to_owned()) } else { resolve(from, file) }) else {
+            return Some(format!("the link to `{target}` leaves the project"));
+        };
+        let folder = format!("{path}/");
+        let exists =
+            path.is_empty() || self.paths.contains(&path) || self.paths.iter().any(|other| other.starts_with(&folder));
+        if !exists {
+            return Some(format!("the link to `{target}` leads nowhere"));
+        }
+        let anchor = anchor?;
+        if let Some(page) = self.pages.get(path.as_str()) {
+            let is_dead = !page.anchors().contains(anchor);
+            return is_dead.then(|| format!("the link to `{target}` names a heading that is not there"));
+        }
+        let code = self.code.get(path.as_str())?;
+        let is_dead = !has_function(code, anchor);
+        is_dead.then(|| format!("the link to `{target}` names a function that is not there"))
     }
-    let (file, anchor) = target.split_once('#').map_or((target, None), |(file, anchor)| (file, Some(anchor)));
-    let Some(path) = (if file.is_empty() { Some(from.to_owned()) } else { resolve(from, file) }) else {
-        return Some(format!("the link to `{target}` leaves the project"));
-    };
-    let folder = format!("{path}/");
-    let exists = path.is_empty() || paths.contains(&path) || paths.iter().any(|other| other.starts_with(&folder));
-    if !exists {
-        return Some(format!("the link to `{target}` leads nowhere"));
+}
+
+/// Whether the code has a function of this name, or so many lines when it is a line that is meant.
+fn has_function(code: &str, anchor: &str) -> bool {
+    if let Some(line) = anchor.strip_prefix('L').and_then(|line| line.parse::<usize>().ok()) {
+        return line <= code.lines().count();
     }
-    let page = pages.get(path.as_str())?;
-    let anchor = anchor?;
-    (!page.anchors().contains(anchor)).then(|| format!("the link to `{target}` names a heading that is not there"))
+    let after = |rest: &str| rest.starts_with(['(', '<']);
+    code.split("fn ").skip(1).any(|rest| rest.strip_prefix(anchor).is_some_and(after))
 }
 
 /// The path that a link means, seen from the file that it stands in; `None` when it leads out of the project.
@@ -162,6 +191,14 @@ mod tests {
         assert!(found[0].starts_with("README.md:3: the link to `docs/none.md` leads nowhere"));
         assert!(found[1].starts_with("README.md:7: "));
         assert!(found[2].contains("leaves the project"));
+    }
+
+    #[test]
+    fn a_promise_links_a_test_that_is_there() {
+        let text = "[a](t.rs#is_kept) [b](t.rs#is_broken) [c](t.rs#L2) [d](t.rs#L20) [e](t.rs#is)\n";
+        let found = findings(&[("x.md", text), ("t.rs", "#[test]\nfn is_kept() {}\n")]);
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found.iter().any(|found| found.contains("`t.rs#is_broken` names a function that is not there")));
     }
 
     #[test]
