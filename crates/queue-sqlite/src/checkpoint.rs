@@ -15,7 +15,7 @@ use rusqlite::wal::CheckpointMode;
 
 use crate::failure::{Failed, Place};
 use crate::inbox::{Inbox, Op};
-use crate::options::{CHECKPOINT_PAGES, CHECKPOINT_REST_PAGES};
+use crate::options::{CHECKPOINT_HARD_PAGES, CHECKPOINT_PAGES, CHECKPOINT_REST_PAGES};
 use crate::schema;
 
 /// Rounds after which the thread leaves the rest to the next time.
@@ -27,6 +27,8 @@ pub(crate) struct Checkpointer {
     shared: Arc<Signal>,
     thread: Option<JoinHandle<()>>,
     rest_is_small: bool,
+    /// After a failure: the length of the log at which the next attempt is made.
+    not_before: u32,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +66,7 @@ impl Checkpointer {
             .name("queue-checkpoint".to_owned())
             .spawn(move || work(&connection, &signal, &tell))
             .map_err(|error| Failed::Transient(format!("starting the checkpointer: {error}")))?;
-        Ok(Self { shared, thread: Some(thread), rest_is_small: false })
+        Ok(Self { shared, thread: Some(thread), rest_is_small: false, not_before: 0 })
     }
 
     /// Where the writer notes the length of the write-ahead log.
@@ -72,14 +74,19 @@ impl Checkpointer {
         Arc::clone(&self.shared.pages)
     }
 
-    /// Starts a checkpoint if the log is long enough; returns its length in pages.
-    pub(crate) fn poll(&self) -> u32 {
+    /// Starts a checkpoint if the log is long enough. Returns whether the writer should copy what is left now: because
+    /// it is little, or because the log has grown too long.
+    pub(crate) fn poll(&mut self) -> bool {
         let pages = self.shared.pages.load(Ordering::Relaxed);
+        let rest_is_small = std::mem::take(&mut self.rest_is_small);
+        if pages < self.not_before {
+            return rest_is_small;
+        }
         if pages >= CHECKPOINT_PAGES && !self.shared.working.swap(true, Ordering::AcqRel) {
             *self.shared.wanted.lock() = Wanted::Checkpoint;
             self.shared.changed.notify_one();
         }
-        pages
+        rest_is_small || pages >= CHECKPOINT_HARD_PAGES
     }
 
     /// The thread has left little enough for the writer.
@@ -87,16 +94,18 @@ impl Checkpointer {
         self.rest_is_small = true;
     }
 
-    /// Whether the writer should copy the rest now.
-    pub(crate) fn take_rest(&mut self) -> bool {
-        std::mem::take(&mut self.rest_is_small)
-    }
-
     /// The writer has copied the log up to `copied` pages; if that was all, the next commit starts it anew.
-    pub(crate) fn finished(&self, copied: i32) {
+    pub(crate) fn finished(&mut self, copied: i32) {
+        self.not_before = 0;
         if copied.unsigned_abs() >= self.shared.pages.load(Ordering::Relaxed) {
             self.shared.pages.store(0, Ordering::Relaxed);
         }
+        self.shared.working.store(false, Ordering::Release);
+    }
+
+    /// The writer could not copy; the next attempt is made when the log has grown by a fair piece.
+    pub(crate) fn put_off(&mut self) {
+        self.not_before = self.shared.pages.load(Ordering::Relaxed).saturating_add(CHECKPOINT_REST_PAGES);
         self.shared.working.store(false, Ordering::Release);
     }
 
@@ -149,4 +158,27 @@ fn copy(connection: &Connection) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_that_failed_is_tried_again_later() {
+        let shared = Arc::new(Signal::default());
+        let mut checkpointer = Checkpointer { shared, thread: None, rest_is_small: false, not_before: 0 };
+        let wanted = |checkpointer: &Checkpointer| std::mem::take(&mut *checkpointer.shared.wanted.lock());
+        checkpointer.pages().store(CHECKPOINT_PAGES, Ordering::Relaxed);
+        assert!(!checkpointer.poll());
+        assert_eq!(wanted(&checkpointer), Wanted::Checkpoint);
+        checkpointer.rest_is_small();
+        assert!(checkpointer.poll());
+        checkpointer.put_off();
+        assert!(!checkpointer.poll());
+        assert_eq!(wanted(&checkpointer), Wanted::Nothing, "not at once");
+        checkpointer.pages().fetch_add(CHECKPOINT_REST_PAGES, Ordering::Relaxed);
+        assert!(!checkpointer.poll());
+        assert_eq!(wanted(&checkpointer), Wanted::Checkpoint);
+    }
 }

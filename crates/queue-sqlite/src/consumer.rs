@@ -11,13 +11,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use event::Timestamp;
+use event::{Event, Timestamp};
 use parking_lot::Mutex;
-use queue::{Attempts, ConsumerId, Order, Stored};
+use queue::{Attempts, ConsumerId, Order, Routes, Stored};
 use tokio::sync::Notify;
 
 pub(crate) use self::cursor::Cursor;
 pub(crate) use self::window::{Advance, Taken, Window};
+use crate::shared::Routing;
 
 /// One destination.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub(crate) struct ConsumerState {
     pub(crate) window: Window,
     pub(crate) order: Order,
     /// Place in the present topology; `None` while it is not configured.
-    pub(crate) place: Option<u16>,
+    pub(crate) placed: Option<Placed>,
     /// Every event up to here is settled or in the window.
     pub(crate) read_to: u64,
     /// Someone is reading ahead from the log; the writer adds nothing meanwhile.
@@ -50,6 +51,30 @@ pub(crate) struct ConsumerState {
     pub(crate) delivered_dirty: bool,
 }
 
+/// A place in a topology, with the router that means this destination by it. The two change together: a place with
+/// another topology's router would settle the events of this destination as those of another.
+#[derive(Debug, Clone)]
+pub(crate) struct Placed {
+    pub(crate) number: u16,
+    pub(crate) routing: Arc<Routing>,
+}
+
+impl Placed {
+    /// The route by which this destination gets an event, if it does.
+    pub(crate) fn route(&self, event: &Event) -> Option<u16> {
+        self.find(&self.routing.router.route(event))
+    }
+
+    fn find(&self, routes: &Routes) -> Option<u16> {
+        routes.iter().find(|target| target.consumer == self.number).map(|target| target.route)
+    }
+
+    /// Whether both are of the same configuration.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.routing, &other.routing) && self.number == other.number
+    }
+}
+
 impl Consumer {
     pub(crate) fn new(id: ConsumerId, name: Arc<str>, cursor: Cursor, delivered: u64) -> Self {
         let state = ConsumerState {
@@ -57,7 +82,7 @@ impl Consumer {
             cursor,
             window: Window::default(),
             order: Order::default(),
-            place: None,
+            placed: None,
             reading: false,
             stored_retries: HashMap::new(),
             delivered,
@@ -87,7 +112,7 @@ impl ConsumerState {
     /// Takes over events that were just committed, if this consumer has seen all before them and has room.
     /// Returns whether something may be leased now.
     pub(crate) fn append(&mut self, committed: &[Committed]) -> bool {
-        let Some(place) = self.place else {
+        let Some(placed) = self.placed.clone() else {
             return false;
         };
         for event in committed {
@@ -95,19 +120,31 @@ impl ConsumerState {
             if self.reading || self.read_to + 1 != seq || !self.window.has_room() {
                 return true;
             }
-            let route = event.routes.iter().find(|target| target.consumer == place).map(|target| target.route);
-            self.place_event(&event.stored, route);
+            self.place_event(&event.stored, placed.find(&event.routes));
         }
         self.window.is_ready()
+    }
+
+    /// Forgets everything up to `last`, which is no longer in the log.
+    pub(crate) fn drop_through(&mut self, last: u64) {
+        self.window.drop_through(last);
+        self.cursor.settle_through(last);
+        self.read_to = self.read_to.max(last);
+        self.stored_retries.retain(|seq, _| *seq > last);
+    }
+
+    /// Whether an event that is missing from the log has gone with retention, or is just going.
+    pub(crate) fn is_dropped(&self, seq: u64) -> bool {
+        self.cursor.is_settled(seq) || self.window.is_closed(seq)
     }
 
     /// Puts the next event of the log into the window, or settles it when it is not for this destination.
     pub(crate) fn place_event(&mut self, stored: &Arc<Stored>, route: Option<u16>) {
         let seq = stored.seq.0;
         self.read_to = seq;
+        let waiting = self.stored_retries.remove(&seq);
         match route {
             Some(route) if !self.cursor.is_settled(seq) => {
-                let waiting = self.stored_retries.remove(&seq);
                 self.window.add(Arc::clone(stored), route, self.order, waiting);
             }
             _ => self.cursor.settle(seq),
@@ -119,5 +156,5 @@ impl ConsumerState {
 #[derive(Debug)]
 pub(crate) struct Committed {
     pub(crate) stored: Arc<Stored>,
-    pub(crate) routes: queue::Routes,
+    pub(crate) routes: Routes,
 }

@@ -17,7 +17,7 @@ use rusqlite::{Connection, params};
 
 use self::entry::second;
 pub(crate) use self::entry::{ENTRY_BYTES, Entry, unpack_all};
-use self::run::delete_chunks;
+use self::run::{RUN_SHIFT, delete_chunks};
 pub(crate) use self::run::{Run, Sealed};
 use crate::failure::{Failed, Place};
 use crate::log::place;
@@ -27,7 +27,7 @@ pub(crate) const SEAL_ENTRIES: usize = (1 << 19) / 8 * 7;
 /// Chunks written with one commit while a run is sealed: 512 KiB, so that no commit is held up.
 const CHUNKS_PER_COMMIT: usize = 32;
 
-type Table = HashMap<EventId, Entry>;
+pub(crate) type Table = HashMap<EventId, Entry>;
 
 /// The index of known identities.
 #[derive(Debug)]
@@ -46,18 +46,18 @@ pub(crate) struct Dedupe {
 
 impl Dedupe {
     /// Reads back what is known.
-    pub(crate) fn load(connection: &Connection, window_seconds: u32) -> Result<Self, Failed> {
+    pub(crate) fn load(connection: &Connection, window_seconds: u32, seal_at: usize) -> Result<Self, Failed> {
         let runs = Run::load_all(connection)?;
         let next_run = remove_unfinished(connection, &runs)?;
         let mut dedupe = Self {
             window_seconds,
-            fresh: Table::with_capacity(SEAL_ENTRIES),
+            fresh: Table::with_capacity(seal_at),
             added: Vec::new(),
             frozen: None,
             sealed: None,
             runs,
             next_run,
-            seal_at: SEAL_ENTRIES,
+            seal_at,
         };
         dedupe.load_log(connection)?;
         Ok(dedupe)
@@ -144,7 +144,7 @@ impl Dedupe {
         if self.fresh.len() < self.seal_at || self.frozen.is_some() {
             return None;
         }
-        let full = Arc::new(std::mem::replace(&mut self.fresh, Table::with_capacity(SEAL_ENTRIES)));
+        let full = Arc::new(std::mem::replace(&mut self.fresh, Table::with_capacity(self.seal_at)));
         self.frozen = Some(Arc::clone(&full));
         self.next_run += 1;
         Some((self.next_run - 1, full))
@@ -178,20 +178,21 @@ impl Dedupe {
         self.sealed.is_some()
     }
 
-    /// Drops the oldest run if everything in it is older than the window; returns how many identities went.
-    /// The run is forgotten only by [`Self::dropped`], after the commit.
-    pub(crate) fn drop_expired(&self, connection: &Connection, now: Timestamp) -> Result<u64, Failed> {
+    /// Drops the oldest run if everything in it is older than the window; returns its number and how many identities
+    /// went. The run is forgotten only by [`Self::dropped`], after the commit.
+    pub(crate) fn drop_expired(&self, connection: &Connection, now: Timestamp) -> Result<Option<(i64, u64)>, Failed> {
         match self.runs.first() {
-            Some(run) if self.is_expired(run, now) => run.delete(connection).map(|()| run.entries),
-            _ => Ok(0),
+            Some(run) if self.is_expired(run, now) => {
+                run.delete(connection)?;
+                Ok(Some((run.number, run.entries)))
+            }
+            _ => Ok(None),
         }
     }
 
     /// The run that [`Self::drop_expired`] deleted is gone for good.
-    pub(crate) fn dropped(&mut self, now: Timestamp) {
-        if self.runs.first().is_some_and(|run| self.is_expired(run, now)) {
-            self.runs.remove(0);
-        }
+    pub(crate) fn dropped(&mut self, number: i64) {
+        self.runs.retain(|run| run.number != number);
     }
 
     fn is_expired(&self, run: &Run, now: Timestamp) -> bool {
@@ -213,7 +214,7 @@ pub(crate) fn sort(number: i64, table: &Table) -> Sealed {
 /// Removes chunks of runs that never got their row; returns the number for the next run.
 fn remove_unfinished(connection: &Connection, runs: &[Run]) -> Result<i64, Failed> {
     let next = runs.last().map_or(1, |run| run.number + 1);
-    // Runs are written one after another, so only the one after the last can be unfinished.
-    delete_chunks(connection, next)?;
+    // Runs before an unfinished one may have been dropped, so its number can be any above the last.
+    delete_chunks(connection, next, i64::MAX >> RUN_SHIFT)?;
     Ok(next)
 }

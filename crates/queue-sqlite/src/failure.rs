@@ -66,7 +66,9 @@ fn sort(error: &rusqlite::Error, doing: &str) -> Failed {
         (ErrorCode::DiskFull, _) => Failed::Full(text),
         // A write that fails leaves the last commit as it was; a limit on the file's size answers so too.
         (_, ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_TRUNCATE) => Failed::Full(text),
-        (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory, _) => Failed::Transient(text),
+        (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory, _)
+        | (ErrorCode::FileLockingProtocolFailed, _)
+        | (_, ffi::SQLITE_IOERR_NOMEM) => Failed::Transient(text),
         (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) => Failed::Damaged(format!(
             "{text}; stop the server, run `aftercall check`, and restore the newest backup if it confirms the damage"
         )),

@@ -7,15 +7,12 @@ use std::time::Duration;
 
 use event::{Event, EventId, Timestamp};
 use parking_lot::{Condvar, Mutex};
-use queue::{
-    Consumer as Configured, ConsumerId, DeadLetterId, Maintained, Published, QueueError, Rejection, Routes, Settle,
-    Stored,
-};
+use queue::{ConsumerId, DeadLetterId, Maintained, Published, QueueError, Rejection, Routes, Settle, Topology};
 use tokio::sync::oneshot;
 
 use crate::dedupe::Sealed;
 use crate::log::Damage;
-use crate::options::{BUSY_RETRY_AFTER, MAX_COMMIT_BYTES, MAX_COMMIT_EVENTS, MAX_WAITING_BYTES};
+use crate::options::{BUSY_RETRY_AFTER, EVENT_OVERHEAD_BYTES, MAX_COMMIT_BYTES, MAX_COMMIT_EVENTS, MAX_WAITING_BYTES};
 use crate::shared::Routing;
 
 /// Answers one caller.
@@ -35,16 +32,17 @@ pub(crate) enum Op {
         reply: Reply<DeadLetterId>,
     },
     Configure {
-        consumers: Vec<Configured>,
+        topology: Topology,
         reply: std::sync::mpsc::Sender<Result<Vec<ConsumerId>, QueueError>>,
     },
     Maintain {
         now: Timestamp,
         reply: Reply<Maintained>,
     },
+    /// Asks for the place of an event, as far as dedupe knows it.
     Find {
         id: EventId,
-        reply: Reply<Option<Stored>>,
+        reply: Reply<Option<u64>>,
     },
     /// Events of the log turned out to be missing or changed when they were read for a destination.
     Damaged {
@@ -116,6 +114,21 @@ impl Inbox {
         Ok(())
     }
 
+    /// Takes no more work, and tells everyone whose work is still waiting.
+    pub(crate) fn end(&self, error: &QueueError) {
+        let waiting = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            std::mem::take(&mut state.ops)
+        };
+        waiting.into_iter().for_each(|op| op.refuse(error));
+    }
+
+    /// Whether the queue has been closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
     /// Takes the work of one commit. Waits for some, at most for `patience`.
     pub(crate) fn take(&self, patience: Option<Duration>) -> Vec<Op> {
         let mut state = self.state.lock();
@@ -147,8 +160,10 @@ impl Inbox {
 impl Op {
     fn bytes(&self) -> usize {
         match self {
-            Self::Publish(publish) => publish.events.iter().map(|prepared| prepared.event.body.len()).sum(),
-            Self::Reject { rejection, .. } => rejection.body.len(),
+            Self::Publish(publish) => {
+                publish.events.iter().map(|prepared| prepared.event.body.len() + EVENT_OVERHEAD_BYTES).sum()
+            }
+            Self::Reject { rejection, .. } => rejection.body.len() + EVENT_OVERHEAD_BYTES,
             _ => 0,
         }
     }

@@ -47,11 +47,12 @@ pub use self::seed::{seed_identities, seeded};
 
 use self::checkpoint::{Checkpointer, Tell};
 use self::consumer::Consumer;
-use self::dedupe::Dedupe;
+use self::dedupe::{Dedupe, SEAL_ENTRIES};
 use self::inbox::{Inbox, Op, Prepared, Publish, Reply};
 use self::lock::DirLock;
+use self::log::Damage;
 use self::reader::Readers;
-use self::shared::{Routing, Shared};
+use self::shared::Shared;
 use self::writer::{Counters, Writer};
 
 /// The embedded queue. Closes itself when dropped, but [`Queue::close`] tells whether that went well.
@@ -69,12 +70,18 @@ impl SqliteQueue {
     /// When another process has the directory, when it cannot be written to, or when what is there is damaged or was
     /// written by a newer version.
     pub fn open(options: &Options) -> Result<Self, Failed> {
+        Self::open_sealing_at(options, SEAL_ENTRIES)
+    }
+
+    /// Like [`Self::open`], with identities sealed so many at a time; small runs let tests see many of them.
+    #[doc(hidden)]
+    pub fn open_sealing_at(options: &Options, seal_at: usize) -> Result<Self, Failed> {
         open::make_dir(&options.dir)?;
         let lock = DirLock::take(&options.dir)?;
         let connection = schema::open_writer(&options.dir)?;
         open::sync_dir(&options.dir).map_err(|error| Failed::Disk(format!("{}: {error}", options.dir.display())))?;
-        let window = u32::try_from(options.queue.dedupe_window.as_secs()).unwrap_or(u32::MAX);
-        let dedupe = Dedupe::load(&connection, window)?;
+        let window = u32::try_from(options.queue.dedupe_window.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
+        let dedupe = Dedupe::load(&connection, window, seal_at)?;
         let counters = Counters::load(&connection)?;
         let consumers = open::load_consumers(&connection)?;
         let dead = connection
@@ -100,18 +107,16 @@ impl SqliteQueue {
         Box::pin(async move {
             submitted?;
             // The writer answers everyone, unless it ended by a bug of its own.
-            answer.await.unwrap_or_else(|_| {
-                Err(QueueError::Poisoned { reason: "the writer has ended unexpectedly; restart Aftercall".to_owned() })
-            })
+            answer.await.unwrap_or_else(|_| Err(writer::ended()))
         })
     }
 
     fn consumer_status(&self, consumer: &Consumer, now: Timestamp) -> (ConsumerStatus, u64) {
         let last = self.shared.last();
-        let mut state = consumer.state.lock();
+        let state = consumer.state.lock();
         let status = ConsumerStatus {
             name: consumer.name.to_string(),
-            configured: state.place.is_some(),
+            configured: state.placed.is_some(),
             watermark: state.cursor.watermark(),
             unsettled: state.cursor.unsettled(last),
             leased: state.window.leased(now) as u64,
@@ -174,9 +179,8 @@ impl Queue for SqliteQueue {
 
     fn configure(&self, topology: Topology) -> Result<Vec<ConsumerId>, QueueError> {
         let (reply, answer) = std::sync::mpsc::channel();
-        *self.shared.routing.write() = Some(Arc::new(Routing { router: topology.router }));
-        self.shared.inbox.submit(Op::Configure { consumers: topology.consumers, reply })?;
-        answer.recv().map_err(|_| QueueError::Closed)?
+        self.shared.inbox.submit(Op::Configure { topology, reply })?;
+        answer.recv().unwrap_or_else(|_| Err(writer::ended()))
     }
 
     fn lease(&self, consumer: ConsumerId, max: usize, now: Timestamp) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>> {
@@ -220,7 +224,17 @@ impl Queue for SqliteQueue {
     }
 
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>> {
-        self.ask(|reply| Op::Find { id, reply })
+        let place = self.ask(|reply| Op::Find { id, reply });
+        Box::pin(async move {
+            let known = place.await?;
+            let read = reader::blocking(&self.shared, move |shared| {
+                shared.readers.with(|connection| match known {
+                    Some(seq) => log::read_one(connection, seq),
+                    None => log::find(connection, id),
+                })
+            });
+            read.await?.transpose().map_err(Damage::into_error)
+        })
     }
 
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
-use queue::{Seq, Stored};
+use queue::{QueueError, Seq, Stored};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
@@ -22,6 +22,13 @@ pub(crate) type Checked = Result<Stored, Damage>;
 pub(crate) struct Damage {
     pub(crate) seq: u64,
     pub(crate) what: String,
+}
+
+impl Damage {
+    /// For whoever asked for this event.
+    pub(crate) fn into_error(self) -> QueueError {
+        QueueError::Damaged { detail: format!("event {}: {}; run `aftercall check`", self.seq, self.what) }
+    }
 }
 
 /// The checksum over an event and its place.

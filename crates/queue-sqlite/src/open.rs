@@ -49,7 +49,13 @@ pub(crate) fn load_consumers(connection: &Connection) -> Result<Vec<Arc<Consumer
         let (id, name, watermark, delivered) = row.place(READING)?;
         let cursor = load_cursor(connection, id, &name, watermark)?;
         let consumer = Consumer::new(ConsumerId(id), Arc::from(name), cursor, delivered);
-        consumer.state.lock().stored_retries = load_retries(connection, id)?;
+        let mut retries = load_retries(connection, id)?;
+        {
+            let mut state = consumer.state.lock();
+            // Of a route that is gone, a row may be left of what is settled.
+            retries.retain(|seq, _| !state.cursor.is_settled(*seq));
+            state.stored_retries = retries;
+        }
         let sql = "SELECT count(*) FROM dead_letters WHERE destination = ?1";
         let dead: i64 = connection.query_row(sql, [id], |row| row.get(0)).place(READING)?;
         consumer.dead_letters.store(dead.unsigned_abs(), Ordering::Relaxed);

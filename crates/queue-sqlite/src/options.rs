@@ -15,6 +15,8 @@ pub struct Options {
 /// Bytes of bodies that may wait for the writer; more is answered with "busy". A body larger than this is still
 /// accepted when nothing else waits.
 pub(crate) const MAX_WAITING_BYTES: usize = 64 << 20;
+/// Counted for each event that waits beside its body, so that many small ones are bounded too.
+pub(crate) const EVENT_OVERHEAD_BYTES: usize = 512;
 /// Events of one commit: bounds how long one commit takes.
 pub(crate) const MAX_COMMIT_EVENTS: usize = 4_096;
 /// Bytes of one commit.
@@ -26,7 +28,7 @@ pub(crate) const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) const CURSOR_FLUSH_COMMITS: u64 = 64;
 /// See [`CURSOR_FLUSH_COMMITS`].
 pub(crate) const IDLE_FLUSH: Duration = Duration::from_secs(1);
-/// While the disk is full, settlements are tried again this often.
+/// While commits fail, for example because the disk is full, what was kept is tried again this often.
 pub(crate) const FULL_PAUSE: Duration = Duration::from_millis(250);
 /// Pages in the write-ahead log at which checkpointing starts: 16 MiB.
 pub(crate) const CHECKPOINT_PAGES: u32 = 1_024;

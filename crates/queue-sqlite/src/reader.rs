@@ -10,7 +10,7 @@ use queue::{Lease, LeaseToken, Outcome, QueueError, Seq, Settle, Stored};
 use rusqlite::Connection;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::consumer::{Consumer, Taken};
+use crate::consumer::{Consumer, ConsumerState, Placed, Taken};
 use crate::failure::Failed;
 use crate::inbox::Op;
 use crate::log::{self, Damage};
@@ -20,6 +20,9 @@ use crate::shared::Shared;
 
 /// Places that are read along although they are settled, rather than begin another scan.
 const MAX_SKIPPED: u64 = 16;
+
+/// What is wrong with a place whose event is not there.
+const MISSING: &str = "it is missing from the log";
 
 /// A few connections that only read.
 #[derive(Debug)]
@@ -36,13 +39,22 @@ impl Readers {
     /// Lends a connection. Blocks on the disk: not for an async task.
     pub(crate) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Failed>) -> Result<T, Failed> {
         let idle = self.idle.lock().pop();
-        let connection = idle.map_or_else(|| schema::open_reader(&self.dir), Ok)?;
+        let connection = idle.map_or_else(|| self.open(), Ok)?;
         let outcome = read(&connection);
         let mut idle = self.idle.lock();
         if idle.len() < READERS {
             idle.push(connection);
         }
         outcome
+    }
+
+    /// A file that the writer has open but that cannot be opened again, for want of descriptors for example, is a
+    /// passing failure and no reason to stop.
+    fn open(&self) -> Result<Connection, Failed> {
+        schema::open_reader(&self.dir).map_err(|failed| match failed {
+            Failed::Disk(detail) => Failed::Transient(detail),
+            other => other,
+        })
     }
 }
 
@@ -51,6 +63,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     shared: &Arc<Shared>,
     read: impl FnOnce(&Shared) -> Result<T, Failed> + Send + 'static,
 ) -> Result<T, QueueError> {
+    shared.check_open()?;
     let shared_too = Arc::clone(shared);
     let outcome = tokio::task::spawn_blocking(move || read(&shared_too)).await;
     match outcome {
@@ -67,9 +80,10 @@ pub(crate) async fn lease(
     now: Timestamp,
 ) -> Result<Vec<Lease>, QueueError> {
     loop {
+        shared.check_open()?;
         let (taken, behind) = {
             let mut state = consumer.state.lock();
-            if state.place.is_none() {
+            if state.placed.is_none() {
                 return Ok(Vec::new());
             }
             (state.window.take(max, now, shared.lease_time), state.is_behind(shared.last()))
@@ -111,7 +125,12 @@ async fn with_events(
     }
     if !cold.is_empty() {
         let consumer = Arc::clone(consumer);
-        leases.extend(blocking(shared, move |shared| warm(shared, &consumer, cold, now)).await?);
+        match blocking(shared, move |shared| warm(shared, &consumer, cold, now)).await {
+            Ok(warmed) => leases.extend(warmed),
+            Err(error) if leases.is_empty() => return Err(error),
+            // Those that could be leased are; the others have been let go, and are tried again.
+            Err(_) => {}
+        }
     }
     Ok(leases)
 }
@@ -126,32 +145,35 @@ fn lease_of(consumer: &Consumer, taken: &Taken, stored: Arc<Stored>, route: u16)
     }
 }
 
-/// Reads leased events. One that is damaged, or no longer for this destination, is settled here.
+/// Reads leased events. One that is damaged, or no longer for this destination, is settled here; those that cannot be
+/// read for the moment are let go.
 fn warm(shared: &Shared, consumer: &Consumer, cold: Vec<Taken>, now: Timestamp) -> Result<Vec<Lease>, Failed> {
-    let place = consumer.state.lock().place;
+    let placed = consumer.state.lock().placed.clone();
     let mut leases = Vec::with_capacity(cold.len());
     let mut settlements = Vec::new();
+    let mut failure = None;
     for taken in cold {
         let token = LeaseToken { consumer: consumer.id, seq: Seq(taken.seq), generation: taken.generation };
-        let damage = |what: &str| Err(Damage { seq: taken.seq, what: what.to_owned() });
-        let read = shared.readers.with(|connection| log::read_one(connection, taken.seq))?;
-        let outcome = match read.unwrap_or_else(|| damage("it is missing from the log")) {
-            Ok(stored) => {
-                let routes = shared.routing().map(|routing| routing.router.route(&stored.event)).unwrap_or_default();
-                match routes.iter().find(|target| Some(target.consumer) == place) {
-                    Some(target) => {
-                        leases.push(lease_of(consumer, &taken, Arc::new(stored), target.route));
-                        continue;
-                    }
-                    None => Outcome::Done,
-                }
+        let outcome = match &placed {
+            Some(placed) if failure.is_none() => warm_one(shared, placed, &taken),
+            // Left out of the configuration meanwhile: keeps its backlog.
+            _ => Ok(Warmed::Ended(Outcome::Release)),
+        };
+        let outcome = match outcome {
+            Ok(Warmed::Ready(stored, route)) => {
+                leases.push(lease_of(consumer, &taken, stored, route));
+                continue;
             }
-            Err(damage) => {
-                tracing::error!(destination = %consumer.name, seq = damage.seq, what = damage.what, "an event is damaged on disk");
-                shared.counts.damaged.fetch_add(1, Ordering::Relaxed);
-                Outcome::Dead { attempts: taken.attempts, failure: damage.failure() }
+            Ok(Warmed::Ended(outcome)) => outcome,
+            Err(failed) => {
+                failure = Some(failed);
+                Outcome::Release
             }
         };
+        if let Outcome::Dead { failure, .. } = &outcome {
+            tracing::error!(destination = %consumer.name, seq = taken.seq, failure.message, "an event cannot be read");
+            shared.counts.damaged.fetch_add(1, Ordering::Relaxed);
+        }
         settlements.push(Settle { token, outcome });
     }
     if !settlements.is_empty() {
@@ -159,7 +181,28 @@ fn warm(shared: &Shared, consumer: &Consumer, cold: Vec<Taken>, now: Timestamp) 
         // Fails only when the queue is closed; the next start finds the same events again.
         let _ = shared.inbox.submit(Op::Settle { settlements, now, reply });
     }
-    Ok(leases)
+    match failure {
+        Some(failed) if leases.is_empty() => Err(failed),
+        _ => Ok(leases),
+    }
+}
+
+/// What has become of a leased event whose body was not in memory.
+enum Warmed {
+    Ready(Arc<Stored>, u16),
+    Ended(Outcome),
+}
+
+fn warm_one(shared: &Shared, placed: &Placed, taken: &Taken) -> Result<Warmed, Failed> {
+    let read = shared.readers.with(|connection| log::read_one(connection, taken.seq))?;
+    let missing = || Err(Damage { seq: taken.seq, what: MISSING.to_owned() });
+    Ok(match read.unwrap_or_else(missing) {
+        Ok(stored) => match placed.route(&stored.event) {
+            Some(route) => Warmed::Ready(Arc::new(stored), route),
+            None => Warmed::Ended(Outcome::Done),
+        },
+        Err(damage) => Warmed::Ended(Outcome::Dead { attempts: taken.attempts, failure: damage.failure() }),
+    })
 }
 
 fn spawn_read_ahead(
@@ -196,30 +239,31 @@ impl Drop for EndOfReading<'_> {
 fn read_ahead(shared: &Shared, consumer: &Consumer, now: Timestamp) -> Result<(), Failed> {
     let last = shared.last();
     let floor = shared.counts.floor.load(Ordering::Relaxed);
-    let wanted = {
+    let (wanted, placed) = {
         let mut state = consumer.state.lock();
+        let Some(placed) = state.placed.clone() else {
+            return Ok(());
+        };
         if state.cursor.watermark() + 1 < floor {
             // Out of retention while this destination was not configured.
             state.cursor.settle_through(floor - 1);
         }
-        wanted(&state, last)
+        (wanted(&state, last), placed)
     };
-    let Some(routing) = shared.routing() else {
-        return Ok(());
-    };
-    let (events, damages) = read(shared, &wanted)?;
-    let routes: Vec<_> = events.iter().map(|stored| routing.router.route(&stored.event)).collect();
+    let (events, mut damages) = read(shared, &wanted)?;
+    let routes: Vec<_> = events.iter().map(|stored| placed.route(&stored.event)).collect();
     let mut state = consumer.state.lock();
-    let Some(place) = state.place else {
+    if !state.placed.as_ref().is_some_and(|now| now.is_same(&placed)) {
+        // Configured anew meanwhile, so the routes are void; whoever waits reads again.
         return Ok(());
-    };
-    for (stored, routes) in events.into_iter().zip(routes) {
-        let route = routes.iter().find(|target| target.consumer == place).map(|target| target.route);
+    }
+    for (stored, route) in events.into_iter().zip(routes) {
         state.place_event(&Arc::new(stored), route);
     }
     // Without an unsettled place up to the end, or behind a damaged one, the reading has still come this far.
     let read_to = if wanted.is_empty() { last } else { damages.last().map_or(0, |damage| damage.seq) };
     state.read_to = state.read_to.max(read_to);
+    damages.retain(|damage| !state.is_dropped(damage.seq));
     drop(state);
     if !damages.is_empty() {
         for damage in &damages {
@@ -231,7 +275,7 @@ fn read_ahead(shared: &Shared, consumer: &Consumer, now: Timestamp) -> Result<()
 }
 
 /// The next places that are not settled.
-fn wanted(state: &crate::consumer::ConsumerState, last: u64) -> Vec<u64> {
+fn wanted(state: &ConsumerState, last: u64) -> Vec<u64> {
     let mut seq = state.cursor.next_unsettled(state.read_to);
     let mut wanted = Vec::with_capacity(READ_AHEAD_EVENTS);
     while seq <= last && wanted.len() < READ_AHEAD_EVENTS {
@@ -254,7 +298,7 @@ fn read(shared: &Shared, wanted: &[u64]) -> Result<(Vec<Stored>, Vec<Damage>), F
             let mut full = false;
             log::scan(connection, from, to, |seq, read| {
                 while let Some(missing) = expected.next_if(|wanted| *wanted < seq) {
-                    damages.push(Damage { seq: missing, what: "it is missing from the log".to_owned() });
+                    damages.push(Damage { seq: missing, what: MISSING.to_owned() });
                 }
                 if expected.next_if_eq(&seq).is_none() {
                     return true;
@@ -272,7 +316,7 @@ fn read(shared: &Shared, wanted: &[u64]) -> Result<(Vec<Stored>, Vec<Damage>), F
             if full {
                 break;
             }
-            damages.extend(expected.map(|seq| Damage { seq, what: "it is missing from the log".to_owned() }));
+            damages.extend(expected.map(|seq| Damage { seq, what: MISSING.to_owned() }));
         }
         Ok(())
     })?;

@@ -81,6 +81,11 @@ impl Shared {
         found.ok_or_else(|| QueueError::Invalid(format!("no destination has id {}", id.0)))
     }
 
+    /// Refuses what comes after closing.
+    pub(crate) fn check_open(&self) -> Result<(), QueueError> {
+        if self.inbox.is_closed() { Err(QueueError::Closed) } else { Ok(()) }
+    }
+
     /// Why the queue has stopped, if it has.
     pub(crate) fn poison(&self) -> Option<QueueError> {
         self.poisoned.get().cloned()
@@ -94,8 +99,14 @@ impl Shared {
         };
         if self.poisoned.set(error.clone()).is_ok() {
             tracing::error!(%error, "the queue has stopped; nothing new is accepted until a restart");
+            self.wake_all();
         }
         error
+    }
+
+    /// Lets every destination look again, for example to be told that the queue has stopped.
+    pub(crate) fn wake_all(&self) {
+        self.consumers.read().iter().for_each(|consumer| consumer.changed.notify_one());
     }
 
     /// Takes note of a failure: a fatal one stops the queue.

@@ -7,6 +7,10 @@
 //! transaction, so that a full disk does not make finished deliveries happen twice. A failed sync stops the queue.
 
 mod configure;
+mod counters;
+mod cursors;
+mod damage;
+mod farewell;
 mod publish;
 mod settle;
 mod upkeep;
@@ -14,6 +18,7 @@ mod upkeep;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use queue::{Maintained, QueueError};
@@ -21,15 +26,17 @@ use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 
-use self::publish::Appended;
+pub(crate) use self::counters::Counters;
+use self::damage::Burying;
+use self::farewell::Farewell;
+pub(crate) use self::farewell::ended;
 use self::settle::Settling;
 use crate::checkpoint::Checkpointer;
-use crate::consumer::{Committed, Consumer};
+use crate::consumer::Committed;
 use crate::dedupe::{self, Dedupe};
 use crate::failure::{Failed, Place};
 use crate::inbox::{Op, Reply};
-use crate::log;
-use crate::options::{CHECKPOINT_HARD_PAGES, CURSOR_FLUSH_COMMITS, FULL_PAUSE, IDLE_FLUSH};
+use crate::options::{FULL_PAUSE, IDLE_FLUSH};
 use crate::shared::Shared;
 
 /// The writer's state between transactions.
@@ -43,20 +50,13 @@ pub(crate) struct Writer {
     checkpointer: Checkpointer,
     /// Settlements whose transaction was undone.
     unsettled: VecDeque<Settling>,
+    /// Dead letters of damaged places whose transaction was undone.
+    unburied: VecDeque<Burying>,
+    /// The last transaction was undone; what was kept of it is tried again after a pause.
+    failing: bool,
     commits: u64,
     /// A cursor has moved that is not stored yet.
     cursors_dirty: bool,
-}
-
-/// The numbers of the `state` table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Counters {
-    pub(crate) last_seq: u64,
-    /// The first place whose event may still be in the log.
-    pub(crate) floor: u64,
-    pub(crate) duplicates: u64,
-    pub(crate) conflicts: u64,
-    pub(crate) unmatched: u64,
 }
 
 /// What one transaction has done, to be told once it is durable.
@@ -67,8 +67,7 @@ struct Done {
     settled: Vec<Settling>,
     rejected: Vec<(Reply<queue::DeadLetterId>, queue::DeadLetterId, u64)>,
     maintained: Vec<(Reply<Maintained>, upkeep::Upkeep)>,
-    /// Places that were found damaged, with the destination they were read for.
-    damaged: Vec<(Arc<Consumer>, u64)>,
+    buried: Vec<Burying>,
 }
 
 impl Writer {
@@ -86,7 +85,6 @@ impl Writer {
             Ok(())
         };
         connection.wal_hook(Some(hook)).place("watching the write-ahead log")?;
-        let unsettled = VecDeque::new();
         let writer = Self {
             connection,
             shared,
@@ -94,7 +92,9 @@ impl Writer {
             counters,
             retention,
             checkpointer,
-            unsettled,
+            unsettled: VecDeque::new(),
+            unburied: VecDeque::new(),
+            failing: false,
             commits: 0,
             cursors_dirty: false,
         };
@@ -104,6 +104,7 @@ impl Writer {
 
     /// Works until the queue is closed.
     pub(crate) fn run(mut self) {
+        let _farewell = Farewell(Arc::clone(&self.shared));
         loop {
             let mut ops = self.shared.inbox.take(self.patience());
             let close = match ops.last() {
@@ -121,10 +122,10 @@ impl Writer {
 
     /// How long to wait for work before doing what is left over.
     fn patience(&self) -> Option<Duration> {
-        if self.shared.poison().is_some() {
-            None
-        } else if !self.unsettled.is_empty() {
+        if self.failing {
             Some(FULL_PAUSE)
+        } else if self.shared.poison().is_some() {
+            None
         } else if self.dedupe.is_sealing() {
             Some(Duration::ZERO)
         } else {
@@ -133,10 +134,26 @@ impl Writer {
     }
 
     /// One transaction for all of `ops`, and the answers.
+    ///
+    /// While commits fail there are two: what is owed comes first and by itself. It needs little room, or makes some,
+    /// and a publication that needs more would undo it again and again.
     fn turn(&mut self, ops: Vec<Op>) {
+        if !self.failing {
+            return self.commit(ops);
+        }
+        let is_new = |op: &Op| matches!(op, Op::Publish(_) | Op::Reject { .. });
+        let (new, owed): (Vec<_>, Vec<_>) = ops.into_iter().partition(is_new);
+        self.commit(owed);
+        if !new.is_empty() {
+            self.commit(new);
+        }
+    }
+
+    fn commit(&mut self, ops: Vec<Op>) {
         let mut failed_publishers = Vec::new();
         let ops = self.outside_transaction(ops);
         if let Some(error) = self.shared.poison() {
+            self.failing = false;
             self.unsettled.drain(..).for_each(|settling| settling.refuse(&error));
             ops.into_iter().for_each(|op| op.refuse(&error));
             return;
@@ -157,8 +174,8 @@ impl Writer {
         let mut rest = Vec::with_capacity(ops.len());
         for op in ops {
             match op {
-                Op::Configure { consumers, reply } => {
-                    let configured = self.configure(&consumers).map_err(|failed| self.shared.note(&failed));
+                Op::Configure { topology, reply } => {
+                    let configured = self.configure(topology).map_err(|failed| self.shared.note(&failed));
                     let _ = reply.send(configured);
                 }
                 Op::Find { id, reply } => {
@@ -197,13 +214,20 @@ impl Writer {
         while let Some(settling) = self.unsettled.pop_front() {
             self.settle(settling, done)?;
         }
+        while let Some(burying) = self.unburied.pop_front() {
+            self.bury_damaged(burying, done)?;
+        }
         while let Some(op) = todo.pop_front() {
             match op {
                 Op::Publish(publish) => self.publish(publish, done)?,
                 Op::Settle { settlements, now, reply } => self.settle(Settling::new(settlements, now, reply), done)?,
                 Op::Reject { rejection, reply } => self.reject(&rejection, reply, done)?,
                 Op::Maintain { now, reply } => self.maintain(now, reply, done)?,
-                Op::Damaged { consumer, damages, now } => self.bury_damaged(consumer, &damages, now, done)?,
+                Op::Damaged { consumer, damages, now } => {
+                    if let Some(burying) = Burying::new(&self.shared, consumer, damages, now) {
+                        self.bury_damaged(burying, done)?;
+                    }
+                }
                 other => other.refuse(&QueueError::Invalid("this is not done in a transaction".to_owned())),
             }
         }
@@ -217,18 +241,16 @@ impl Writer {
     /// The transaction is durable: tells everyone.
     fn tell(&mut self, done: Done) {
         self.commits += 1;
+        if std::mem::take(&mut self.failing) {
+            tracing::info!("commits work again");
+        }
         self.shared.last.store(self.counters.last_seq, Ordering::Release);
         self.show_counts();
         for (reply, answers) in done.published {
             let _ = reply.send(Ok(answers));
         }
         if let Some((number, table)) = self.dedupe.committed() {
-            let shared = Arc::clone(&self.shared);
-            std::thread::spawn(move || {
-                let sealed = dedupe::sort(number, &table);
-                // Fails only when the queue is closed; the identities are still in their log then.
-                let _ = shared.inbox.submit(Op::Sealed(Box::new(sealed)));
-            });
+            self.sort(number, table);
         }
         self.tell_consumers(&done.committed);
         done.settled.into_iter().for_each(Settling::finish);
@@ -236,15 +258,34 @@ impl Writer {
             self.shared.counts.dead_letters.fetch_add(new, Ordering::Relaxed);
             let _ = reply.send(Ok(id));
         }
-        for (consumer, seq) in done.damaged {
-            consumer.count_dead(1);
-            consumer.state.lock().cursor.settle(seq);
-            self.shared.counts.damaged.fetch_add(1, Ordering::Relaxed);
+        done.buried.into_iter().for_each(|burying| burying.finish(&self.shared));
+        self.tell_maintainers(done.maintained);
+    }
+
+    fn tell_maintainers(&mut self, maintained: Vec<(Reply<Maintained>, upkeep::Upkeep)>) {
+        if maintained.is_empty() {
+            return;
         }
-        for (reply, upkeep) in done.maintained {
-            let maintained = self.finish_upkeep(upkeep);
-            self.show_counts();
+        let told: Vec<_> = maintained.into_iter().map(|(reply, upkeep)| (reply, self.finish_upkeep(upkeep))).collect();
+        self.open_windows();
+        self.show_counts();
+        for (reply, maintained) in told {
             let _ = reply.send(Ok(maintained));
+        }
+    }
+
+    /// Has a full table of identities sorted by a thread of its own.
+    fn sort(&self, number: i64, table: Arc<dedupe::Table>) {
+        let shared = Arc::clone(&self.shared);
+        let sort = move || {
+            let sealed = dedupe::sort(number, &table);
+            // Fails only when the queue is closed; the identities are still in their log then.
+            let _ = shared.inbox.submit(Op::Sealed(Box::new(sealed)));
+        };
+        let started = thread::Builder::new().name("queue-sort".to_owned()).spawn(sort.clone());
+        if started.is_err() {
+            // No thread to be had: commits wait for a tenth of a second.
+            sort();
         }
     }
 
@@ -273,7 +314,7 @@ impl Writer {
             self.shared
                 .set_poisoned(&Failed::Disk(format!("undoing a failed transaction failed too, after: {failed}")));
         }
-        if !failed.is_fatal() {
+        if !std::mem::replace(&mut self.failing, true) && !failed.is_fatal() {
             tracing::warn!(%error, "a commit failed and was undone; publishers are asked to try again");
         }
         self.cursors_dirty = true;
@@ -283,69 +324,54 @@ impl Writer {
             state.delivered_dirty = true;
         }
         self.unsettled.extend(done.settled);
+        self.unburied.extend(done.buried);
+        if !done.maintained.is_empty() {
+            self.open_windows();
+        }
         done.published.into_iter().for_each(|(reply, _)| drop(reply.send(Err(error.clone()))));
         done.rejected.into_iter().for_each(|(reply, ..)| drop(reply.send(Err(error.clone()))));
         done.maintained.into_iter().for_each(|(reply, _)| drop(reply.send(Err(error.clone()))));
+        self.keep(left, &error);
+    }
+
+    /// Keeps what must not be lost of the ops that a failed transaction had not come to; refuses the others.
+    fn keep(&mut self, left: Vec<Op>, error: &QueueError) {
         for op in left {
             match op {
                 Op::Settle { settlements, now, reply } => {
-                    self.unsettled.push_back(Settling::new(settlements, now, reply));
+                    let mut settling = Settling::new(settlements, now, reply);
+                    // From now on, so that waiting for room does not end the lease of a finished delivery.
+                    settling.hold(&self.shared);
+                    self.unsettled.push_back(settling);
                 }
-                other => other.refuse(&error),
+                Op::Damaged { consumer, damages, now } => {
+                    self.unburied.extend(Burying::new(&self.shared, consumer, damages, now));
+                }
+                other => other.refuse(error),
             }
         }
     }
 
-    /// Stores the cursors that have moved: of those that settled something now, or of all once in a while.
-    fn store_cursors(&mut self, idle: bool) -> Result<(), Failed> {
-        let all = idle || self.commits.is_multiple_of(CURSOR_FLUSH_COMMITS);
-        for consumer in self.shared.consumers.read().iter() {
-            store_cursor(&self.connection, consumer, all)?;
-        }
-        if all {
-            self.cursors_dirty = false;
-        }
-        Ok(())
-    }
-
-    fn show_counts(&self) {
-        let counts = &self.shared.counts;
-        counts.duplicates.store(self.counters.duplicates, Ordering::Relaxed);
-        counts.conflicts.store(self.counters.conflicts, Ordering::Relaxed);
-        counts.unmatched.store(self.counters.unmatched, Ordering::Relaxed);
-        counts.floor.store(self.counters.floor, Ordering::Relaxed);
-        counts.identities.store(self.dedupe.len(), Ordering::Relaxed);
-    }
-
     /// Lets the checkpointer work; finishes for it when little is left, or when the log has grown too long.
     fn checkpoint(&mut self) {
-        let pages = self.checkpointer.poll();
-        if !self.checkpointer.take_rest() && pages < CHECKPOINT_HARD_PAGES {
+        if !self.checkpointer.poll() {
             return;
         }
         match self.connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE).place("checkpointing") {
             Ok((_, copied)) => self.checkpointer.finished(copied),
-            // Room is found again by the same checkpoint later; the log keeps everything until then.
+            // The log keeps everything until the same checkpoint is tried again.
             Err(failed) if !failed.is_fatal() => {
-                tracing::warn!(error = %failed, "a checkpoint has to wait")
+                tracing::warn!(error = %failed, "a checkpoint has to wait");
+                self.checkpointer.put_off();
             }
             Err(failed) => drop(self.shared.set_poisoned(&failed)),
         }
     }
 
-    fn find(&self, id: event::EventId) -> Result<Option<queue::Stored>, Failed> {
+    /// The place of the newest event with an id, as far as dedupe knows it.
+    fn find(&self, id: event::EventId) -> Result<Option<u64>, Failed> {
         let known = self.dedupe.find(&self.connection, id, event::Timestamp::default())?;
-        let found = match known {
-            Some(entry) => log::read_one(&self.connection, entry.seq)?,
-            None => log::find(&self.connection, id)?,
-        };
-        match found {
-            Some(Err(damage)) => {
-                Err(Failed::Damaged(format!("event {}: {}; run `aftercall check`", damage.seq, damage.what)))
-            }
-            Some(Ok(stored)) => Ok(Some(stored)),
-            None => Ok(None),
-        }
+        Ok(known.map(|entry| entry.seq))
     }
 
     fn close(mut self) -> Result<(), QueueError> {
@@ -362,87 +388,5 @@ impl Writer {
     }
 }
 
-fn store_cursor(connection: &Connection, consumer: &Consumer, all: bool) -> Result<(), Failed> {
-    let mut state = consumer.state.lock();
-    if !(state.delivered_dirty || all && state.cursor.is_dirty()) {
-        return Ok(());
-    }
-    let id = i64::from(consumer.id.0);
-    let mut update = connection
-        .prepare_cached("UPDATE destinations SET watermark = ?2, delivered = ?3 WHERE id = ?1")
-        .place("storing a cursor")?;
-    update
-        .execute([id, log::place(state.cursor.watermark()), log::place(state.delivered)])
-        .place("storing a cursor")?;
-    for (chunk, bytes) in state.cursor.dirty_chunks() {
-        let chunk = log::place(chunk);
-        match bytes {
-            Some(bytes) => connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO cursor_chunks (destination, chunk, settled) VALUES (?1, ?2, ?3)",
-                )
-                .and_then(|mut insert| insert.execute(rusqlite::params![id, chunk, bytes])),
-            None => connection
-                .prepare_cached("DELETE FROM cursor_chunks WHERE destination = ?1 AND chunk = ?2")
-                .and_then(|mut delete| delete.execute([id, chunk])),
-        }
-        .place("storing a cursor")?;
-    }
-    state.delivered_dirty = false;
-    state.cursor.stored();
-    Ok(())
-}
-
-impl Counters {
-    pub(crate) fn load(connection: &Connection) -> Result<Self, Failed> {
-        let sql =
-            "SELECT max(last_seq, (SELECT coalesce(max(seq), 0) FROM events)), floor, duplicates, conflicts, unmatched
-                   FROM state";
-        connection
-            .query_row(sql, [], |row| {
-                let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-                Ok(Self {
-                    last_seq: number(0)?,
-                    floor: number(1)?,
-                    duplicates: number(2)?,
-                    conflicts: number(3)?,
-                    unmatched: number(4)?,
-                })
-            })
-            .place("reading the counters")
-    }
-}
-
-impl Writer {
-    fn store_counters(&self) -> Result<(), Failed> {
-        let Counters { last_seq, floor, duplicates, conflicts, unmatched } = self.counters;
-        let mut update = self
-            .connection
-            .prepare_cached(
-                "UPDATE state SET last_seq = ?1, floor = ?2, duplicates = ?3, conflicts = ?4, unmatched = ?5",
-            )
-            .place("storing the counters")?;
-        update
-            .execute([last_seq, floor, duplicates, conflicts, unmatched].map(log::place))
-            .place("storing the counters")?;
-        Ok(())
-    }
-
-    fn append(&mut self, appended: Appended, done: &mut Done) -> Result<u64, Failed> {
-        let Appended { event, body_hash, routes } = appended;
-        let seq = self.counters.last_seq + 1;
-        let entry = dedupe::Entry::new(event.id, seq, event.received, body_hash);
-        let stored = queue::Stored { seq: queue::Seq(seq), event };
-        log::append(&self.connection, &stored)?;
-        self.counters.last_seq = seq;
-        self.dedupe.add(entry);
-        if routes.is_empty() {
-            self.counters.unmatched += 1;
-            let mut insert =
-                self.connection.prepare_cached("INSERT INTO unmatched (seq) VALUES (?1)").place("noting an event")?;
-            insert.execute([log::place(seq)]).place("noting an event")?;
-        }
-        done.committed.push(Committed { stored: Arc::new(stored), routes });
-        Ok(seq)
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -85,7 +85,12 @@ impl Cursor {
                 continue;
             }
             if chunk == seq / CHUNK {
-                self.above.entry(chunk).or_default().remove_range(0..=offset(seq));
+                let mut first = first;
+                first.get_mut().remove_range(0..=offset(seq));
+                // An empty chunk would hide those above it from the watermark.
+                if first.get().is_empty() {
+                    first.remove();
+                }
                 self.dirty_chunks.insert(chunk);
             }
             break;
@@ -237,6 +242,16 @@ mod tests {
                 prop_assert_eq!(&found, &free);
             }
         }
+    }
+
+    #[test]
+    fn the_watermark_goes_on_into_the_next_chunk_after_a_piece_of_upkeep() {
+        let mut cursor = Cursor::at(CHUNK - 10);
+        cursor.settle(CHUNK - 8);
+        cursor.settle_through(CHUNK - 5);
+        cursor.settle(CHUNK);
+        (CHUNK - 4..CHUNK).for_each(|seq| cursor.settle(seq));
+        assert_eq!(cursor.watermark(), CHUNK);
     }
 
     #[test]

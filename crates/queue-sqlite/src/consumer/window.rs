@@ -21,6 +21,10 @@ const MAX_HOT_EVENTS: usize = 4_096;
 const MAX_HOT_BYTES: usize = 8 << 20;
 /// Bodies kept in memory of one lane, behind its front: so that one busy conversation leaves room for the others.
 const MAX_HOT_BEHIND: usize = 8;
+/// Bytes of bodies up to which any are kept behind a front: a conversation of large events leaves room for the others.
+const MAX_HOT_BYTES_BEHIND: usize = MAX_HOT_BYTES / 4;
+/// Ends of leases that are remembered beyond twice the leases that are out, before they are sorted out: 24 KiB.
+const MAX_STALE_ENDS: usize = 1_024;
 /// Places kept in memory for one destination, about 100 bytes each at worst; then reading ahead stops until some settle.
 const MAX_QUEUED: usize = 200_000;
 
@@ -41,6 +45,8 @@ pub(crate) struct Window {
     queued: usize,
     retrying: usize,
     generation: u64,
+    /// Places up to here are being dropped from the log and may not be leased; 0 while none are.
+    closed_through: u64,
 }
 
 #[derive(Debug)]
@@ -120,7 +126,9 @@ impl Window {
         let cold = match self.lanes.get_mut(&key) {
             Some(lane) => {
                 lane.behind.push_back(seq);
-                matches!(lane.state, LaneState::Retry(_)) || lane.behind.len() > MAX_HOT_BEHIND
+                matches!(lane.state, LaneState::Retry(_))
+                    || lane.behind.len() > MAX_HOT_BEHIND
+                    || self.hot_bytes + stored.event.body.len() > MAX_HOT_BYTES_BEHIND
             }
             None => {
                 let (state, attempts) = match waiting {
@@ -145,12 +153,18 @@ impl Window {
     pub(crate) fn take(&mut self, max: usize, now: Timestamp, lease_time: Duration) -> Vec<Taken> {
         self.wake(now);
         let mut taken = Vec::with_capacity(max.min(self.ready.len()));
+        let mut put_off = Vec::new();
         while taken.len() < max {
             let Some(key) = self.ready.pop_front() else {
                 break;
             };
-            taken.extend(self.lease(key, now.plus(lease_time)));
+            if self.lanes.get(&key).is_some_and(|lane| lane.front <= self.closed_through) {
+                put_off.push(key);
+            } else {
+                taken.extend(self.lease(key, now.plus(lease_time)));
+            }
         }
+        self.ready.extend(put_off);
         taken
     }
 
@@ -161,6 +175,10 @@ impl Window {
         let (seq, generation, attempts) = (lane.front, self.generation, lane.attempts);
         self.leases.insert(seq, LeaseState { lane: key, generation, until, settling: false });
         self.lease_ends.push(Reverse((until, seq, generation)));
+        if self.lease_ends.len() > 2 * self.leases.len() + MAX_STALE_ENDS {
+            let leases = &self.leases;
+            self.lease_ends.retain(|Reverse((_, seq, generation))| holds(leases, *seq, *generation));
+        }
         let hot = self.hot.get(&seq).map(|hot| (Arc::clone(&hot.stored), hot.route));
         Some(Taken { seq, generation, attempts, until, hot })
     }
@@ -197,7 +215,7 @@ impl Window {
     }
 
     fn holds(&self, seq: u64, generation: u64) -> bool {
-        self.leases.get(&seq).is_some_and(|lease| lease.generation == generation && !lease.settling)
+        holds(&self.leases, seq, generation)
     }
 
     /// Marks a lease as being settled; false if it has ended.
@@ -279,10 +297,9 @@ impl Window {
         [retry, lease].into_iter().flatten().min()
     }
 
-    /// How many events are out on lease at `now`.
-    pub(crate) fn leased(&mut self, now: Timestamp) -> usize {
-        self.wake(now);
-        self.leases.len()
+    /// How many events are out on lease at `now`. Only looks: whoever waits for the end of a lease still finds it.
+    pub(crate) fn leased(&self, now: Timestamp) -> usize {
+        self.leases.values().filter(|lease| lease.settling || lease.until > now).count()
     }
 
     pub(crate) fn retrying(&self) -> usize {
@@ -310,7 +327,7 @@ impl Window {
     /// Whether an event that is out on lease has failed before.
     pub(crate) fn has_retried(&self, seq: u64) -> bool {
         let lane = self.leases.get(&seq).and_then(|lease| self.lanes.get(&lease.lane));
-        lane.is_some_and(|lane| lane.attempts.made > 0)
+        lane.is_some_and(|lane| lane.attempts != Attempts::default())
     }
 
     /// Lets go of all bodies and routes; they are read and worked out again when their turn comes.
@@ -344,11 +361,27 @@ impl Window {
         dropped.into_iter().for_each(|seq| self.cool(seq));
     }
 
-    /// The first place that is out on lease at `now`.
-    pub(crate) fn first_leased(&mut self, now: Timestamp) -> Option<u64> {
+    /// Lets nothing up to `last` be leased until [`Self::open`], or less if something of it is out on lease at `now`;
+    /// returns up to where. A lease that has ended by then can no longer be settled.
+    pub(crate) fn close_through(&mut self, last: u64, now: Timestamp) -> u64 {
         self.wake(now);
-        self.leases.keys().min().copied()
+        let closed = self.leases.keys().min().map_or(last, |leased| last.min(leased - 1));
+        self.closed_through = closed;
+        closed
     }
+
+    /// Ends what [`Self::close_through`] began. What it has kept back, or woken, may be leased now.
+    pub(crate) fn open(&mut self) {
+        self.closed_through = 0;
+    }
+
+    pub(crate) fn is_closed(&self, seq: u64) -> bool {
+        seq <= self.closed_through
+    }
+}
+
+fn holds(leases: &HashMap<u64, LeaseState>, seq: u64, generation: u64) -> bool {
+    leases.get(&seq).is_some_and(|lease| lease.generation == generation && !lease.settling)
 }
 
 fn lane_key(stored: &Stored, order: Order) -> LaneKey {
@@ -358,3 +391,6 @@ fn lane_key(stored: &Stored, order: Order) -> LaneKey {
         _ => xxh3_64(&stored.seq.0.to_le_bytes()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! One known identity, packed into 32 bytes: id (16), place in the log (6), second of receipt (4), hash of the body (6).
 
+use std::time::Duration;
+
 use event::{EventId, Timestamp};
 
 /// Bytes of a packed entry.
@@ -12,7 +14,7 @@ pub(crate) struct Entry {
     pub(crate) id: EventId,
     /// Place of the event in the log; below 2^48.
     pub(crate) seq: u64,
-    /// Seconds of Unix time at which the event was received.
+    /// Seconds of Unix time by which the event had been received.
     pub(crate) second: u32,
     /// The lower 48 bits of the hash of its bytes.
     pub(crate) body: u64,
@@ -20,7 +22,8 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(id: EventId, seq: u64, received: Timestamp, body_hash: u64) -> Self {
-        Self { id, seq, second: second(received), body: body_hash & MASK_48 }
+        // Rounded up, so that the window is never shorter than it was promised.
+        Self { id, seq, second: second(received.plus(Duration::from_millis(999))), body: body_hash & MASK_48 }
     }
 
     /// Whether the event's bytes have this hash.

@@ -19,7 +19,7 @@ pub(crate) const CHUNK_ENTRIES: usize = 500;
 const FILTER_BITS: usize = 12;
 const FILTER_HASHES: u32 = 6;
 /// Runs are told apart by the upper bits of a chunk's key.
-const RUN_SHIFT: u32 = 24;
+pub(crate) const RUN_SHIFT: u32 = 24;
 
 /// A sealed run, as far as it is in memory: 13.2 bits for each identity.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ impl Run {
     /// Removes the run and its chunks.
     pub(crate) fn delete(&self, connection: &Connection) -> Result<(), Failed> {
         connection.execute("DELETE FROM identity_runs WHERE run = ?1", [self.number]).place("dropping identities")?;
-        delete_chunks(connection, self.number)
+        delete_chunks(connection, self.number, self.number + 1)
     }
 
     /// Reads all runs back, oldest first, and removes what a crash left of others.
@@ -190,12 +190,12 @@ fn chunk_key(run: i64, chunk: usize) -> i64 {
     (run << RUN_SHIFT) | i64::try_from(chunk).unwrap_or(i64::MAX)
 }
 
-/// Removes the chunks of one run.
-pub(crate) fn delete_chunks(connection: &Connection, run: i64) -> Result<(), Failed> {
+/// Removes the chunks of the runs from `from` on, before `to`.
+pub(crate) fn delete_chunks(connection: &Connection, from: i64, to: i64) -> Result<(), Failed> {
     let mut delete = connection
         .prepare_cached("DELETE FROM identity_chunks WHERE chunk >= ?1 AND chunk < ?2")
         .place("dropping identities")?;
-    delete.execute([chunk_key(run, 0), chunk_key(run + 1, 0)]).place("dropping identities")?;
+    delete.execute([chunk_key(from, 0), chunk_key(to, 0)]).place("dropping identities")?;
     Ok(())
 }
 

@@ -2,22 +2,29 @@
 
 use std::sync::Arc;
 
-use queue::{Consumer as Configured, ConsumerId};
+use queue::{Consumer as Configured, ConsumerId, Topology};
 use rusqlite::params;
 
 use super::Writer;
-use crate::consumer::{Consumer, Cursor};
+use crate::consumer::{Consumer, Cursor, Placed};
 use crate::failure::{Failed, Place};
 use crate::log::place;
+use crate::shared::Routing;
 
 impl Writer {
     /// Gives each destination its consumer: the one it had, or a new one that starts at the end of the log.
-    pub(super) fn configure(&self, wanted: &[Configured]) -> Result<Vec<ConsumerId>, Failed> {
+    ///
+    /// The router and the places that it names change here together, on the one thread that appends events; on failure
+    /// neither does.
+    pub(super) fn configure(&self, topology: Topology) -> Result<Vec<ConsumerId>, Failed> {
+        let Topology { consumers: wanted, router } = topology;
         let consumers = wanted.iter().map(|wanted| self.known_or_new(wanted)).collect::<Result<Vec<_>, _>>()?;
-        self.shared.consumers.read().iter().for_each(|consumer| consumer.state.lock().place = None);
-        for (number, (consumer, wanted)) in (0u16..).zip(consumers.iter().zip(wanted)) {
+        let routing = Arc::new(Routing { router });
+        *self.shared.routing.write() = Some(Arc::clone(&routing));
+        self.shared.consumers.read().iter().for_each(|consumer| consumer.state.lock().placed = None);
+        for (number, (consumer, wanted)) in (0u16..).zip(consumers.iter().zip(&wanted)) {
             let mut state = consumer.state.lock();
-            state.place = Some(number);
+            state.placed = Some(Placed { number, routing: Arc::clone(&routing) });
             state.order = wanted.order;
             // The router's numbers may mean something else now.
             state.window.cool_all();

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use event::Event;
-use queue::{Published, Rejection, Routes, Seq, body_hash, conflict_id};
+use queue::{Published, Rejection, Routes, Seq, Stored, body_hash, conflict_id};
 use rusqlite::{OptionalExtension, params};
 
 use super::{Done, Writer};
+use crate::consumer::Committed;
 use crate::dead_letters::{self, NewDeadLetter};
 use crate::dedupe::Entry;
 use crate::failure::{Failed, Place};
@@ -15,10 +16,10 @@ use crate::log;
 use crate::shared::Routing;
 
 /// An event that is about to be appended.
-pub(super) struct Appended {
-    pub(super) event: Event,
-    pub(super) body_hash: u64,
-    pub(super) routes: Routes,
+struct Appended {
+    event: Event,
+    body_hash: u64,
+    routes: Routes,
 }
 
 impl Writer {
@@ -83,6 +84,25 @@ impl Writer {
         let seq = self.append(Appended { event, body_hash, routes }, done)?;
         self.counters.conflicts += 1;
         Ok(Published::Conflict { id: conflict, of: id, seq: Seq(seq) })
+    }
+
+    /// Appends an event, and makes its identity known.
+    fn append(&mut self, appended: Appended, done: &mut Done) -> Result<u64, Failed> {
+        let Appended { event, body_hash, routes } = appended;
+        let seq = self.counters.last_seq + 1;
+        let entry = Entry::new(event.id, seq, event.received, body_hash);
+        let stored = Stored { seq: Seq(seq), event };
+        log::append(&self.connection, &stored)?;
+        self.counters.last_seq = seq;
+        self.dedupe.add(entry);
+        if routes.is_empty() {
+            self.counters.unmatched += 1;
+            let mut insert =
+                self.connection.prepare_cached("INSERT INTO unmatched (seq) VALUES (?1)").place("noting an event")?;
+            insert.execute([log::place(seq)]).place("noting an event")?;
+        }
+        done.committed.push(Committed { stored: Arc::new(stored), routes });
+        Ok(seq)
     }
 
     /// Whether a known event has this content. One that is no longer in the log is taken to have it.

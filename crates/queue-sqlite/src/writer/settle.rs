@@ -29,7 +29,7 @@ impl Settling {
     }
 
     /// Checks each lease once, and keeps it from ending while its settlement is on its way.
-    fn hold(&mut self, shared: &Shared) {
+    pub(super) fn hold(&mut self, shared: &Shared) {
         if self.held.is_some() {
             return;
         }

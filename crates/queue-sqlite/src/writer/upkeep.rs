@@ -6,15 +6,15 @@
 use std::sync::Arc;
 
 use event::Timestamp;
-use queue::{Attempts, ConsumerId, Failure, FailureClass, Maintained, Stage};
+use queue::{Attempts, ConsumerId, Failure, Maintained};
 use rusqlite::params;
 
 use super::settle::bury;
 use super::{Done, Writer};
-use crate::consumer::Consumer;
+use crate::consumer::{Consumer, Placed};
 use crate::failure::{Failed, Place};
 use crate::inbox::Reply;
-use crate::log::{self, Damage, place};
+use crate::log::{self, place};
 use crate::options::DROP_EVENTS;
 
 /// What one piece of upkeep has done, if its transaction commits.
@@ -24,11 +24,14 @@ pub(super) struct Upkeep {
     now: Timestamp,
     /// Events up to here are gone.
     dropped_through: Option<u64>,
+    /// The run of identities that is gone.
+    dropped_run: Option<i64>,
     /// Dead letters made, by destination.
     expired: Vec<(Arc<Consumer>, u64)>,
 }
 
 impl Writer {
+    /// Does one piece of upkeep. No old event can be leased from here until [`Self::open_windows`].
     pub(super) fn maintain(&mut self, now: Timestamp, reply: Reply<Maintained>, done: &mut Done) -> Result<(), Failed> {
         let mut upkeep = Upkeep { now, ..Upkeep::default() };
         let outcome = self.drop_old(&mut upkeep);
@@ -37,16 +40,24 @@ impl Writer {
     }
 
     fn drop_old(&mut self, upkeep: &mut Upkeep) -> Result<(), Failed> {
-        upkeep.maintained.identities_dropped = self.dedupe.drop_expired(&self.connection, upkeep.now)?;
+        if let Some((run, identities)) = self.dedupe.drop_expired(&self.connection, upkeep.now)? {
+            upkeep.dropped_run = Some(run);
+            upkeep.maintained.identities_dropped = identities;
+        }
+        if self.shared.routing().is_none() {
+            // Who still wants an event is not known before the first configuration.
+            upkeep.maintained.more = upkeep.dropped_run.is_some();
+            return Ok(());
+        }
         let (floor, last) = (self.counters.floor, self.last_expired(upkeep.now)?);
-        let last = self.before_first_lease(last, upkeep.now);
+        let last = if last >= floor { self.close_windows(last, upkeep.now) } else { last };
         if last >= floor {
             self.expire_deliveries(last, upkeep)?;
             self.drop_events(floor, last, upkeep)?;
             self.counters.floor = last + 1;
             upkeep.dropped_through = Some(last);
         }
-        upkeep.maintained.more = upkeep.maintained.identities_dropped > 0 || last + 1 >= floor + DROP_EVENTS;
+        upkeep.maintained.more = upkeep.dropped_run.is_some() || last + 1 >= floor + DROP_EVENTS;
         Ok(())
     }
 
@@ -68,40 +79,36 @@ impl Writer {
         Ok(last)
     }
 
-    /// Stops before an event that is being delivered right now.
-    fn before_first_lease(&self, last: u64, now: Timestamp) -> u64 {
+    /// Keeps every destination from leasing what is about to go; stops before an event that is being delivered.
+    fn close_windows(&self, last: u64, now: Timestamp) -> u64 {
         let consumers = self.shared.consumers.read();
-        consumers.iter().fold(last, |last, consumer| {
-            let mut state = consumer.state.lock();
-            state.window.first_leased(now).map_or(last, |leased| last.min(leased - 1))
-        })
+        consumers.iter().fold(last, |last, consumer| consumer.state.lock().window.close_through(last, now))
+    }
+
+    /// Lets destinations lease again, whether the upkeep is durable or undone.
+    pub(super) fn open_windows(&self) {
+        self.shared.consumers.read().iter().for_each(|consumer| consumer.state.lock().window.open());
+        self.shared.wake_all();
     }
 
     fn expire_deliveries(&self, last: u64, upkeep: &mut Upkeep) -> Result<(), Failed> {
-        let Some(routing) = self.shared.routing() else {
-            return Ok(());
-        };
         for consumer in self.shared.consumers.read().iter() {
-            let (unsettled, place_now) = {
+            let (unsettled, placed) = {
                 let state = consumer.state.lock();
                 let mut unsettled = Vec::new();
-                let mut seq = state.cursor.next_unsettled(0);
+                // What is below the floor went while this destination was left out.
+                let mut seq = state.cursor.next_unsettled(self.counters.floor - 1);
                 while seq <= last {
                     unsettled.push(seq);
                     seq = state.cursor.next_unsettled(seq);
                 }
-                (unsettled, state.place)
+                (unsettled, state.placed.clone())
             };
-            let Some(number) = place_now else { continue };
             let mut expired = 0;
             for seq in unsettled {
-                let wanted = match log::read_one(&self.connection, seq)? {
-                    Some(Ok(stored)) => routing.router.route(&stored.event).iter().any(|t| t.consumer == number),
-                    Some(Err(_)) => true,
-                    None => false,
-                };
-                if wanted {
-                    let attempts = self.stored_attempts(consumer.id, seq)?;
+                let attempts = self.stored_attempts(consumer.id, seq)?;
+                if self.is_wanted(seq, placed.as_ref(), attempts.is_some())? {
+                    let attempts = attempts.unwrap_or_default();
                     bury(&self.connection, consumer.id, seq, &attempts, &Failure::expired(), upkeep.now)?;
                     expired += 1;
                 }
@@ -118,16 +125,29 @@ impl Writer {
         Ok(())
     }
 
-    fn stored_attempts(&self, id: ConsumerId, seq: u64) -> Result<Attempts, Failed> {
+    /// Whether an unsettled event is for this destination. Of one that is left out of the configuration only those are
+    /// known that have been tried.
+    fn is_wanted(&self, seq: u64, placed: Option<&Placed>, tried: bool) -> Result<bool, Failed> {
+        let Some(placed) = placed else {
+            return Ok(tried);
+        };
+        Ok(match log::read_one(&self.connection, seq)? {
+            Some(Ok(stored)) => placed.route(&stored.event).is_some(),
+            // Damaged or missing: nobody can say, so nobody may overlook it.
+            Some(Err(_)) | None => true,
+        })
+    }
+
+    fn stored_attempts(&self, id: ConsumerId, seq: u64) -> Result<Option<Attempts>, Failed> {
         let sql = "SELECT made, charged, first, last FROM retries WHERE destination = ?1 AND seq = ?2";
         let mut select = self.connection.prepare_cached(sql).place("reading a retry")?;
         let mut rows = select.query(params![id.0, place(seq)]).place("reading a retry")?;
         let Some(row) = rows.next().place("reading a retry")? else {
-            return Ok(Attempts::default());
+            return Ok(None);
         };
         let time = |column| row.get::<_, Option<i64>>(column).map(|millis| millis.map(Timestamp::from_millis));
         let read = || Ok(Attempts { made: row.get(0)?, charged: row.get(1)?, first: time(2)?, last: time(3)? });
-        read().place("reading a retry")
+        read().map(Some).place("reading a retry")
     }
 
     fn drop_events(&self, from: u64, to: u64, upkeep: &mut Upkeep) -> Result<(), Failed> {
@@ -149,58 +169,16 @@ impl Writer {
 
     /// The piece is durable: what is in memory follows.
     pub(super) fn finish_upkeep(&mut self, upkeep: Upkeep) -> Maintained {
-        if upkeep.maintained.identities_dropped > 0 {
-            self.dedupe.dropped(upkeep.now);
+        if let Some(run) = upkeep.dropped_run {
+            self.dedupe.dropped(run);
         }
         for (consumer, expired) in &upkeep.expired {
             consumer.count_dead(*expired);
         }
         if let Some(last) = upkeep.dropped_through {
-            for (consumer, _) in &upkeep.expired {
-                let mut state = consumer.state.lock();
-                state.window.drop_through(last);
-                state.cursor.settle_through(last);
-                state.read_to = state.read_to.max(last);
-                drop(state);
-                consumer.changed.notify_one();
-            }
+            self.shared.consumers.read().iter().for_each(|consumer| consumer.state.lock().drop_through(last));
             self.cursors_dirty = true;
         }
         upkeep.maintained
-    }
-
-    /// Makes dead letters of places whose events are missing or changed, so that nobody overlooks them.
-    pub(super) fn bury_damaged(
-        &self,
-        id: ConsumerId,
-        damages: &[Damage],
-        now: Timestamp,
-        done: &mut Done,
-    ) -> Result<(), Failed> {
-        let Ok(consumer) = self.shared.consumer(id) else {
-            return Ok(());
-        };
-        for damage in damages {
-            if consumer.state.lock().cursor.is_settled(damage.seq) {
-                continue;
-            }
-            bury(&self.connection, id, damage.seq, &Attempts::default(), &damage.failure(), now)?;
-            done.damaged.push((Arc::clone(&consumer), damage.seq));
-        }
-        Ok(())
-    }
-}
-
-impl Damage {
-    /// As the failure of a delivery.
-    pub(crate) fn failure(&self) -> Failure {
-        Failure {
-            stage: Stage::Queue,
-            class: FailureClass::Permanent,
-            status: None,
-            message: format!("event {} is damaged on disk: {}", self.seq, self.what),
-            excerpt: None,
-            latency_ms: 0,
-        }
     }
 }

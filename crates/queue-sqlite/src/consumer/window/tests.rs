@@ -1,0 +1,55 @@
+//! What the window keeps in memory stays small.
+
+use bytes::Bytes;
+use event::{Event, EventId};
+use queue::{ConsumerId, Seq};
+
+use super::*;
+
+const LEASE_TIME: Duration = Duration::from_secs(60);
+
+fn stored(seq: u64, conversation: &str, bytes: usize) -> Arc<Stored> {
+    let event = Event {
+        id: EventId::from_hash([0; 16]),
+        source: Arc::from("test"),
+        topic: Arc::from("test"),
+        conversation: Some(Arc::from(conversation)),
+        received: Timestamp::default(),
+        conflict_of: None,
+        body: Bytes::from(vec![0; bytes]),
+    };
+    Arc::new(Stored { seq: Seq(seq), event })
+}
+
+fn add(window: &mut Window, seq: u64, conversation: &str, bytes: usize) {
+    window.add(stored(seq, conversation, bytes), 0, Order::Conversation, None);
+}
+
+#[test]
+fn one_slow_delivery_does_not_make_the_ends_of_leases_pile_up() {
+    let mut window = Window::default();
+    let at = Timestamp::from_millis(1);
+    add(&mut window, 1, "slow", 1);
+    assert_eq!(window.take(1, at, LEASE_TIME).len(), 1);
+    for seq in 2..20_000 {
+        add(&mut window, seq, &seq.to_string(), 1);
+        let taken = window.take(1, at, LEASE_TIME);
+        let token = LeaseToken { consumer: ConsumerId(1), seq: Seq(seq), generation: taken[0].generation };
+        assert!(window.begin_settle(token, at));
+        window.finish_settle(seq, Advance::Next);
+    }
+    assert!(window.lease_ends.len() <= MAX_STALE_ENDS + 4, "{}", window.lease_ends.len());
+    assert_eq!(window.next_due(), Some(at.plus(LEASE_TIME)));
+}
+
+#[test]
+fn a_conversation_of_large_events_leaves_room_for_others() {
+    let mut window = Window::default();
+    for seq in 1..9 {
+        add(&mut window, seq, "large", 1 << 20);
+    }
+    assert!(window.is_low());
+    add(&mut window, 9, "small", 1);
+    let taken = window.take(10, Timestamp::default(), LEASE_TIME);
+    assert_eq!(taken.iter().map(|taken| taken.seq).collect::<Vec<_>>(), [1, 9]);
+}
