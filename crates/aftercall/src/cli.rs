@@ -59,6 +59,9 @@ pub(crate) struct ServeArgs {
     /// Where to receive events, instead of the configured address
     #[arg(long)]
     pub(crate) listen: Option<SocketAddr>,
+    /// Where to answer `status`, instead of the configured address
+    #[arg(long)]
+    pub(crate) console: Option<SocketAddr>,
     /// How to write the log
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) log: LogFormat,

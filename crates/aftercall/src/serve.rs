@@ -24,7 +24,8 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Serves until it is told to stop.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let (file, trial) = configuration(args.config.as_deref(), args.data.clone(), args.listen)?;
+    let (mut file, trial) = configuration(args.config.as_deref(), args.data.clone(), args.listen)?;
+    file.console.listen = args.console.or(file.console.listen);
     let parts = file.parts()?;
     if args.check_config {
         crate::output::print("the configuration is good\n")?;

@@ -150,9 +150,11 @@ impl File {
         let key = |key: &str| format!("routes[{name}].{key}");
         let destination = self.destinations.keys().position(|known| *known == table.destination).ok_or_else(|| {
             let known: Vec<_> = self.destinations.keys().map(String::as_str).collect();
-            ConfigError::value(
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            ConfigError::value_with_help(
                 key("destination"),
-                format!("there is no destination `{}`; there are: {}", table.destination, known.join(", ")),
+                format!("there is no destination `{}`; there are: {known}", table.destination),
+                format!("add [destinations.{}], or name one that is there", table.destination),
             )
         })?;
         if let Some(unknown) = table.sources.iter().find(|name| !self.sources.contains_key(*name)) {

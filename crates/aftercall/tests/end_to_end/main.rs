@@ -27,6 +27,4 @@ mod restart;
 #[cfg(test)]
 mod site;
 #[cfg(test)]
-mod slow;
-#[cfg(test)]
 mod waiting;

@@ -87,16 +87,22 @@ auth = {{ bearer = true, secrets = ["file:eventbridge-token"] }}
     }
 
     /// A running server, ready for events.
+    #[track_caller]
     pub(crate) fn start(&self) -> Server {
         self.start_with(&mut self.serve())
     }
 
     /// Like [`Self::start`], with a command that is a variation of [`Self::serve`].
+    #[track_caller]
     pub(crate) fn start_with(&self, command: &mut Command) -> Server {
-        self.try_start(command).unwrap_or_else(|log| panic!("the server ended at its start: {log}"))
+        let server = self.try_start(command).unwrap_or_else(|log| panic!("the server ended at its start: {log}"));
+        let ready = waiting::within_patience(|| server.is_ready().then_some(()));
+        ready.unwrap_or_else(|| panic!("the server does not get ready: {}", server.log()));
+        server
     }
 
-    /// The log of a server that ended at its start.
+    /// A running server, which need not be ready; or the log of one that ended at its start.
+    #[track_caller]
     pub(crate) fn try_start(&self, command: &mut Command) -> Result<Server, String> {
         let number = (1..).find(|number| !self.path(&log_name(*number)).exists()).unwrap();
         let log = self.path(&log_name(number));
@@ -108,9 +114,17 @@ auth = {{ bearer = true, secrets = ["file:eventbridge-token"] }}
             .unwrap();
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Server { child, log, intake: unknown, console: unknown };
-        match server.until_ready() {
-            true => Ok(server),
-            false => Err(server.log()),
+        let listens = waiting::within_patience(|| match addresses(&server.log) {
+            None => server.child.try_wait().unwrap().map(|_| None),
+            found => Some(found),
+        });
+        match listens {
+            Some(Some((intake, console))) => {
+                (server.intake, server.console) = (intake, console);
+                Ok(server)
+            }
+            Some(None) => Err(server.log()),
+            None => panic!("the server neither listens nor ends: {}", server.log()),
         }
     }
 
@@ -152,20 +166,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Whether it gets ready; false if it ends instead.
-    fn until_ready(&mut self) -> bool {
-        let ready = waiting::until("the server says where it listens", || {
-            if let Some(addresses) = addresses(&self.log) {
-                return Some(Some(addresses));
-            }
-            self.child.try_wait().unwrap().map(|_| None)
-        });
-        let Some((intake, console)) = ready else { return false };
-        (self.intake, self.console) = (intake, console);
-        waiting::until("the server is ready, or ends", || {
-            let is_ready = client::get(self.intake, "/health/ready").is_ok_and(|answer| answer.status == 200);
-            if is_ready { Some(true) } else { self.child.try_wait().unwrap().map(|_| false) }
-        })
+    pub(crate) fn is_ready(&self) -> bool {
+        client::get(self.intake, "/health/ready").is_ok_and(|answer| answer.status == 200)
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -8,18 +8,25 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Asks until there is an answer. `what` says what did not happen if the deadline passes.
-pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+#[track_caller]
+pub(crate) fn until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    within_patience(ask).unwrap_or_else(|| panic!("waited {PATIENCE:?} in vain: {what}"))
+}
+
+/// Asks until there is an answer, or the deadline passes.
+pub(crate) fn within_patience<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let begin = Instant::now();
     loop {
-        if let Some(answer) = ask() {
+        let answer = ask();
+        if answer.is_some() || begin.elapsed() > PATIENCE {
             return answer;
         }
-        assert!(begin.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
         std::thread::park_timeout(LOOK_EVERY);
     }
 }
 
 /// Asks until it is so.
+#[track_caller]
 pub(crate) fn until_so(what: &str, mut ask: impl FnMut() -> bool) {
     until(what, || ask().then_some(()));
 }
