@@ -167,10 +167,10 @@ async fn nothing_is_lost_doubled_or_out_of_order() {
     let publishers: Vec<_> = (0..PUBLISHERS).map(|n| tokio::spawn(Arc::clone(&game).publisher(n))).collect();
     let deliveries: Vec<_> = game.ids.iter().map(|&id| tokio::spawn(Arc::clone(&game).deliver(id))).collect();
     let maintaining = tokio::spawn(Arc::clone(&game).maintain());
-    for publisher in publishers {
+    for (number, publisher) in publishers.into_iter().enumerate() {
         publisher.await.expect("publishes");
         let accepted = game.accepted.lock().expect("locks").clone();
-        let copy = copy_of(dir.path());
+        let copy = if number % 2 == 0 { backup_of(dir.path()) } else { copy_of(dir.path()) };
         tokio::spawn(answers_for(copy, accepted)).await.expect("answers");
     }
     game.over.store(true, Ordering::Relaxed);
@@ -203,6 +203,13 @@ fn copy_of(dir: &Path) -> tempfile::TempDir {
     for name in ["queue.db", "queue.db-wal"] {
         std::fs::copy(dir.join(name), copy.path().join(name)).expect("copies");
     }
+    copy
+}
+
+/// A backup that is made while the queue works.
+fn backup_of(dir: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().expect("a directory");
+    queue_sqlite::backup(dir, &copy.path().join("queue.db")).expect("copies");
     copy
 }
 
