@@ -30,8 +30,8 @@ cargo xtask COMMAND
                         Measures against yardsticks in the same run, and writes target/bench.json. WHAT is one of
                           acks, batches, lifecycle, latency, patterns    under a few minutes each
                           all (default)                                  these five
-                          backlog    with N events waiting, default 5,000,000: some 10 GB of disk, several minutes
-                          dedupe     with N known identities, default 50,000,000: some 10 GB of disk, several minutes
+                          backlog    with N events waiting, default 5,000,000: some 8 GB of disk, three minutes
+                          dedupe     with N known identities, default 50,000,000: some 2 GB of disk, two minutes
   fuzz [TARGET]... [--runs N]
                         Throws N inputs (default 1,000,000) at each fuzz target: bodies, envelopes, patterns, signatures.
   help                  This text.
