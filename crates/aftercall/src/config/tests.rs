@@ -51,7 +51,8 @@ fn every_key_of_the_code_stands_in_the_file() {
         let known: Vec<_> = error.message().split('`').skip(3).step_by(2).collect();
         assert!(!known.is_empty(), "{table}: {error}");
         for key in known {
-            let named = [format!("\n{key} ="), format!("[{key}"), format!(" {key} = "), format!("[[{key}")];
+            let named =
+                [format!("\n{key} ="), format!("[{key}"), format!(".{key}]"), format!(" {key} = "), format!("[[{key}")];
             assert!(named.iter().any(|named| file.contains(named)), "{table}: `{key}` is not in default.toml");
         }
     }

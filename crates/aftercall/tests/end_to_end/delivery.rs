@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use simulator::client::{Auth, Client, Options, Report};
@@ -188,6 +190,37 @@ fn a_dead_destination_holds_up_no_other() {
     // What waits is still there.
     let server = site.start();
     assert_eq!(server.consumer("dead")["unsettled"], 500);
+}
+
+#[test]
+fn a_stuck_conversation_holds_up_no_other_and_keeps_its_order() {
+    let gate = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&gate);
+    let recorder = Recorder::start(move |request| {
+        let is_stuck = request.body.windows(7).any(|part| part == b"c-stuck");
+        if is_stuck && !told.load(Ordering::SeqCst) { 503 } else { 200 }
+    });
+    let site = Site::new(&to_crm(recorder.address, "attempts = 1000000"));
+    let server = site.start();
+    for number in 0..100 {
+        server.post(event(&format!("s-{number}"), if number % 10 == 0 { "c-stuck" } else { "c-free" }));
+    }
+    waiting::until_so("only the stuck conversation waits", || server.consumer("crm")["delivered"] == 90);
+    gate.store(true, Ordering::SeqCst);
+    server.until_settled("crm");
+    assert_eq!((server.count("dead_letters"), &server.consumer("crm")["delivered"]), (0, &100.into()));
+    let bodies: Vec<_> =
+        recorder.requests().into_iter().map(|request| String::from_utf8(request.body).unwrap()).collect();
+    for conversation in ["c-stuck", "c-free"] {
+        let mut seen: Vec<_> = bodies.iter().filter(|body| body.contains(conversation)).collect();
+        // Attempts of the first one that were refused.
+        seen.dedup();
+        let numbers: Vec<u32> = seen
+            .iter()
+            .map(|body| body.split("s-").nth(1).unwrap().split('"').next().unwrap().parse().unwrap())
+            .collect();
+        assert!(numbers.is_sorted(), "{conversation}: {numbers:?}");
+    }
 }
 
 #[test]

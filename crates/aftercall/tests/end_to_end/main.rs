@@ -27,4 +27,6 @@ mod restart;
 #[cfg(test)]
 mod site;
 #[cfg(test)]
+mod sources;
+#[cfg(test)]
 mod waiting;
