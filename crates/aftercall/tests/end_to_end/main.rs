@@ -10,11 +10,11 @@ mod commands;
 mod damage;
 #[cfg(test)]
 mod delivery;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod faults;
 #[cfg(test)]
 mod first_event;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod full_disk;
 #[cfg(test)]
 mod hostile;
