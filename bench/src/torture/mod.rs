@@ -5,6 +5,7 @@
 //! decides: while it starts, while it serves, while it checkpoints, while it drops what is beyond retention, and while
 //! it stops. At the end everything that was acknowledged must have reached the CRM: once, and in order.
 
+mod load;
 mod moment;
 mod run;
 mod verdict;

@@ -9,26 +9,26 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, Result, ensure};
 use simulator::Latency;
 use simulator::client::{self, Auth, Client};
-use simulator::contact_centre::{ContactCentre, Knobs};
+use simulator::contact_centre::ContactCentre;
 use simulator::crm::{self, Crm};
 
 use super::Arguments;
+use super::load::{self, Load};
 use super::moment::{Dice, Moment};
 use super::verdict::{Evidence, Verdict};
 use crate::server::{self, Delivery, EVENTBRIDGE_TOKEN, Server, Setup};
 
 /// Retention and window, so short that every start has something to drop, and several times longer than the time within
-/// which this sender repeats an event.
-const QUEUE: &str = "retention = \"20s\"\ndedupe_window = \"20s\"";
+/// which an event is sent again, with the waits for a server that is away.
+const QUEUE: &str = "retention = \"30s\"\ndedupe_window = \"30s\"";
 /// How long the server is left alone first, so that there are events beyond retention from the first kill on.
-const AGE: Duration = Duration::from_secs(21);
+const AGE: Duration = Duration::from_secs(31);
 /// Short pauses, so that what the CRM refused comes again within the run.
 const DESTINATION: &str = "timeout = \"1s\"\nbackoff = { base = \"20ms\", cap = \"500ms\" }";
-/// Conversations at once: enough for deliveries side by side. Five minutes of so many, which is how much later an event
-/// may be sent again, have some 7,000 events.
-const CONVERSATIONS: usize = 100;
 /// Requests at once.
 const CONNECTIONS: usize = 48;
+/// Requests that the sender takes in ahead, to find some that need not wait for others; few, so that none gets old.
+const WINDOW: usize = 512;
 /// How long to wait for a checkpoint before killing all the same.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long between two looks at the database's file.
@@ -66,22 +66,14 @@ impl Run {
         let mut setup = Setup::new(&binary, folder, Delivery::Crm(crm.address()))?;
         setup.queue = QUEUE;
         setup.destination = DESTINATION;
-        let knobs = Knobs {
-            seed,
-            events: u64::MAX,
-            conversations_at_once: CONVERSATIONS,
-            batched: 0.2,
-            batch_max: 20,
-            duplicated: 0.1,
-            ..Knobs::default()
-        };
         let enough = Arc::new(AtomicBool::new(false));
-        let stop = Arc::clone(&enough);
-        let requests = ContactCentre::new(knobs)?.take_while(move |_| !stop.load(Ordering::Relaxed));
+        let requests = ContactCentre::new(load::knobs(seed))?;
+        let requests = Load::new(requests, Arc::clone(&enough), load::AGAIN_WITHIN);
         let options = client::Options {
             genesys: Setup::webhook_auth()?,
             eventbridge: Auth::Bearer(EVENTBRIDGE_TOKEN.to_owned()),
             connections: CONNECTIONS,
+            window: WINDOW,
             rate: Some(arguments.rate),
             deadline: DEADLINE,
             ..client::Options::new(setup.intake())
