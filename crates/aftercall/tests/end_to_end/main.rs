@@ -10,11 +10,13 @@ mod commands;
 mod damage;
 #[cfg(test)]
 mod delivery;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod faults;
 #[cfg(test)]
 mod first_event;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(test)]
 mod hostile;
@@ -28,5 +30,7 @@ mod restart;
 mod site;
 #[cfg(test)]
 mod sources;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod waiting;
