@@ -77,6 +77,7 @@ INSERT INTO state VALUES (1, 0, 1, 0, 0, 0);
 /// Opens the writer's connection, and makes the tables when the file is new.
 pub(crate) fn open_writer(dir: &Path) -> Result<Connection, Failed> {
     let path = dir.join(FILE);
+    make_private(&path)?;
     let connection = Connection::open(&path).place("opening the database")?;
     connection.busy_timeout(BUSY_TIMEOUT).place("opening the database")?;
     let application: i32 = pragma(&connection, "application_id")?;
@@ -104,6 +105,19 @@ pub(crate) fn open_writer(dir: &Path) -> Result<Connection, Failed> {
     }
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Makes the file, if it is not there, so that only its owner can read what customers have said; SQLite gives its logs
+/// the same rights.
+fn make_private(path: &Path) -> Result<(), Failed> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    made.map(drop).map_err(|error| {
+        Failed::Disk(format!(
+            "{}: {error}; the data directory must be writable for the user that runs Aftercall",
+            path.display()
+        ))
+    })
 }
 
 /// Opens a connection that only reads; the file must exist.

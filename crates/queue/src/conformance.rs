@@ -3,6 +3,13 @@
 //! A backend's test file implements [`Harness`] and calls [`crate::conformance_tests!`]; each case becomes a test of its
 //! own. Cases of `durable` also close the queue and open it again.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests, run by other crates' tests"
+)]
+
 pub mod delivery;
 pub mod durable;
 pub mod fixture;
