@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use crate::dedupe::{ENTRY_BYTES, unpack_all};
 use crate::failure::{Failed, Place};
 use crate::log::{self, place};
-use crate::{open, schema};
+use crate::{open, schema, wal};
 
 /// Findings listed at most; more are only counted.
 const MAX_FINDINGS: usize = 100;
@@ -46,9 +46,13 @@ impl Report {
 /// # Errors
 /// When the queue cannot be opened or a page cannot be read at all; what could be read is in the report.
 pub fn check(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Report, Failed> {
+    let mut report = Report::default();
+    match wal::check(dir) {
+        Err(Failed::Damaged(finding)) => report.find(finding),
+        checked => drop(checked?),
+    }
     let connection = schema::open_reader(dir)?;
     connection.execute_batch("BEGIN").place("beginning to read")?;
-    let mut report = Report::default();
     check_structure(&connection, &mut report)?;
     check_log(&connection, &mut report, &mut progress)?;
     check_cursors(&connection, &mut report)?;

@@ -24,6 +24,7 @@ mod schema;
 #[cfg(feature = "seed")]
 mod seed;
 mod shared;
+mod wal;
 mod writer;
 
 use std::sync::Arc;
@@ -78,7 +79,11 @@ impl SqliteQueue {
     pub fn open_sealing_at(options: &Options, seal_at: usize) -> Result<Self, Failed> {
         open::make_dir(&options.dir)?;
         let lock = DirLock::take(&options.dir)?;
+        let torn = wal::check(&options.dir)?;
         let connection = schema::open_writer(&options.dir)?;
+        if torn {
+            schema::empty_log(&connection)?;
+        }
         open::sync_dir(&options.dir).map_err(|error| Failed::Disk(format!("{}: {error}", options.dir.display())))?;
         let window = u32::try_from(options.queue.dedupe_window.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
         let dedupe = Dedupe::load(&connection, window, seal_at)?;

@@ -120,6 +120,12 @@ fn make_private(path: &Path) -> Result<(), Failed> {
     })
 }
 
+/// Copies the whole write-ahead log into the database and empties it.
+pub(crate) fn empty_log(connection: &Connection) -> Result<(), Failed> {
+    let mode = rusqlite::wal::CheckpointMode::TRUNCATE;
+    connection.wal_checkpoint_v2(None::<&str>, mode).map(drop).place("emptying the write-ahead log")
+}
+
 /// Opens a connection that only reads; the file must exist.
 pub(crate) fn open_reader(dir: &Path) -> Result<Connection, Failed> {
     let path = dir.join(FILE);
