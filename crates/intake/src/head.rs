@@ -28,7 +28,7 @@ pub(crate) fn check(head: &Parts, max_body: usize, max_headers: usize) -> Result
 
 /// The refusal of a body over the limit.
 pub(crate) fn too_large(max: usize) -> Refusal {
-    let detail = format!("a body may have {max} bytes; send smaller batches, or raise `max_body_bytes` of this source");
+    let detail = format!("a body may have {max} bytes; send smaller batches, or raise `max_body` of this source");
     Refusal::new(Reason::BodyTooLarge, detail)
 }
 
