@@ -47,7 +47,7 @@ fn show(status: &Value) -> String {
     match queue["poisoned"].as_str() {
         Some(reason) => text.push_str(&format!("STOPPED: {reason}\n")),
         None if status["ready"] == true => text.push_str("ready\n"),
-        None => text.push_str("not ready: shutting down\n"),
+        None => text.push_str("not ready: the server is stopping, or its queue has stopped; see its log\n"),
     }
     let number = |name: &str| queue[name].as_u64().unwrap_or_default();
     text.push_str(&format!(
