@@ -20,6 +20,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+/// The server's, so that the yardsticks have no worse one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures the server against yardsticks, and kills it again and again.
 #[derive(Debug, Parser)]
 struct Cli {
