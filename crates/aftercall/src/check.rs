@@ -14,6 +14,9 @@ use crate::output;
 /// Reads everything and reports damage.
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     there_is_a_queue(&args.data)?;
+    if args.repair {
+        repair(args)?;
+    }
     let style = "reading {wide_bar} {human_pos}/{human_len} events";
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(style)?);
     let report = queue_sqlite::check(&args.data, |at, last| {
@@ -30,6 +33,15 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     Ok(if report.damaged == 0 { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
 }
 
+fn repair(args: &CheckArgs) -> anyhow::Result<()> {
+    let done = queue_sqlite::repair(&args.data).with_context(|| format!("repairing {}", args.data.display()))?;
+    if args.json {
+        return output::print_json(&serde_json::json!({ "repaired": done }));
+    }
+    let lines: String = done.iter().map(|line| format!("repaired: {line}\n")).collect();
+    output::print(if done.is_empty() { "no row had to be repaired\n" } else { &lines })
+}
+
 fn text(report: &Report) -> String {
     let mut text = format!(
         "{} events ({} bytes), {} dead letters, {} identities, {} destinations\n",
@@ -41,7 +53,8 @@ fn text(report: &Report) -> String {
     match report.damaged {
         0 => text.push_str("no damage\n"),
         count => text.push_str(&format!(
-            "{count} findings; stop the server, keep a copy of the directory, and restore the newest backup\n"
+            "{count} findings; stop the server, keep a copy of the directory, and restore the newest backup; damaged rows \
+             can be repaired with --repair instead, which loses nothing and delivers some events again\n"
         )),
     }
     text

@@ -148,6 +148,10 @@ pub(crate) struct CheckArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// First make a queue with damaged rows usable again: what cannot be trusted is delivered again, never skipped. The
+    /// server must be stopped; keep a copy of the directory
+    #[arg(long)]
+    pub(crate) repair: bool,
 }
 
 /// Arguments of `backup`.

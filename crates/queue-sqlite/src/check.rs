@@ -4,10 +4,12 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use crate::checked;
 use crate::dedupe::{ENTRY_BYTES, unpack_all};
 use crate::failure::{Failed, Place};
 use crate::log::{self, place};
-use crate::{open, schema, wal};
+use crate::writer::Counters;
+use crate::{open, rows, schema, wal};
 
 /// Findings listed at most; more are only counted.
 const MAX_FINDINGS: usize = 100;
@@ -54,6 +56,9 @@ pub fn check(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Report, F
     let connection = schema::open_reader(dir)?;
     connection.execute_batch("BEGIN").place("beginning to read")?;
     check_structure(&connection, &mut report)?;
+    for table in rows::TABLES {
+        table.check_all(&connection, |finding| report.find(finding))?;
+    }
     check_log(&connection, &mut report, &mut progress)?;
     check_cursors(&connection, &mut report)?;
     check_dead_letters(&connection, &mut report)?;
@@ -108,13 +113,18 @@ fn check_log(connection: &Connection, report: &mut Report, progress: &mut impl F
 fn check_cursors(connection: &Connection, report: &mut Report) -> Result<(), Failed> {
     let consumers = match open::load_consumers(connection) {
         Ok(consumers) => consumers,
+        // Found with the rows already.
         Err(Failed::Damaged(finding)) => {
-            report.find(finding);
+            if report.findings.is_empty() {
+                report.find(finding);
+            }
             return Ok(());
         }
         Err(other) => return Err(other),
     };
-    let last = crate::writer::Counters::load(connection)?.last_seq;
+    let Ok(Counters { last_seq: last, .. }) = Counters::load(connection) else {
+        return Ok(());
+    };
     for consumer in consumers {
         report.destinations += 1;
         let watermark = consumer.state.lock().cursor.watermark();
@@ -150,10 +160,10 @@ fn check_identities(connection: &Connection, report: &mut Report) -> Result<(), 
     let mut rows = select.query([]).place(READING)?;
     while let Some(row) = rows.next().place(READING)? {
         let (seq, blob): (i64, Vec<u8>) = (row.get(0).place(READING)?, row.get(1).place(READING)?);
-        if !blob.len().is_multiple_of(ENTRY_BYTES) {
-            report.find(format!("the identities from event {seq} on are torn"));
+        match checked::open(seq, &blob) {
+            Some(entries) => report.identities += (entries.len() / ENTRY_BYTES) as u64,
+            None => report.find(format!("the identities from event {seq} on are damaged")),
         }
-        report.identities += (blob.len() / ENTRY_BYTES) as u64;
     }
     let mut select = connection.prepare("SELECT run, entries FROM identity_runs").place(READING)?;
     let mut rows = select.query([]).place(READING)?;
@@ -166,16 +176,20 @@ fn check_identities(connection: &Connection, report: &mut Report) -> Result<(), 
 
 fn check_run(connection: &Connection, run: i64, entries: u64, report: &mut Report) -> Result<(), Failed> {
     const READING: &str = "reading a run of identities";
-    let sql = "SELECT entries FROM identity_chunks WHERE chunk >= ?1 AND chunk < ?2 ORDER BY chunk";
+    let sql = "SELECT chunk, entries FROM identity_chunks WHERE chunk >= ?1 AND chunk < ?2 ORDER BY chunk";
     let mut select = connection.prepare_cached(sql).place(READING)?;
     let mut rows =
         select.query([place(run.unsigned_abs() << 24), place((run.unsigned_abs() + 1) << 24)]).place(READING)?;
     let (mut found, mut sorted, mut before) = (0, true, None);
     while let Some(row) = rows.next().place(READING)? {
-        let blob: Vec<u8> = row.get(0).place(READING)?;
-        for entry in unpack_all(&blob) {
-            sorted &= before.is_none_or(|before| before < entry.id);
-            before = Some(entry.id);
+        let (chunk, blob): (i64, Vec<u8>) = (row.get(0).place(READING)?, row.get(1).place(READING)?);
+        let Some(entries) = checked::open(chunk, &blob) else {
+            report.find(format!("run {run} of identities: chunk {chunk} is damaged"));
+            continue;
+        };
+        for entry in unpack_all(entries) {
+            sorted &= before.is_none_or(|before| before < entry.id());
+            before = Some(entry.id());
             found += 1;
         }
     }

@@ -51,6 +51,9 @@ enum Wanted {
 /// Somewhere to tell the writer; the inbox, behind whatever owns it.
 pub(crate) trait Tell: Send + 'static {
     fn inbox(&self) -> &Inbox;
+
+    /// Syncs the database file.
+    fn sync(&self) -> std::io::Result<()>;
 }
 
 impl Checkpointer {
@@ -134,7 +137,7 @@ fn work(connection: &Connection, signal: &Signal, tell: &impl Tell) {
         }
         *wanted = Wanted::Nothing;
         drop(wanted);
-        let message = match copy(connection) {
+        let message = match copy(connection, tell) {
             Ok(()) => Op::FinishCheckpoint,
             Err(failed) if failed.is_fatal() => Op::Poison(failed.to_string()),
             Err(failed) => {
@@ -148,9 +151,18 @@ fn work(connection: &Connection, signal: &Signal, tell: &impl Tell) {
     }
 }
 
-/// Copies until little is left.
-fn copy(connection: &Connection) -> Result<(), Failed> {
-    for _ in 0..MAX_ROUNDS {
+/// Copies until little is left, and makes it durable.
+///
+/// SQLite syncs the database only at the end of the whole log, which the writer reaches. Without the sync here it would
+/// be the writer who waits for everything that was copied.
+fn copy(connection: &Connection, tell: &impl Tell) -> Result<(), Failed> {
+    copy_rounds(connection, MAX_ROUNDS)?;
+    tell.sync().map_err(|error| Failed::Disk(format!("syncing the database: {error}")))?;
+    copy_rounds(connection, 1)
+}
+
+fn copy_rounds(connection: &Connection, rounds: usize) -> Result<(), Failed> {
+    for _ in 0..rounds {
         let (pages, copied) =
             connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE).place("checkpointing")?;
         if (pages - copied).unsigned_abs() <= CHECKPOINT_REST_PAGES {

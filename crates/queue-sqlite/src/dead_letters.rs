@@ -8,10 +8,12 @@ use event::{Event, EventId, Timestamp};
 use queue::{
     Attempts, ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Rejection, Seq, Stage,
 };
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::failure::{Failed, Place};
 use crate::log::place;
+use crate::rows::{DEAD_LETTERS, maybe, text};
 
 /// A dead letter to insert.
 pub(crate) struct NewDeadLetter<'a> {
@@ -73,28 +75,32 @@ impl<'a> NewDeadLetter<'a> {
 
 /// Inserts a dead letter.
 pub(crate) fn insert(connection: &Connection, letter: &NewDeadLetter<'_>) -> Result<DeadLetterId, Failed> {
+    const STORING: &str = "storing a dead letter";
     let sql = "INSERT INTO dead_letters (died, destination, seq, event, source, topic, conversation, made, charged,
-                   first, last, failure, body_hash, body)
+                   first, last, failure, body_hash, crc)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-    let mut insert = connection.prepare_cached(sql).place("storing a dead letter")?;
-    let id = insert
-        .insert(params![
-            letter.died.as_millis(),
-            letter.destination.map(|id| id.0),
-            letter.seq.map(place),
-            letter.event.as_ref().map(EventId::as_bytes),
-            letter.source,
-            letter.topic,
-            letter.conversation,
-            letter.attempts.made,
-            letter.attempts.charged,
-            letter.attempts.first.map(Timestamp::as_millis),
-            letter.attempts.last.map(Timestamp::as_millis),
-            failure_json(letter.failure),
-            letter.body_hash,
-            letter.body,
-        ])
-        .place("storing a dead letter")?;
+    let failure = failure_json(letter.failure);
+    let row = [
+        ValueRef::Integer(letter.died.as_millis()),
+        maybe(letter.destination.map(|id| id.0.into())),
+        maybe(letter.seq.map(place)),
+        letter.event.as_ref().map_or(ValueRef::Null, |id| ValueRef::Blob(id.as_bytes())),
+        text(letter.source),
+        text(letter.topic),
+        letter.conversation.map_or(ValueRef::Null, text),
+        ValueRef::Integer(letter.attempts.made.into()),
+        ValueRef::Integer(letter.attempts.charged.into()),
+        maybe(letter.attempts.first.map(Timestamp::as_millis)),
+        maybe(letter.attempts.last.map(Timestamp::as_millis)),
+        text(&failure),
+        maybe(letter.body_hash),
+    ];
+    DEAD_LETTERS.execute(connection, sql, &row, STORING)?;
+    let id = connection.last_insert_rowid();
+    if let Some(body) = letter.body {
+        let mut update = connection.prepare_cached("UPDATE dead_letters SET body = ?2 WHERE id = ?1").place(STORING)?;
+        update.execute(params![id, body]).place(STORING)?;
+    }
     Ok(DeadLetterId(id.unsigned_abs()))
 }
 
@@ -102,9 +108,6 @@ pub(crate) fn insert(connection: &Connection, letter: &NewDeadLetter<'_>) -> Res
 pub(crate) fn failure_json(failure: &Failure) -> String {
     serde_json::to_string(failure).unwrap_or_default()
 }
-
-const COLUMNS: &str = "l.id, l.died, d.name, l.seq, l.event, l.source, l.topic, l.conversation, l.made, l.charged,
-                       l.first, l.last, l.failure";
 
 /// Selects dead letters, oldest first, without bodies.
 pub(crate) fn list(connection: &Connection, query: &DeadLetterQuery) -> Result<Vec<DeadLetter>, Failed> {
@@ -116,8 +119,9 @@ pub(crate) fn list(connection: &Connection, query: &DeadLetterQuery) -> Result<V
         "?3 IS NULL"
     };
     let sql = format!(
-        "SELECT {COLUMNS} FROM dead_letters l LEFT JOIN destinations d ON d.id = l.destination
-         WHERE l.id > ?1 AND {filter} ORDER BY l.id LIMIT ?2"
+        "SELECT {}, l.id, d.name FROM dead_letters l LEFT JOIN destinations d ON d.id = l.destination
+         WHERE l.id > ?1 AND {filter} ORDER BY l.id LIMIT ?2",
+        DEAD_LETTERS.selected("l.")
     );
     let after = place(query.after.map_or(0, |id| id.0));
     let mut select = connection.prepare_cached(&sql).place(READING)?;
@@ -128,32 +132,39 @@ pub(crate) fn list(connection: &Connection, query: &DeadLetterQuery) -> Result<V
 /// One dead letter with its body.
 pub(crate) fn get(connection: &Connection, id: DeadLetterId) -> Result<Option<DeadLetter>, Failed> {
     let sql = format!(
-        "SELECT {COLUMNS}, coalesce(l.body, e.body) FROM dead_letters l LEFT JOIN destinations d ON d.id = l.destination
-         LEFT JOIN events e ON e.seq = l.seq WHERE l.id = ?1"
+        "SELECT {}, l.id, d.name, coalesce(l.body, e.body) FROM dead_letters l LEFT JOIN destinations d ON d.id = l.destination
+         LEFT JOIN events e ON e.seq = l.seq WHERE l.id = ?1",
+        DEAD_LETTERS.selected("l.")
     );
     let mut select = connection.prepare_cached(&sql).place("reading a dead letter")?;
     let found = select.query_row([place(id.0)], |row| {
-        let body: Option<Vec<u8>> = row.get(13)?;
+        let body: Option<Vec<u8>> = row.get(16)?;
         Ok(DeadLetter { body: body.map(Bytes::from), ..decode(row)? })
     });
     found.optional().place("reading a dead letter")
 }
 
+/// Reads a row: its columns and checksum, its id (14), and the destination's name (15). One that is damaged is shown all
+/// the same, and says so.
 fn decode(row: &Row<'_>) -> Result<DeadLetter, rusqlite::Error> {
-    let text = |column| row.get::<_, Option<String>>(column).map(|text| text.map(Arc::<str>::from));
+    let shared = |column| row.get::<_, Option<String>>(column).map(|text| text.map(Arc::<str>::from));
     let time = |column| row.get::<_, Option<i64>>(column).map(|millis| millis.map(Timestamp::from_millis));
-    let failure: String = row.get(12)?;
+    let stored: String = row.get(11)?;
+    let mut failure = serde_json::from_str(&stored).unwrap_or_else(|_| unreadable(stored));
+    if !DEAD_LETTERS.is_intact(row)? {
+        failure.message = format!("(this dead letter's row is damaged on disk) {}", failure.message);
+    }
     Ok(DeadLetter {
-        id: DeadLetterId(row.get::<_, i64>(0)?.unsigned_abs()),
-        died: time(1)?.unwrap_or_default(),
-        destination: text(2)?,
-        seq: row.get::<_, Option<i64>>(3)?.map(|seq| Seq(seq.unsigned_abs())),
-        event: row.get::<_, Option<[u8; 16]>>(4)?.map(EventId::from_bytes),
-        source: text(5)?.unwrap_or_default(),
-        topic: text(6)?.unwrap_or_default(),
-        conversation: text(7)?,
-        attempts: Attempts { made: row.get(8)?, charged: row.get(9)?, first: time(10)?, last: time(11)? },
-        failure: serde_json::from_str(&failure).unwrap_or_else(|_| unreadable(failure)),
+        id: DeadLetterId(row.get::<_, i64>(14)?.unsigned_abs()),
+        died: time(0)?.unwrap_or_default(),
+        destination: shared(15)?,
+        seq: row.get::<_, Option<i64>>(2)?.map(|seq| Seq(seq.unsigned_abs())),
+        event: row.get::<_, Option<[u8; 16]>>(3)?.map(EventId::from_bytes),
+        source: shared(4)?.unwrap_or_default(),
+        topic: shared(5)?.unwrap_or_default(),
+        conversation: shared(6)?,
+        attempts: Attempts { made: row.get(7)?, charged: row.get(8)?, first: time(9)?, last: time(10)? },
+        failure,
         body: None,
     })
 }

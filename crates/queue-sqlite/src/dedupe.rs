@@ -7,27 +7,33 @@
 
 mod entry;
 mod run;
+mod table;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use event::{EventId, Timestamp};
-use hashbrown::HashMap;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use self::entry::second;
 pub(crate) use self::entry::{ENTRY_BYTES, Entry, unpack_all};
 use self::run::{RUN_SHIFT, delete_chunks};
 pub(crate) use self::run::{Run, Sealed};
+pub(crate) use self::table::Table;
+use crate::checked;
 use crate::failure::{Failed, Place};
 use crate::log::place;
+use crate::options::MAX_COMMIT_EVENTS;
 
-/// Identities that are sealed at once: what fills a table of 2^19 slots, 17 MiB, before it would grow.
-pub(crate) const SEAL_ENTRIES: usize = (1 << 19) / 8 * 7;
-/// Chunks written with one commit while a run is sealed: 512 KiB, so that no commit is held up.
-const CHUNKS_PER_COMMIT: usize = 32;
-
-pub(crate) type Table = HashMap<EventId, Entry>;
+/// Bytes of the log of identities that one commit removes, once they are sealed.
+const GARBAGE_PER_COMMIT: i64 = 512 << 10;
+/// Identities that are sealed at once: what a table of 2^19 slots, 17 MiB, holds before it grows, which would hold up a
+/// commit for a tenth of a second; less those of the commit in which they get to be so many.
+pub(crate) const SEAL_ENTRIES: usize = (1 << 19) / 8 * 7 - MAX_COMMIT_EVENTS_AT_MOST;
+/// A commit takes its limit of events, and the rest of the publication that reaches it.
+const MAX_COMMIT_EVENTS_AT_MOST: usize = 4 * MAX_COMMIT_EVENTS;
+/// Chunks written with one commit while a run is sealed: 128 KiB, so that no commit is held up.
+const CHUNKS_PER_COMMIT: usize = 8;
 
 /// The index of known identities.
 #[derive(Debug)]
@@ -42,6 +48,8 @@ pub(crate) struct Dedupe {
     runs: Vec<Run>,
     next_run: i64,
     seal_at: usize,
+    /// The log of identities up to here is sealed in runs and can go.
+    garbage_through: Option<u64>,
 }
 
 impl Dedupe {
@@ -49,15 +57,17 @@ impl Dedupe {
     pub(crate) fn load(connection: &Connection, window_seconds: u32, seal_at: usize) -> Result<Self, Failed> {
         let runs = Run::load_all(connection)?;
         let next_run = remove_unfinished(connection, &runs)?;
+        let garbage_through = runs.iter().map(|run| run.last_seq).max();
         let mut dedupe = Self {
             window_seconds,
-            fresh: Table::with_capacity(seal_at),
+            fresh: Table::with_capacity(seal_at + MAX_COMMIT_EVENTS_AT_MOST),
             added: Vec::new(),
             frozen: None,
             sealed: None,
             runs,
             next_run,
             seal_at,
+            garbage_through,
         };
         dedupe.load_log(connection)?;
         Ok(dedupe)
@@ -65,29 +75,31 @@ impl Dedupe {
 
     fn load_log(&mut self, connection: &Connection) -> Result<(), Failed> {
         const READING: &str = "reading the log of identities";
-        let mut select =
-            connection.prepare("SELECT first_seq, entries FROM identity_log ORDER BY first_seq").place(READING)?;
-        let mut rows = select.query([]).place(READING)?;
+        let sql = "SELECT first_seq, entries FROM identity_log WHERE first_seq > ?1 ORDER BY first_seq";
+        let mut select = connection.prepare(sql).place(READING)?;
+        let mut rows = select.query([place(self.garbage_through.unwrap_or(0))]).place(READING)?;
         while let Some(row) = rows.next().place(READING)? {
+            let seq: i64 = row.get(0).place(READING)?;
             let blob = row.get_ref(1).place(READING)?.as_blob().map_err(rusqlite::Error::from).place(READING)?;
-            if !blob.len().is_multiple_of(ENTRY_BYTES) {
-                let seq: i64 = row.get(0).place(READING)?;
+            let Some(entries) = checked::open(seq, blob) else {
                 return Err(Failed::Damaged(format!(
-                    "{READING}: the row of event {seq} is torn; run `aftercall check`"
+                    "{READING}: the row of event {seq} is damaged; run `aftercall check`"
                 )));
+            };
+            for entry in unpack_all(entries) {
+                self.fresh.insert(entry);
             }
-            self.fresh.extend(unpack_all(blob).map(|entry| (entry.id, entry)));
         }
         Ok(())
     }
 
     /// What is known of an identity within the window before `now`.
     pub(crate) fn find(&self, connection: &Connection, id: EventId, now: Timestamp) -> Result<Option<Entry>, Failed> {
-        let newest = match self.fresh.get(&id).or_else(|| self.frozen.as_ref()?.get(&id)) {
+        let newest = match self.fresh.get(id).or_else(|| self.frozen.as_ref()?.get(id)) {
             Some(entry) => Some(*entry),
             None => self.find_sealed(connection, id)?,
         };
-        Ok(newest.filter(|entry| second(now).saturating_sub(entry.second) < self.window_seconds))
+        Ok(newest.filter(|entry| second(now).saturating_sub(entry.second()) < self.window_seconds))
     }
 
     fn find_sealed(&self, connection: &Connection, id: EventId) -> Result<Option<Entry>, Failed> {
@@ -101,36 +113,63 @@ impl Dedupe {
 
     /// Adds an identity; it counts at once, and for good when the transaction commits.
     pub(crate) fn add(&mut self, entry: Entry) {
-        let replaced = self.fresh.insert(entry.id, entry);
-        self.added.push((entry.id, replaced));
+        let replaced = self.fresh.insert(entry);
+        self.added.push((entry.id(), replaced));
     }
 
-    /// Stores what the present transaction added, and a slice of the run that is being sealed.
+    /// Stores what the present transaction added, and a slice of the run that is being sealed or of the log that it
+    /// replaces.
     pub(crate) fn write(&mut self, connection: &Connection) -> Result<(), Failed> {
         if !self.added.is_empty() {
             self.write_added(connection)?;
         }
         let Some(sealed) = &mut self.sealed else {
-            return Ok(());
+            return self.remove_garbage(connection);
         };
         sealed.write_chunks(connection, CHUNKS_PER_COMMIT)?;
         if sealed.is_written() {
             sealed.write_run(connection)?;
-            connection
-                .execute("DELETE FROM identity_log WHERE first_seq <= ?1", [place(sealed.last_seq())])
-                .place("sealing identities")?;
         }
         Ok(())
     }
 
     fn write_added(&self, connection: &Connection) -> Result<(), Failed> {
-        let mut packed = Vec::with_capacity(self.added.len() * ENTRY_BYTES);
-        let entries = self.added.iter().filter_map(|(id, _)| self.fresh.get(id));
-        entries.for_each(|entry| entry.pack(&mut packed));
-        let first = self.added.iter().filter_map(|(id, _)| self.fresh.get(id)).map(|entry| entry.seq).min();
+        let mut packed = Vec::with_capacity((self.added.len() + 1) * ENTRY_BYTES);
+        let mut first = u64::MAX;
+        for entry in self.added.iter().filter_map(|(id, _)| self.fresh.get(*id)) {
+            packed.extend_from_slice(entry.as_bytes());
+            first = first.min(entry.seq());
+        }
+        checked::seal(place(first), &mut packed);
         let sql = "INSERT INTO identity_log (first_seq, entries) VALUES (?1, ?2)";
         let mut insert = connection.prepare_cached(sql).place("storing identities")?;
-        insert.execute(params![place(first.unwrap_or(0)), packed]).place("storing identities")?;
+        insert.execute(params![place(first), packed]).place("storing identities")?;
+        Ok(())
+    }
+
+    /// Removes a slice of the log of identities that are sealed: all at once would hold up a commit.
+    fn remove_garbage(&mut self, connection: &Connection) -> Result<(), Failed> {
+        const REMOVING: &str = "removing sealed identities from their log";
+        let Some(through) = self.garbage_through else {
+            return Ok(());
+        };
+        let sql = "SELECT first_seq, length(entries) FROM identity_log WHERE first_seq <= ?1 ORDER BY first_seq";
+        let mut select = connection.prepare_cached(sql).place(REMOVING)?;
+        let mut rows = select.query([place(through)]).place(REMOVING)?;
+        let (mut last, mut bytes) = (None, 0);
+        while bytes < GARBAGE_PER_COMMIT
+            && let Some(row) = rows.next().place(REMOVING)?
+        {
+            last = Some(row.get::<_, i64>(0).place(REMOVING)?);
+            bytes += row.get::<_, i64>(1).place(REMOVING)?;
+        }
+        drop(rows);
+        let Some(last) = last else {
+            self.garbage_through = None;
+            return Ok(());
+        };
+        let mut delete = connection.prepare_cached("DELETE FROM identity_log WHERE first_seq <= ?1").place(REMOVING)?;
+        delete.execute([last]).place(REMOVING)?;
         Ok(())
     }
 
@@ -139,12 +178,16 @@ impl Dedupe {
         self.added.clear();
         if self.sealed.as_ref().is_some_and(Sealed::is_written) {
             self.runs.extend(self.sealed.take().map(Sealed::into_run));
+            self.garbage_through = self.runs.last().map(|run| run.last_seq);
             self.frozen = None;
         }
         if self.fresh.len() < self.seal_at || self.frozen.is_some() {
             return None;
         }
-        let full = Arc::new(std::mem::replace(&mut self.fresh, Table::with_capacity(self.seal_at)));
+        let full = Arc::new(std::mem::replace(
+            &mut self.fresh,
+            Table::with_capacity(self.seal_at + MAX_COMMIT_EVENTS_AT_MOST),
+        ));
         self.frozen = Some(Arc::clone(&full));
         self.next_run += 1;
         Some((self.next_run - 1, full))
@@ -154,9 +197,9 @@ impl Dedupe {
     pub(crate) fn rolled_back(&mut self) {
         for (id, replaced) in self.added.drain(..).rev() {
             match replaced {
-                Some(entry) => self.fresh.insert(id, entry),
-                None => self.fresh.remove(&id),
-            };
+                Some(entry) => drop(self.fresh.insert(entry)),
+                None => self.fresh.remove(id),
+            }
         }
         if let Some(sealed) = &mut self.sealed {
             sealed.written = 0;
@@ -173,9 +216,9 @@ impl Dedupe {
         Duration::from_secs(self.window_seconds.into())
     }
 
-    /// Whether a run is waiting to be written.
+    /// Whether something is left to write that nobody waits for.
     pub(crate) fn is_sealing(&self) -> bool {
-        self.sealed.is_some()
+        self.sealed.is_some() || self.garbage_through.is_some()
     }
 
     /// Drops the oldest run if everything in it is older than the window; returns its number and how many identities
@@ -208,7 +251,7 @@ impl Dedupe {
 
 /// Sorts a full table into a run. Slow: not for the writer thread.
 pub(crate) fn sort(number: i64, table: &Table) -> Sealed {
-    Sealed::new(number, table.values().copied().collect())
+    Sealed::new(number, table.sorted())
 }
 
 /// Removes chunks of runs that never got their row; returns the number for the next run.
@@ -217,4 +260,29 @@ fn remove_unfinished(connection: &Connection, runs: &[Run]) -> Result<i64, Faile
     // Runs before an unfinished one may have been dropped, so its number can be any above the last.
     delete_chunks(connection, next, i64::MAX >> RUN_SHIFT)?;
     Ok(next)
+}
+
+/// Adds the checksums that format 2 brought.
+pub(crate) fn add_checksums(connection: &Connection) -> Result<(), Failed> {
+    seal_blobs(connection, "identity_log", "first_seq")?;
+    seal_blobs(connection, "identity_chunks", "chunk")?;
+    Run::add_checksums(connection)
+}
+
+fn seal_blobs(connection: &Connection, table: &str, key: &str) -> Result<(), Failed> {
+    const DOING: &str = "adding checksums to identities";
+    let next = format!("SELECT {key}, entries FROM {table} WHERE {key} > ?1 ORDER BY {key} LIMIT 1");
+    let mut next = connection.prepare(&next).place(DOING)?;
+    let mut update = connection.prepare(&format!("UPDATE {table} SET entries = ?2 WHERE {key} = ?1")).place(DOING)?;
+    let mut last = i64::MIN;
+    let mut read = |last: i64| {
+        let row = next.query_row([last], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+        row.optional().place(DOING)
+    };
+    while let Some((key, mut entries)) = read(last)? {
+        checked::seal(key, &mut entries);
+        update.execute(params![key, entries]).place(DOING)?;
+        last = key;
+    }
+    Ok(())
 }

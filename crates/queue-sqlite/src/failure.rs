@@ -1,5 +1,6 @@
 //! What a failure of SQLite means for the queue: wait for room, try again, or stop.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use queue::QueueError;
@@ -57,6 +58,20 @@ impl<T> Place<T> for Result<T, rusqlite::Error> {
     }
 }
 
+/// A write that the system refused: SQLite does not say why, but the last error of this thread does.
+fn refused_write(text: &str) -> Failed {
+    let error = std::io::Error::last_os_error();
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            Failed::Full(format!("{text}: {error}"))
+        }
+        _ => Failed::Transient(format!(
+            "{text}: {error}; the write was undone and is tried again; if this lasts, the disk is failing: look at the \
+             machine's log"
+        )),
+    }
+}
+
 fn sort(error: &rusqlite::Error, doing: &str) -> Failed {
     let rusqlite::Error::SqliteFailure(code, _) = error else {
         return Failed::Damaged(format!("{doing}: {error}; run `aftercall check`"));
@@ -64,8 +79,8 @@ fn sort(error: &rusqlite::Error, doing: &str) -> Failed {
     let text = format!("{doing}: {error}");
     match (code.code, code.extended_code) {
         (ErrorCode::DiskFull, _) => Failed::Full(text),
-        // A write that fails leaves the last commit as it was; a limit on the file's size answers so too.
-        (_, ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_TRUNCATE) => Failed::Full(text),
+        // A write that fails leaves the last commit as it was, so it can be tried again.
+        (_, ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_TRUNCATE) => refused_write(&text),
         (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory, _)
         | (ErrorCode::FileLockingProtocolFailed, _)
         | (_, ffi::SQLITE_IOERR_NOMEM) => Failed::Transient(text),

@@ -9,17 +9,22 @@
 
 mod backup;
 mod check;
+mod checked;
 mod checkpoint;
 mod consumer;
+mod data_file;
 mod dead_letters;
 mod dedupe;
 mod failure;
 mod inbox;
 mod lock;
 mod log;
+mod migrate;
 mod open;
 mod options;
 mod reader;
+mod repair;
+mod rows;
 mod schema;
 #[cfg(feature = "seed")]
 mod seed;
@@ -43,6 +48,7 @@ pub use self::backup::backup;
 pub use self::check::{Report, check};
 pub use self::failure::Failed;
 pub use self::options::Options;
+pub use self::repair::repair;
 #[cfg(feature = "seed")]
 pub use self::seed::{seed_identities, seeded};
 
@@ -92,7 +98,7 @@ impl SqliteQueue {
         let dead = connection
             .query_row("SELECT count(*) FROM dead_letters WHERE destination IS NULL", [], |row| row.get::<_, i64>(0));
         let readers = Readers::new(options.dir.clone());
-        let shared = Arc::new(Shared::new(options.dir.clone(), options.queue.lease_time, readers, consumers));
+        let shared = Arc::new(Shared::new(options.dir.clone(), options.queue.lease_time, readers, consumers)?);
         shared.last.store(counters.last_seq, Ordering::Release);
         shared.counts.dead_letters.store(dead.unwrap_or(0).unsigned_abs(), Ordering::Relaxed);
         let checkpointer = Checkpointer::start(&options.dir, TellWriter(Arc::clone(&shared)))?;
@@ -151,6 +157,10 @@ struct TellWriter(Arc<Shared>);
 impl Tell for TellWriter {
     fn inbox(&self) -> &Inbox {
         &self.0.inbox
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        self.0.file.sync()
     }
 }
 

@@ -8,10 +8,11 @@ use std::sync::atomic::Ordering;
 
 use event::Timestamp;
 use queue::{Attempts, ConsumerId};
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use crate::consumer::{Consumer, Cursor};
 use crate::failure::{Failed, Place};
+use crate::rows::{CURSOR_CHUNKS, DESTINATIONS, RETRIES, Table};
 
 const READING: &str = "reading the destinations";
 
@@ -37,16 +38,16 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), std::io::Error> {
 
 /// Every destination that the store knows, with its cursor and waiting retries.
 pub(crate) fn load_consumers(connection: &Connection) -> Result<Vec<Arc<Consumer>>, Failed> {
-    let mut select = connection.prepare("SELECT id, name, watermark, delivered FROM destinations").place(READING)?;
-    let rows = select
-        .query_map([], |row| {
-            let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-            Ok((row.get::<_, u16>(0)?, row.get::<_, String>(1)?, number(2)?, number(3)?))
-        })
-        .place(READING)?;
+    let sql = format!("SELECT {} FROM destinations", DESTINATIONS.selected(""));
+    let mut select = connection.prepare(&sql).place(READING)?;
+    let mut rows = select.query([]).place(READING)?;
     let mut consumers = Vec::new();
-    for row in rows {
-        let (id, name, watermark, delivered) = row.place(READING)?;
+    [CURSOR_CHUNKS, RETRIES].iter().try_for_each(|table| refuse_strays(connection, table))?;
+    while let Some(row) = rows.next().place(READING)? {
+        DESTINATIONS.check(row)?;
+        let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs).place(READING);
+        let (id, name): (u16, String) = (row.get(0).place(READING)?, row.get(1).place(READING)?);
+        let (watermark, delivered) = (number(2)?, number(3)?);
         let cursor = load_cursor(connection, id, &name, watermark)?;
         let consumer = Consumer::new(ConsumerId(id), Arc::from(name), cursor, delivered);
         let mut retries = load_retries(connection, id)?;
@@ -64,14 +65,27 @@ pub(crate) fn load_consumers(connection: &Connection) -> Result<Vec<Arc<Consumer
     Ok(consumers)
 }
 
+/// Rows that belong to no destination: their number was changed, since a destination's row is never removed.
+fn refuse_strays(connection: &Connection, table: &Table) -> Result<(), Failed> {
+    let (columns, name) = (table.selected(""), table.name);
+    let sql = format!("SELECT {columns} FROM {name} WHERE destination NOT IN (SELECT id FROM destinations)");
+    let mut select = connection.prepare(&sql).place(READING)?;
+    let mut rows = select.query([]).place(READING)?;
+    while let Some(row) = rows.next().place(READING)? {
+        table.check(row)?;
+    }
+    Ok(())
+}
+
 fn load_cursor(connection: &Connection, id: u16, name: &str, watermark: u64) -> Result<Cursor, Failed> {
     let mut cursor = Cursor::at(watermark);
-    let mut select = connection
-        .prepare("SELECT chunk, settled FROM cursor_chunks WHERE destination = ?1 ORDER BY chunk")
-        .place(READING)?;
+    let columns = CURSOR_CHUNKS.selected("");
+    let sql = format!("SELECT {columns} FROM cursor_chunks WHERE destination = ?1 ORDER BY chunk");
+    let mut select = connection.prepare(&sql).place(READING)?;
     let mut rows = select.query([id]).place(READING)?;
     while let Some(row) = rows.next().place(READING)? {
-        let (chunk, settled): (i64, Vec<u8>) = (row.get(0).place(READING)?, row.get(1).place(READING)?);
+        CURSOR_CHUNKS.check(row)?;
+        let (chunk, settled): (i64, Vec<u8>) = (row.get(1).place(READING)?, row.get(2).place(READING)?);
         cursor.restore(chunk.unsigned_abs(), &settled).map_err(|error| {
             Failed::Damaged(format!(
                 "the cursor of destination `{name}`, chunk {chunk}: {error}; run `aftercall check`"
@@ -82,14 +96,21 @@ fn load_cursor(connection: &Connection, id: u16, name: &str, watermark: u64) -> 
 }
 
 fn load_retries(connection: &Connection, id: u16) -> Result<HashMap<u64, (Timestamp, Attempts)>, Failed> {
-    let sql = "SELECT seq, due, made, charged, first, last FROM retries WHERE destination = ?1";
-    let mut select = connection.prepare(sql).place(READING)?;
-    let rows = select
-        .query_map([id], |row| {
-            let time = |column| row.get::<_, Option<i64>>(column).map(|millis| millis.map(Timestamp::from_millis));
-            let attempts = Attempts { made: row.get(2)?, charged: row.get(3)?, first: time(4)?, last: time(5)? };
-            Ok((row.get::<_, i64>(0)?.unsigned_abs(), (time(1)?.unwrap_or_default(), attempts)))
-        })
-        .place(READING)?;
-    rows.collect::<Result<_, _>>().place(READING)
+    let sql = format!("SELECT {} FROM retries WHERE destination = ?1", RETRIES.selected(""));
+    let mut select = connection.prepare(&sql).place(READING)?;
+    let mut rows = select.query([id]).place(READING)?;
+    let mut retries = HashMap::new();
+    while let Some(row) = rows.next().place(READING)? {
+        RETRIES.check(row)?;
+        let (seq, due, attempts) = decode_retry(row).place(READING)?;
+        retries.insert(seq, (due, attempts));
+    }
+    Ok(retries)
+}
+
+/// A row of `retries`: its place, when it is due, what was tried.
+fn decode_retry(row: &Row<'_>) -> Result<(u64, Timestamp, Attempts), rusqlite::Error> {
+    let time = |column| row.get::<_, Option<i64>>(column).map(|millis| millis.map(Timestamp::from_millis));
+    let attempts = Attempts { made: row.get(3)?, charged: row.get(4)?, first: time(5)?, last: time(6)? };
+    Ok((row.get::<_, i64>(1)?.unsigned_abs(), time(2)?.unwrap_or_default(), attempts))
 }

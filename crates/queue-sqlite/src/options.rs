@@ -30,12 +30,12 @@ pub(crate) const CURSOR_FLUSH_COMMITS: u64 = 64;
 pub(crate) const IDLE_FLUSH: Duration = Duration::from_secs(1);
 /// While commits fail, for example because the disk is full, what was kept is tried again this often.
 pub(crate) const FULL_PAUSE: Duration = Duration::from_millis(250);
-/// Pages in the write-ahead log at which checkpointing starts: 16 MiB.
-pub(crate) const CHECKPOINT_PAGES: u32 = 1_024;
-/// Pages that the writer itself may copy to finish a checkpoint: 4 MiB, a few milliseconds.
-pub(crate) const CHECKPOINT_REST_PAGES: u32 = 256;
-/// Pages at which the writer stops to checkpoint everything: 96 MiB, which are recovered in well under a second.
-pub(crate) const CHECKPOINT_HARD_PAGES: u32 = 6_144;
+/// Pages in the write-ahead log at which checkpointing starts: 32 MiB.
+pub(crate) const CHECKPOINT_PAGES: u32 = 2_048;
+/// Pages that the writer itself may copy to finish a checkpoint: 1 MiB, a millisecond or two of one commit.
+pub(crate) const CHECKPOINT_REST_PAGES: u32 = 64;
+/// Pages at which the writer stops to checkpoint everything: 128 MiB, which are recovered in well under a second.
+pub(crate) const CHECKPOINT_HARD_PAGES: u32 = 8_192;
 /// Events read ahead from the log at once.
 pub(crate) const READ_AHEAD_EVENTS: usize = 256;
 /// Bytes of events read ahead at once.
@@ -44,3 +44,6 @@ pub(crate) const READ_AHEAD_BYTES: usize = 2 << 20;
 pub(crate) const READERS: usize = 2;
 /// Events that one piece of upkeep drops from the log.
 pub(crate) const DROP_EVENTS: u64 = 2_000;
+/// Niceness of the thread that sorts identities: a third of a request's share of a busy processor, so that requests are
+/// not held up, and it is still done long before the next run is due.
+pub(crate) const SORT_NICENESS: i32 = 5;

@@ -21,13 +21,15 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::failure::{Failed, Place};
+use crate::migrate::migrate;
+use crate::writer::Counters;
 
 /// Name of the database in the data directory.
 pub(crate) const FILE: &str = "queue.db";
 /// `Aftc`: tells our files from any other SQLite file.
 const APPLICATION_ID: i32 = 0x4166_7463;
-/// Counts up whenever a table changes; a fixture of every version stays in the tests.
-pub(crate) const VERSION: i32 = 1;
+/// Counts up whenever a table changes; `tests/formats` has a database of each.
+pub(crate) const VERSION: i32 = 2;
 /// 16 KiB pages: a commit of a few events writes few pages, and a chunk of identities fits one.
 const PAGE_BYTES: u32 = 16 << 10;
 /// Page cache of the writer.
@@ -49,19 +51,22 @@ CREATE TABLE identity_runs (
 ) STRICT;
 CREATE TABLE identity_chunks (chunk INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
 CREATE TABLE destinations (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, watermark INTEGER NOT NULL, delivered INTEGER NOT NULL
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, watermark INTEGER NOT NULL, delivered INTEGER NOT NULL,
+    crc INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE cursor_chunks (
-    destination INTEGER NOT NULL, chunk INTEGER NOT NULL, settled BLOB NOT NULL, PRIMARY KEY (destination, chunk)
+    destination INTEGER NOT NULL, chunk INTEGER NOT NULL, settled BLOB NOT NULL, crc INTEGER NOT NULL,
+    PRIMARY KEY (destination, chunk)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE retries (
     destination INTEGER NOT NULL, seq INTEGER NOT NULL, due INTEGER NOT NULL, made INTEGER NOT NULL,
-    charged INTEGER NOT NULL, first INTEGER, last INTEGER, failure TEXT NOT NULL, PRIMARY KEY (destination, seq)
+    charged INTEGER NOT NULL, first INTEGER, last INTEGER, failure TEXT NOT NULL, crc INTEGER NOT NULL,
+    PRIMARY KEY (destination, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE dead_letters (
     id INTEGER PRIMARY KEY AUTOINCREMENT, died INTEGER NOT NULL, destination INTEGER, seq INTEGER, event BLOB,
     source TEXT NOT NULL, topic TEXT NOT NULL, conversation TEXT, made INTEGER NOT NULL, charged INTEGER NOT NULL,
-    first INTEGER, last INTEGER, failure TEXT NOT NULL, body_hash INTEGER, body BLOB
+    first INTEGER, last INTEGER, failure TEXT NOT NULL, body_hash INTEGER, body BLOB, crc INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX dead_letters_by_destination ON dead_letters (destination, id);
 CREATE INDEX dead_letters_by_seq ON dead_letters (seq) WHERE seq IS NOT NULL;
@@ -69,12 +74,15 @@ CREATE INDEX dead_letters_by_body ON dead_letters (body_hash) WHERE body_hash IS
 CREATE TABLE unmatched (seq INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1), last_seq INTEGER NOT NULL, floor INTEGER NOT NULL,
-    duplicates INTEGER NOT NULL, conflicts INTEGER NOT NULL, unmatched INTEGER NOT NULL
+    duplicates INTEGER NOT NULL, conflicts INTEGER NOT NULL, unmatched INTEGER NOT NULL,
+    crc INTEGER NOT NULL
 ) STRICT;
-INSERT INTO state VALUES (1, 0, 1, 0, 0, 0);
 ";
 
-/// Opens the writer's connection, and makes the tables when the file is new.
+const CREATING: &str = "creating the tables";
+
+/// Opens the writer's connection, and makes the tables when the file is new, or brings those of an older format to the
+/// present one.
 pub(crate) fn open_writer(dir: &Path) -> Result<Connection, Failed> {
     let path = dir.join(FILE);
     make_private(&path)?;
@@ -97,11 +105,12 @@ pub(crate) fn open_writer(dir: &Path) -> Result<Connection, Failed> {
         ))
         .place("setting up the database")?;
     if version == 0 {
-        connection
-            .execute_batch(&format!(
-                "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
-            ))
-            .place("creating the tables")?;
+        connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES}")).place(CREATING)?;
+        Counters::default().insert(&connection)?;
+        let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;");
+        connection.execute_batch(&stamp).place(CREATING)?;
+    } else {
+        migrate(&connection, version)?;
     }
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
@@ -135,6 +144,13 @@ pub(crate) fn open_reader(dir: &Path) -> Result<Connection, Failed> {
     let application: i32 = pragma(&connection, "application_id")?;
     let version: i32 = pragma(&connection, "user_version")?;
     check_version(&path, application, version, 1)?;
+    if version < VERSION {
+        return Err(Failed::Transient(format!(
+            "{} has format {version}, and this program reads format {VERSION}; start the server once, which brings it \
+             to that format",
+            path.display()
+        )));
+    }
     connection
         .execute_batch(&format!("PRAGMA cache_size = -{READER_CACHE_KIB}; PRAGMA temp_store = MEMORY;"))
         .place("setting up a reader")?;
@@ -145,7 +161,7 @@ fn check_version(path: &Path, application: i32, version: i32, tables: i64) -> Re
     let path = path.display();
     match (application, version) {
         (0, 0) if tables == 0 => Ok(()),
-        (APPLICATION_ID, VERSION) => Ok(()),
+        (APPLICATION_ID, 1..=VERSION) => Ok(()),
         (APPLICATION_ID, newer) if newer > VERSION => Err(Failed::Damaged(format!(
             "{path} was written by a newer Aftercall (format {newer}, this one knows {VERSION}); start that version"
         ))),

@@ -20,8 +20,10 @@ pub fn seed_identities(options: &Options, count: u64, received: Timestamp) -> Re
     while next < count {
         let until = count.min(next + SEAL_ENTRIES as u64);
         // Place 0 is no event's, so each of them is taken for a duplicate whatever its body.
-        let entries = (next..until).map(|n| Entry::new(seeded(n), 0, received, n)).collect();
-        write(&connection, Sealed::new(run, entries))?;
+        let entries = (next..until).map(|n| *Entry::new(seeded(n), 0, received, n).as_bytes());
+        let mut packed: Vec<_> = entries.collect();
+        packed.sort_unstable();
+        write(&connection, Sealed::new(run, packed))?;
         run += 1;
         next = until;
     }

@@ -9,9 +9,11 @@ use parking_lot::RwLock;
 use queue::{ConsumerId, QueueError, Router};
 
 use crate::consumer::Consumer;
+use crate::data_file::DataFile;
 use crate::failure::Failed;
 use crate::inbox::Inbox;
 use crate::reader::Readers;
+use crate::schema;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -26,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) last: AtomicU64,
     pub(crate) counts: Counts,
     poisoned: OnceLock<QueueError>,
+    /// The last field, because every connection has to be closed before it.
+    pub(crate) file: DataFile,
 }
 
 /// The present router, as the writer and the readers use it.
@@ -53,8 +57,17 @@ pub(crate) struct Counts {
 }
 
 impl Shared {
-    pub(crate) fn new(dir: PathBuf, lease_time: Duration, readers: Readers, consumers: Vec<Arc<Consumer>>) -> Self {
-        Self {
+    /// The state of a queue in a directory that holds a database already.
+    pub(crate) fn new(
+        dir: PathBuf,
+        lease_time: Duration,
+        readers: Readers,
+        consumers: Vec<Arc<Consumer>>,
+    ) -> Result<Self, Failed> {
+        let path = dir.join(schema::FILE);
+        let opened = DataFile::open(&path);
+        let file = opened.map_err(|error| Failed::Disk(format!("opening {}: {error}", path.display())))?;
+        Ok(Self {
             dir,
             inbox: Inbox::default(),
             readers,
@@ -64,7 +77,8 @@ impl Shared {
             last: AtomicU64::new(0),
             counts: Counts::default(),
             poisoned: OnceLock::new(),
-        }
+            file,
+        })
     }
 
     pub(crate) fn last(&self) -> u64 {

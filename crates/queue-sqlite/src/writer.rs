@@ -27,6 +27,7 @@ use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 
 pub(crate) use self::counters::Counters;
+pub(crate) use self::cursors::store_destination;
 use self::damage::Burying;
 use self::farewell::Farewell;
 pub(crate) use self::farewell::ended;
@@ -36,7 +37,7 @@ use crate::consumer::Committed;
 use crate::dedupe::{self, Dedupe};
 use crate::failure::{Failed, Place};
 use crate::inbox::{Op, Reply};
-use crate::options::{FULL_PAUSE, IDLE_FLUSH};
+use crate::options::{FULL_PAUSE, IDLE_FLUSH, SORT_NICENESS};
 use crate::shared::Shared;
 
 /// The writer's state between transactions.
@@ -282,7 +283,12 @@ impl Writer {
             // Fails only when the queue is closed; the identities are still in their log then.
             let _ = shared.inbox.submit(Op::Sealed(Box::new(sealed)));
         };
-        let started = thread::Builder::new().name("queue-sort".to_owned()).spawn(sort.clone());
+        let aside = sort.clone();
+        let started = thread::Builder::new().name("queue-sort".to_owned()).spawn(move || {
+            // Nobody waits for it, and requests need the processor. Without the right to do so it is only less polite.
+            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), SORT_NICENESS);
+            aside();
+        });
         if started.is_err() {
             // No thread to be had: commits wait for a tenth of a second.
             sort();
@@ -371,7 +377,7 @@ impl Writer {
     /// The place of the newest event with an id, as far as dedupe knows it.
     fn find(&self, id: event::EventId) -> Result<Option<u64>, Failed> {
         let known = self.dedupe.find(&self.connection, id, event::Timestamp::default())?;
-        Ok(known.map(|entry| entry.seq))
+        Ok(known.map(|entry| entry.seq()))
     }
 
     fn close(mut self) -> Result<(), QueueError> {

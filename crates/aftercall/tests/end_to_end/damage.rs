@@ -33,9 +33,10 @@ fn flip(path: &Path, at: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-fn find(path: &Path, text: &str) -> usize {
+fn find(path: &Path, wanted: impl AsRef<[u8]>) -> usize {
     let bytes = fs::read(path).unwrap();
-    bytes.windows(text.len()).position(|part| part == text.as_bytes()).unwrap()
+    let wanted = wanted.as_ref();
+    bytes.windows(wanted.len()).position(|part| part == wanted).unwrap()
 }
 
 /// A start is either refused with a message that names the damage, or the damage is in `check`.
@@ -93,6 +94,24 @@ fn a_damaged_event_is_never_delivered_but_a_dead_letter() {
     let letters = kept::dead_letters(&site.path("data"));
     assert_eq!(letters[0].failure.stage, queue::Stage::Queue);
     assert!(letters[0].failure.message.contains("event 11 is damaged"), "{}", letters[0].failure.message);
+}
+
+#[test]
+fn a_damaged_cursor_is_refused_and_a_repair_delivers_again() {
+    let site = with_events();
+    let database = site.path("data/queue.db");
+    // The row of the destination: its name, then its watermark of two bytes, 200.
+    flip(&database, find(&database, b"events\0\xc8") + "events".len());
+    let said = is_loud(&site, "a cursor");
+    assert!(said.contains("`destinations` with id 1 is damaged") && said.contains("--repair"), "{said}");
+    let repaired = site.run(&["check", "--repair", "--data", "data"]);
+    let said = String::from_utf8_lossy(&repaired.stdout).into_owned();
+    assert_eq!(repaired.status.code(), Some(0), "{said}");
+    assert!(said.contains("repaired: the row of destination `events`") && said.ends_with("no damage\n"), "{said}");
+    let server = site.start();
+    server.until_settled("events");
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(site.events().len(), 400, "each event once more, none skipped");
 }
 
 #[test]

@@ -7,9 +7,10 @@
 
 use event::EventId;
 use fastbloom::BloomFilter;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::entry::{ENTRY_BYTES, Entry, unpack_all};
+use crate::checked;
 use crate::failure::{Failed, Place};
 use crate::log::place;
 
@@ -38,7 +39,7 @@ pub(crate) struct Run {
 #[derive(Debug)]
 pub(crate) struct Sealed {
     run: Run,
-    packed: Vec<u8>,
+    packed: Vec<[u8; ENTRY_BYTES]>,
     /// Chunks written and committed so far, and with the present transaction.
     pub(crate) written: usize,
 }
@@ -51,42 +52,35 @@ pub(crate) fn prefix(id: EventId) -> u64 {
 }
 
 impl Sealed {
-    /// Sorts and packs the identities of a run; takes a tenth of a second for half a million.
-    pub(crate) fn new(number: i64, mut entries: Vec<Entry>) -> Self {
-        entries.sort_unstable();
+    /// A run of identities that are sorted by id.
+    pub(crate) fn new(number: i64, packed: Vec<[u8; ENTRY_BYTES]>) -> Self {
         let mut filter =
-            BloomFilter::with_num_bits((entries.len() * FILTER_BITS).max(64)).seed(&0).hashes(FILTER_HASHES);
-        let mut packed = Vec::with_capacity(entries.len() * ENTRY_BYTES);
-        for entry in &entries {
-            filter.insert_hash(prefix(entry.id));
-            entry.pack(&mut packed);
+            BloomFilter::with_num_bits((packed.len() * FILTER_BITS).max(64)).seed(&0).hashes(FILTER_HASHES);
+        let (mut newest, mut last_seq) = (0, 0);
+        for packed in &packed {
+            let entry = Entry::from_bytes(*packed);
+            filter.insert_hash(prefix(entry.id()));
+            newest = newest.max(entry.second());
+            last_seq = last_seq.max(entry.seq());
         }
-        let run = Run {
-            number,
-            entries: entries.len() as u64,
-            newest: entries.iter().map(|entry| entry.second).max().unwrap_or(0),
-            last_seq: entries.iter().map(|entry| entry.seq).max().unwrap_or(0),
-            firsts: entries.iter().step_by(CHUNK_ENTRIES).map(|entry| prefix(entry.id)).collect(),
-            filter,
-        };
+        let firsts = packed.iter().step_by(CHUNK_ENTRIES).map(|packed| prefix(Entry::from_bytes(*packed).id()));
+        let run = Run { number, entries: packed.len() as u64, newest, last_seq, firsts: firsts.collect(), filter };
         Self { run, packed, written: 0 }
     }
 
-    pub(crate) fn last_seq(&self) -> u64 {
-        self.run.last_seq
-    }
-
     pub(crate) fn is_written(&self) -> bool {
-        self.written * CHUNK_ENTRIES * ENTRY_BYTES >= self.packed.len()
+        self.written * CHUNK_ENTRIES >= self.packed.len()
     }
 
     /// Writes up to `chunks` more chunks.
     pub(crate) fn write_chunks(&mut self, connection: &Connection, chunks: usize) -> Result<(), Failed> {
         let sql = "INSERT OR REPLACE INTO identity_chunks (chunk, entries) VALUES (?1, ?2)";
         let mut insert = connection.prepare_cached(sql).place("sealing identities")?;
-        let todo = self.packed.chunks(CHUNK_ENTRIES * ENTRY_BYTES).enumerate().skip(self.written).take(chunks);
+        let todo = self.packed.chunks(CHUNK_ENTRIES).enumerate().skip(self.written).take(chunks);
         for (index, entries) in todo {
-            insert.execute(params![chunk_key(self.run.number, index), entries]).place("sealing identities")?;
+            let (key, mut blob) = (chunk_key(self.run.number, index), entries.as_flattened().to_vec());
+            checked::seal(key, &mut blob);
+            insert.execute(params![key, blob]).place("sealing identities")?;
             self.written = index + 1;
         }
         Ok(())
@@ -95,19 +89,15 @@ impl Sealed {
     /// Writes the run's own row, which makes it count.
     pub(crate) fn write_run(&self, connection: &Connection) -> Result<(), Failed> {
         let Run { number, entries, newest, last_seq, firsts, filter } = &self.run;
+        // The checksum stands at the end of the filter, and is over the whole row.
+        let (firsts, mut filter_bytes) = (words_to_bytes(firsts), words_to_bytes(filter.as_slice()));
+        let row = RowCheck { entries: *entries, newest: *newest, last_seq: *last_seq, hashes: filter.num_hashes() };
+        checked::seal(row.key(*number, &firsts), &mut filter_bytes);
         connection
             .execute(
                 "INSERT INTO identity_runs (run, entries, newest, last_seq, firsts, hashes, filter)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![
-                    number,
-                    place(*entries),
-                    newest,
-                    place(*last_seq),
-                    words_to_bytes(firsts),
-                    filter.num_hashes(),
-                    words_to_bytes(filter.as_slice()),
-                ],
+                params![number, place(*entries), newest, place(*last_seq), firsts, filter.num_hashes(), filter_bytes],
             )
             .place("sealing identities")?;
         Ok(())
@@ -150,23 +140,72 @@ impl Run {
         let mut rows = select.query([]).place(READING)?;
         let mut runs = Vec::new();
         while let Some(row) = rows.next().place(READING)? {
-            let words = |column| row.get::<_, Vec<u8>>(column).map(|bytes| bytes_to_words(&bytes));
             let number: i64 = row.get(0).place(READING)?;
-            let filter = words(6).place(READING)?;
-            let hashes: u32 = row.get(5).place(READING)?;
-            if filter.is_empty() || hashes == 0 {
-                return Err(Failed::Damaged(format!("{READING}: run {number} has no filter; run `aftercall check`")));
-            }
-            runs.push(Self {
-                number,
-                entries: row.get::<_, i64>(1).place(READING)?.unsigned_abs(),
-                newest: row.get(2).place(READING)?,
-                last_seq: row.get::<_, i64>(3).place(READING)?.unsigned_abs(),
-                firsts: words(4).place(READING)?,
-                filter: BloomFilter::from_vec(filter).seed(&0).hashes(hashes),
-            });
+            let run = Self::decode(number, row).place(READING)?;
+            runs.push(run.ok_or_else(|| {
+                Failed::Damaged(format!("{READING}: run {number} is damaged; run `aftercall check`"))
+            })?);
         }
         Ok(runs)
+    }
+
+    /// Adds the checksum that format 2 brought.
+    pub(super) fn add_checksums(connection: &Connection) -> Result<(), Failed> {
+        const DOING: &str = "adding checksums to runs of identities";
+        let sql = "SELECT run, entries, newest, last_seq, firsts, hashes, filter FROM identity_runs";
+        let mut select = connection.prepare(sql).place(DOING)?;
+        let read = |row: &Row<'_>| {
+            let number: i64 = row.get(0)?;
+            let (key, mut filter) = (RowCheck::read(row)?.key(number, row.get_ref(4)?.as_blob()?), row.get(6)?);
+            checked::seal(key, &mut filter);
+            Ok((number, filter))
+        };
+        let sealed: Vec<(i64, Vec<u8>)> = select.query_map([], read).and_then(Iterator::collect).place(DOING)?;
+        for (number, filter) in sealed {
+            let sql = "UPDATE identity_runs SET filter = ?2 WHERE run = ?1";
+            connection.execute(sql, params![number, filter]).place(DOING)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a run's row; `None` if it is not what was stored.
+    fn decode(number: i64, row: &Row<'_>) -> Result<Option<Self>, rusqlite::Error> {
+        let check = RowCheck::read(row)?;
+        let firsts = row.get_ref(4)?.as_blob()?;
+        let Some(filter) = checked::open(check.key(number, firsts), row.get_ref(6)?.as_blob()?) else {
+            return Ok(None);
+        };
+        let RowCheck { entries, newest, last_seq, hashes } = check;
+        let filter = BloomFilter::from_vec(bytes_to_words(filter)).seed(&0).hashes(hashes);
+        Ok(Some(Self { number, entries, newest, last_seq, firsts: bytes_to_words(firsts), filter }))
+    }
+}
+
+/// The plain columns of a run's row, as far as they enter its checksum.
+struct RowCheck {
+    entries: u64,
+    newest: u32,
+    last_seq: u64,
+    hashes: u32,
+}
+
+impl RowCheck {
+    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
+        Ok(Self {
+            entries: row.get::<_, i64>(1)?.unsigned_abs(),
+            newest: row.get(2)?,
+            last_seq: row.get::<_, i64>(3)?.unsigned_abs(),
+            hashes: row.get(5)?,
+        })
+    }
+
+    fn key(&self, number: i64, firsts: &[u8]) -> i64 {
+        let mut key = crc32fast::Hasher::new();
+        for number in [self.entries, self.newest.into(), self.last_seq, self.hashes.into()] {
+            key.update(&number.to_le_bytes());
+        }
+        key.update(firsts);
+        number << 32 | i64::from(key.finalize())
     }
 }
 
@@ -177,13 +216,16 @@ fn find_in_chunk(connection: &Connection, key: i64, id: EventId) -> Result<Optio
     let found = select
         .query_row([key], |row| {
             let blob = row.get_ref(0)?.as_blob()?;
-            Ok(unpack_all(blob).find(|entry| entry.id == id))
+            Ok(checked::open(key, blob).map(|entries| unpack_all(entries).find(|entry| entry.has_id(id))))
         })
         .optional()
         .place("looking an identity up")?;
-    found.ok_or_else(|| {
-        Failed::Damaged(format!("looking an identity up: chunk {key} is missing; run `aftercall check`"))
-    })
+    let problem = match found {
+        Some(Some(entry)) => return Ok(entry),
+        Some(None) => "is damaged",
+        None => "is missing",
+    };
+    Err(Failed::Damaged(format!("looking an identity up: chunk {key} {problem}; run `aftercall check`")))
 }
 
 fn chunk_key(run: i64, chunk: usize) -> i64 {

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use queue::{Consumer as Configured, ConsumerId, Topology};
-use rusqlite::params;
+use rusqlite::types::ValueRef;
 
 use super::Writer;
 use crate::consumer::{Consumer, Cursor, Placed};
 use crate::failure::{Failed, Place};
 use crate::log::place;
+use crate::rows::{DESTINATIONS, text};
 use crate::shared::Routing;
+
+const ADDING: &str = "adding a destination";
 
 impl Writer {
     /// Gives each destination its consumer: the one it had, or a new one that starts at the end of the log.
@@ -40,17 +43,22 @@ impl Writer {
             return Ok(known);
         }
         let watermark = self.counters.last_seq;
-        self.connection
-            .execute(
-                "INSERT INTO destinations (name, watermark, delivered) VALUES (?1, ?2, 0)",
-                params![&*wanted.name, place(watermark)],
-            )
-            .place("adding a destination")?;
-        let id = u16::try_from(self.connection.last_insert_rowid())
-            .map_err(|_| Failed::Damaged("more than 65,535 destinations have been configured over time".to_owned()))?;
+        let id = self.new_destination(&wanted.name, watermark)?;
         let consumer = Consumer::new(ConsumerId(id), Arc::clone(&wanted.name), Cursor::at(watermark), 0);
         let consumer = Arc::new(consumer);
         self.shared.consumers.write().push(Arc::clone(&consumer));
         Ok(consumer)
+    }
+
+    /// Adds the row of a destination, whose id is the next one.
+    fn new_destination(&self, name: &str, watermark: u64) -> Result<u16, Failed> {
+        let sql = "SELECT coalesce(max(id), 0) + 1 FROM destinations";
+        let id: i64 = self.connection.query_row(sql, [], |row| row.get(0)).place(ADDING)?;
+        let number = u16::try_from(id)
+            .map_err(|_| Failed::Damaged("more than 65,535 destinations have been configured over time".to_owned()))?;
+        let sql = "INSERT INTO destinations (id, name, watermark, delivered, crc) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let row = [ValueRef::Integer(id), text(name), ValueRef::Integer(place(watermark)), ValueRef::Integer(0)];
+        DESTINATIONS.execute(&self.connection, sql, &row, ADDING)?;
+        Ok(number)
     }
 }

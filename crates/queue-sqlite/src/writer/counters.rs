@@ -3,10 +3,15 @@
 use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
 use super::Writer;
 use crate::failure::{Failed, Place};
 use crate::log::place;
+use crate::rows::STATE;
+
+const READING: &str = "reading the counters";
+const STORING: &str = "storing the counters";
 
 /// The numbers of the `state` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,35 +26,49 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) fn load(connection: &Connection) -> Result<Self, Failed> {
-        let sql =
-            "SELECT max(last_seq, (SELECT coalesce(max(seq), 0) FROM events)), floor, duplicates, conflicts, unmatched
-                   FROM state";
-        connection
-            .query_row(sql, [], |row| {
-                let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-                Ok(Self {
-                    last_seq: number(0)?,
-                    floor: number(1)?,
-                    duplicates: number(2)?,
-                    conflicts: number(3)?,
-                    unmatched: number(4)?,
-                })
-            })
-            .place("reading the counters")
+        let sql = format!("SELECT {}, (SELECT coalesce(max(seq), 0) FROM events) FROM state", STATE.selected(""));
+        let mut select = connection.prepare(&sql).place(READING)?;
+        let mut rows = select.query([]).place(READING)?;
+        let row = rows.next().place(READING)?;
+        let row = row.ok_or_else(|| {
+            Failed::Damaged(format!("{READING}: the row of `state` is missing; run `aftercall check --repair`"))
+        })?;
+        STATE.check(row)?;
+        let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs).place(READING);
+        Ok(Self {
+            last_seq: number(1)?.max(number(7)?),
+            floor: number(2)?,
+            duplicates: number(3)?,
+            conflicts: number(4)?,
+            unmatched: number(5)?,
+        })
+    }
+
+    /// Stores the one row for the first time.
+    pub(crate) fn insert(&self, connection: &Connection) -> Result<(), Failed> {
+        let columns = STATE.selected("");
+        let sql = format!("INSERT OR REPLACE INTO state ({columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+        STATE.execute(connection, &sql, &self.row(), STORING)
+    }
+
+    fn row(&self) -> [ValueRef<'static>; 6] {
+        let Self { last_seq, floor, duplicates, conflicts, unmatched } = *self;
+        [1, last_seq, floor, duplicates, conflicts, unmatched].map(|number| ValueRef::Integer(place(number)))
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self { last_seq: 0, floor: 1, duplicates: 0, conflicts: 0, unmatched: 0 }
     }
 }
 
 impl Writer {
     pub(super) fn store_counters(&self) -> Result<(), Failed> {
-        let Counters { last_seq, floor, duplicates, conflicts, unmatched } = self.counters;
-        let mut update = self
-            .connection
-            .prepare_cached(
-                "UPDATE state SET last_seq = ?1, floor = ?2, duplicates = ?3, conflicts = ?4, unmatched = ?5",
-            )
-            .place("storing the counters")?;
-        update.execute([last_seq, floor, duplicates, conflicts, unmatched].map(place)).place("storing the counters")?;
-        Ok(())
+        let sql =
+            "UPDATE state SET last_seq = ?2, floor = ?3, duplicates = ?4, conflicts = ?5, unmatched = ?6, crc = ?7
+                   WHERE one = ?1";
+        STATE.execute(&self.connection, sql, &self.counters.row(), STORING)
     }
 
     pub(super) fn show_counts(&self) {

@@ -1,12 +1,16 @@
 //! Storing the cursors that have moved.
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
 use super::Writer;
 use crate::consumer::Consumer;
 use crate::failure::{Failed, Place};
 use crate::log::place;
 use crate::options::CURSOR_FLUSH_COMMITS;
+use crate::rows::{CURSOR_CHUNKS, DESTINATIONS, text};
+
+const STORING: &str = "storing a cursor";
 
 impl Writer {
     /// Stores the cursors that have moved: of those that settled something now, or of all once in a while.
@@ -22,29 +26,42 @@ impl Writer {
     }
 }
 
+/// Stores a destination's own row; it must be there.
+pub(crate) fn store_destination(
+    connection: &Connection,
+    id: i64,
+    name: &str,
+    watermark: i64,
+    delivered: i64,
+) -> Result<(), Failed> {
+    let sql = "UPDATE destinations SET name = ?2, watermark = ?3, delivered = ?4, crc = ?5 WHERE id = ?1";
+    let row = [ValueRef::Integer(id), text(name), ValueRef::Integer(watermark), ValueRef::Integer(delivered)];
+    DESTINATIONS.execute(connection, sql, &row, STORING)
+}
+
 fn store_cursor(connection: &Connection, consumer: &Consumer, all: bool) -> Result<(), Failed> {
     let mut state = consumer.state.lock();
     if !(state.delivered_dirty || all && state.cursor.is_dirty()) {
         return Ok(());
     }
     let id = i64::from(consumer.id.0);
-    let mut update = connection
-        .prepare_cached("UPDATE destinations SET watermark = ?2, delivered = ?3 WHERE id = ?1")
-        .place("storing a cursor")?;
-    update.execute([id, place(state.cursor.watermark()), place(state.delivered)]).place("storing a cursor")?;
+    let (watermark, delivered) = (place(state.cursor.watermark()), place(state.delivered));
+    store_destination(connection, id, &consumer.name, watermark, delivered)?;
     for (chunk, bytes) in state.cursor.dirty_chunks() {
         let chunk = place(chunk);
         match bytes {
-            Some(bytes) => connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO cursor_chunks (destination, chunk, settled) VALUES (?1, ?2, ?3)",
-                )
-                .and_then(|mut insert| insert.execute(params![id, chunk, bytes])),
-            None => connection
-                .prepare_cached("DELETE FROM cursor_chunks WHERE destination = ?1 AND chunk = ?2")
-                .and_then(|mut delete| delete.execute([id, chunk])),
+            Some(bytes) => {
+                let sql = "INSERT OR REPLACE INTO cursor_chunks (destination, chunk, settled, crc)
+                           VALUES (?1, ?2, ?3, ?4)";
+                let row = [ValueRef::Integer(id), ValueRef::Integer(chunk), ValueRef::Blob(&bytes)];
+                CURSOR_CHUNKS.execute(connection, sql, &row, STORING)?;
+            }
+            None => {
+                let sql = "DELETE FROM cursor_chunks WHERE destination = ?1 AND chunk = ?2";
+                let mut delete = connection.prepare_cached(sql).place(STORING)?;
+                delete.execute([id, chunk]).place(STORING)?;
+            }
         }
-        .place("storing a cursor")?;
     }
     state.delivered_dirty = false;
     state.cursor.stored();

@@ -107,7 +107,7 @@ impl Writer {
 
     /// Whether a known event has this content. One that is no longer in the log is taken to have it.
     fn has_content(&self, first: Entry, wanted: [u8; 16], content: fn(&[u8]) -> [u8; 16]) -> Result<bool, Failed> {
-        Ok(match log::read_one(&self.connection, first.seq)? {
+        Ok(match log::read_one(&self.connection, first.seq())? {
             Some(Ok(stored)) => content(&stored.event.body) == wanted,
             Some(Err(_)) => false,
             None => true,

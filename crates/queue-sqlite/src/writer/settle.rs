@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use event::Timestamp;
 use queue::{Attempts, ConsumerId, Failure, Outcome, QueueError, Settle};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
 use super::{Done, Writer};
@@ -12,6 +13,7 @@ use crate::dead_letters::{self, NewDeadLetter};
 use crate::failure::{Failed, Place};
 use crate::inbox::Reply;
 use crate::log;
+use crate::rows::{RETRIES, maybe, text};
 use crate::shared::Shared;
 
 /// The settlements of one call. Kept whole until their transaction is durable, however often that is tried.
@@ -132,22 +134,20 @@ fn store_retry(
     attempts: &Attempts,
     failure: &Failure,
 ) -> Result<(), Failed> {
-    let sql = "INSERT OR REPLACE INTO retries (destination, seq, due, made, charged, first, last, failure)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    let mut insert = connection.prepare_cached(sql).place("storing a retry")?;
-    insert
-        .execute(params![
-            id.0,
-            log::place(seq),
-            due.as_millis(),
-            attempts.made,
-            attempts.charged,
-            attempts.first.map(Timestamp::as_millis),
-            attempts.last.map(Timestamp::as_millis),
-            dead_letters::failure_json(failure),
-        ])
-        .place("storing a retry")?;
-    Ok(())
+    let sql = "INSERT OR REPLACE INTO retries (destination, seq, due, made, charged, first, last, failure, crc)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let failure = dead_letters::failure_json(failure);
+    let row = [
+        ValueRef::Integer(id.0.into()),
+        ValueRef::Integer(log::place(seq)),
+        ValueRef::Integer(due.as_millis()),
+        ValueRef::Integer(attempts.made.into()),
+        ValueRef::Integer(attempts.charged.into()),
+        maybe(attempts.first.map(Timestamp::as_millis)),
+        maybe(attempts.last.map(Timestamp::as_millis)),
+        text(&failure),
+    ];
+    RETRIES.execute(connection, sql, &row, "storing a retry")
 }
 
 /// Removes the row of a delivery that had failed before; most never did.
