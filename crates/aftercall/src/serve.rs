@@ -26,11 +26,12 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let (mut file, trial) = configuration(args.config.as_deref(), args.data.clone(), args.listen)?;
     file.console.listen = args.console.or(file.console.listen);
-    let parts = file.parts()?;
     if args.check_config {
+        file.check()?;
         crate::output::print("the configuration is good\n")?;
         return Ok(ExitCode::SUCCESS);
     }
+    let parts = file.parts()?;
     logging::start(args.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(serve(parts, trial))?;
@@ -62,6 +63,7 @@ async fn serve(parts: Parts, trial: Option<Trial>) -> anyhow::Result<()> {
     // Before anything else, so that no signal is missed.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let dir = parts.queue.dir.clone();
     let server = Server::start(parts).await?;
     tracing::info!(
@@ -74,9 +76,14 @@ async fn serve(parts: Parts, trial: Option<Trial>) -> anyhow::Result<()> {
     if let Some(trial) = trial {
         crate::output::print(&trial.greeting(&server.intake_url(), &dir))?;
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => {
+                tracing::warn!("SIGHUP: the configuration is read at the start only; restart to use a changed one");
+            }
+        }
     }
     tracing::info!("stopping: requests and deliveries under way are finished first; a second signal stops at once");
     tokio::select! {

@@ -109,14 +109,26 @@ impl File {
         let destinations: Vec<_> =
             self.destinations.iter().map(|(name, table)| destination::make(name, table)).collect::<Result<_, _>>()?;
         let routes = self.routes.iter().enumerate().map(|(number, table)| self.route(number, table));
+        let (routes, queue) = (routes.collect::<Result<_, _>>()?, self.queue_options()?);
+        self.check_sources_are_routed()?;
         Ok(Parts {
-            queue: self.queue_options()?,
+            queue,
             intake: self.intake_options(),
             console: self.console_listen(),
             sources,
-            routes: routes.collect::<Result<_, _>>()?,
+            routes,
             destinations,
         })
+    }
+
+    /// Whether [`Self::parts`] would make everything, without opening what a running server may hold.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        self.check_completeness()?;
+        self.queue_options()?;
+        self.sources.iter().try_for_each(|(name, table)| source::make(name, table).map(drop))?;
+        self.destinations.iter().try_for_each(|(name, table)| destination::check(name, table))?;
+        self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;
+        self.check_sources_are_routed()
     }
 
     /// Refuses what would accept events that nobody gets.
@@ -135,11 +147,28 @@ impl File {
             return Err(ConfigError::value("routes", format!("there are more than {MAX_ROUTES}")));
         }
         let unused = self.destinations.keys().find(|name| !self.routes.iter().any(|route| route.destination == **name));
-        match unused {
-            Some(name) => Err(ConfigError::value_with_help(
+        if let Some(name) = unused {
+            return Err(ConfigError::value_with_help(
                 format!("destinations.{name}"),
                 "no route leads to it, so it would get nothing",
                 format!("add [[routes]] with destination = \"{name}\", or remove it"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses sources whose events no route takes. Comes last: what is wrong with a source itself is said first.
+    fn check_sources_are_routed(&self) -> Result<(), ConfigError> {
+        let takes = |route: &RouteTable, source: &String| route.sources.is_empty() || route.sources.contains(source);
+        let unrouted = self.sources.keys().find(|source| !self.routes.iter().any(|route| takes(route, source)));
+        match unrouted {
+            Some(name) => Err(ConfigError::value_with_help(
+                format!("sources.{name}"),
+                "no route takes its events, so they would be accepted and reach nobody",
+                format!(
+                    "add [[routes]] without `sources` or with sources = [\"{name}\"], to a destination such as \
+                     {{ kind = \"file\", path = \"events.ndjson\" }}"
+                ),
             )),
             None => Ok(()),
         }

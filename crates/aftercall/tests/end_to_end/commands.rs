@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use crate::site::{Site, TO_FILE};
+use crate::waiting;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -67,6 +68,23 @@ fn a_good_configuration_is_called_good() {
     let site = Site::new(TO_FILE);
     let said = expect(&site.run(&["serve", "--config", "aftercall.toml", "--check-config"]), 0);
     assert_eq!(said, "the configuration is good\n");
+    assert!(!site.path("events.ndjson").exists(), "looking makes nothing");
+    // A running server holds its files, and is not in the way.
+    let server = site.start();
+    let said = expect(&site.run(&["serve", "--config", "aftercall.toml", "--check-config"]), 0);
+    assert_eq!(said, "the configuration is good\n");
+    assert_eq!(server.post(r#"{"webhookEventId":"one"}"#).counts(), (1, 0));
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_hang_up_ends_nothing() {
+    let site = Site::new(TO_FILE);
+    let server = site.start();
+    server.hang_up();
+    waiting::until_so("the signal is noted", || site.logs().contains("SIGHUP"));
+    assert_eq!(server.post(r#"{"webhookEventId":"one"}"#).counts(), (1, 0));
+    assert_eq!(server.stop(), Some(0));
 }
 
 #[test]
@@ -78,6 +96,7 @@ fn a_bad_configuration_names_the_place_and_the_cure() {
         ("wrong_type", "[intake.limits]\nconnections = \"many\"\n"),
         ("no_toml", "[intake\n"),
         ("secret_in_the_open", "[sources.a]\nauth = { bearer = true, secrets = [\"hunter2\"] }\n"),
+        ("no_route", "[sources.a]\nauth = { open = true }\n"),
         ("no_destination", "[sources.a]\nauth = { open = true }\n[[routes]]\ndestination = \"crm\"\n"),
     ];
     for (name, config) in cases {

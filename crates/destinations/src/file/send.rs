@@ -26,6 +26,12 @@ impl FileDestination {
         Self::start(Writer::open(&options.path, Arc::new(File::sync_data))?, options)
     }
 
+    /// Whether [`Self::open`] would find what it needs. Makes and locks nothing, so it can be asked while a server writes
+    /// the file.
+    pub fn check(options: &Options) -> Result<(), OpenError> {
+        Writer::check(&options.path)
+    }
+
     pub(super) fn start(writer: Writer, options: Options) -> Result<Self, OpenError> {
         let (lines, queue) = mpsc::channel(WAITING_LINES);
         // A thread of its own: it does nothing but wait for the disk.

@@ -37,15 +37,27 @@ pub(super) struct Writer {
     dirty: bool,
 }
 
+fn find_directory(path: &Path) -> Result<&Path, OpenError> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if directory.is_dir() { Ok(directory) } else { Err(OpenError::NoDirectory { path: directory.to_owned() }) }
+}
+
 impl Writer {
-    pub(super) fn open(path: &Path, sync: Sync) -> Result<Self, OpenError> {
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        if !directory.is_dir() {
-            return Err(OpenError::NoDirectory { path: directory.to_owned() });
+    pub(super) fn check(path: &Path) -> Result<(), OpenError> {
+        find_directory(path)?;
+        match OpenOptions::new().append(true).open(path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(OpenError::File { path: path.to_owned(), source })
+            }
+            _ => Ok(()),
         }
+    }
+
+    pub(super) fn open(path: &Path, sync: Sync) -> Result<Self, OpenError> {
+        let directory = find_directory(path)?;
         let failed = |source| OpenError::File { path: path.to_owned(), source };
         let mut options = OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;

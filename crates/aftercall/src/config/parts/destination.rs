@@ -21,6 +21,19 @@ pub(super) fn make(name: &str, table: &DestinationTable) -> Result<DestinationPa
     Ok(DestinationParts { name: Arc::from(name), order: table.order, delivery, destination })
 }
 
+/// Whether [`make`] would make it. Opens no file, so a running server can keep what it has.
+pub(super) fn check(name: &str, table: &DestinationTable) -> Result<(), ConfigError> {
+    match table.kind {
+        DestinationKind::Http => make(name, table).map(drop),
+        DestinationKind::File => FileDestination::check(&file_options(name, table)?).map_err(cannot_open(name)),
+    }
+}
+
+fn cannot_open<E: std::fmt::Display>(name: &str) -> impl FnOnce(E) -> ConfigError {
+    let key = format!("destinations.{name}");
+    move |error| ConfigError::value(key, error.to_string())
+}
+
 fn delivery_options(table: &DestinationTable) -> delivery::Options {
     let mut options = delivery::Options::default();
     options.concurrency = table.concurrency.unwrap_or(options.concurrency);
@@ -36,6 +49,11 @@ fn delivery_options(table: &DestinationTable) -> delivery::Options {
 }
 
 fn file(name: &str, table: &DestinationTable) -> Result<Arc<dyn Destination>, ConfigError> {
+    let opened = FileDestination::open(file_options(name, table)?).map_err(cannot_open(name))?;
+    Ok(Arc::new(opened))
+}
+
+fn file_options(name: &str, table: &DestinationTable) -> Result<destinations::file::Options, ConfigError> {
     let key = |key: &str| format!("destinations.{name}.{key}");
     let unwanted = [
         ("url", table.url.is_some()),
@@ -50,10 +68,7 @@ fn file(name: &str, table: &DestinationTable) -> Result<Arc<dyn Destination>, Co
     refuse(name, "file", &unwanted)?;
     let path =
         table.path.clone().ok_or_else(|| ConfigError::value(key("path"), "is missing; name the file to write"))?;
-    let options = destinations::file::Options::new(path);
-    let opened =
-        FileDestination::open(options).map_err(|error| ConfigError::value(format!("destinations.{name}"), error))?;
-    Ok(Arc::new(opened))
+    Ok(destinations::file::Options::new(path))
 }
 
 fn http(
