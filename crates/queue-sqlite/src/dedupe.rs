@@ -26,14 +26,14 @@ use crate::log::place;
 use crate::options::MAX_COMMIT_EVENTS;
 
 /// Bytes of the log of identities that one commit removes, once they are sealed.
-const GARBAGE_PER_COMMIT: i64 = 512 << 10;
+const GARBAGE_PER_COMMIT: i64 = 64 << 10;
 /// Identities that are sealed at once: what a table of 2^19 slots, 17 MiB, holds before it grows, which would hold up a
 /// commit for a tenth of a second; less those of the commit in which they get to be so many.
 pub(crate) const SEAL_ENTRIES: usize = (1 << 19) / 8 * 7 - MAX_COMMIT_EVENTS_AT_MOST;
 /// A commit takes its limit of events, and the rest of the publication that reaches it.
 const MAX_COMMIT_EVENTS_AT_MOST: usize = 4 * MAX_COMMIT_EVENTS;
-/// Chunks written with one commit while a run is sealed: 128 KiB, so that no commit is held up.
-const CHUNKS_PER_COMMIT: usize = 8;
+/// Chunks written with one commit while a run is sealed: 32 KiB, so that no commit is held up.
+const CHUNKS_PER_COMMIT: usize = 2;
 
 /// The index of known identities.
 #[derive(Debug)]
