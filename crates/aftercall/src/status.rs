@@ -75,17 +75,14 @@ fn destinations(status: &Value) -> Table {
         let services = status["destinations"].as_array();
         let health = services.into_iter().flatten().find(|service| service["name"] == consumer["name"]);
         let health = health.map_or(&Value::Null, |service| &service["health"]);
-        let state = match (consumer["configured"] == true, health["holding"] == true) {
-            (false, _) => "not configured",
-            (true, true) => "DOWN",
-            (true, false) => "up",
-        };
+        let state =
+            if consumer["configured"] == true { state(&health["gate"], now) } else { "not configured".to_owned() };
         let count = |name: &str| consumer[name].as_u64().unwrap_or_default().to_string();
         let oldest = consumer["oldest_unsettled"].as_i64().map(|at| age(Timestamp::from_millis(at).until(now)));
         let error = health["last_error"]["message"].as_str().unwrap_or("-");
         table.add_row([
             consumer["name"].as_str().unwrap_or_default().to_owned(),
-            state.to_owned(),
+            state,
             count("delivered"),
             count("unsettled"),
             count("retrying"),
@@ -96,6 +93,28 @@ fn destinations(status: &Value) -> Table {
         ]);
     }
     table
+}
+
+/// Whether deliveries go out, and if not, why and until when.
+fn state(gate: &Value, now: Timestamp) -> String {
+    let time = |value: &Value| value.as_i64().map(Timestamp::from_millis);
+    let since =
+        || time(&gate["breaker"]["since"]).map_or_else(String::new, |at| format!(" for {}", age(at.until(now))));
+    if gate["paused"] == true {
+        return "PAUSED".to_owned();
+    }
+    match gate["breaker"]["state"].as_str() {
+        Some("open") => {
+            let probe = time(&gate["breaker"]["next_probe"]).map(|at| now.until(at)).unwrap_or_default();
+            format!("DOWN{}, probe in {}", since(), age(probe))
+        }
+        Some("half-open") => format!("DOWN{}, probing", since()),
+        Some("ramp") => format!("coming back, {} at a time", gate["limit"].as_u64().unwrap_or_default()),
+        _ => match time(&gate["rate_opens"]) {
+            Some(at) if at > now => format!("up, rate limit reached for {}", age(now.until(at))),
+            _ => "up".to_owned(),
+        },
+    }
 }
 
 fn sources(status: &Value) -> Table {

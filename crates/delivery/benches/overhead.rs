@@ -70,6 +70,7 @@ fn service(queue: Arc<dyn Queue>, consumer: ConsumerId, destination: Arc<dyn Des
         destination,
         clock: Arc::new(SystemClock),
         seed: 1,
+        paused: false,
     };
     Service::new(parts, Options::default())
 }
@@ -79,7 +80,7 @@ fn own_cost(count: u64) -> Result<Duration, AnyError> {
     runtime.block_on(async {
         let queue = Supply::new(count);
         let start = Instant::now();
-        service(queue.clone(), ConsumerId(0), Arc::new(Instantly))?.run(queue.done.notified()).await?;
+        service(queue.clone(), ConsumerId(0), Arc::new(Instantly))?.run(never_paused(), queue.done.notified()).await?;
         Ok(start.elapsed())
     })
 }
@@ -94,7 +95,7 @@ fn http(count: u64, with_delivery: bool) -> Result<(Duration, Duration), AnyErro
         if with_delivery {
             let service = service(queue.clone(), ConsumerId(0), Arc::new(destination))?;
             let done = queue.clone();
-            tokio::spawn(service.run(async move { done.done.notified().await })).await??;
+            tokio::spawn(service.run(never_paused(), async move { done.done.notified().await })).await??;
         } else {
             let event = queue.event.clone();
             let sends = stream::iter(0..count).for_each_concurrent(50, move |_| {
@@ -302,4 +303,9 @@ impl Queue for Supply {
     fn close(&self) -> BoxFuture<'_, Result<(), QueueError>> {
         Box::pin(std::future::ready(Ok(())))
     }
+}
+
+/// For services that nobody pauses.
+fn never_paused() -> tokio::sync::watch::Receiver<bool> {
+    tokio::sync::watch::channel(false).1
 }

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::hash::{Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub(crate) struct Tools {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) token: LeaseToken,
+    /// Names the conversation, or the event if it has none.
+    pub(crate) suspect: u64,
     pub(crate) tried: Tried,
     pub(crate) result: Result<Sent, Failed>,
 }
@@ -69,6 +72,7 @@ impl Future for Attempt {
 
 async fn run(tools: Arc<Tools>, lease: Lease, began: Timestamp, last_success: Option<Timestamp>) -> Ended {
     let Lease { token, stored, route, attempts: before, .. } = lease;
+    let suspect = suspect(&stored);
     let mut result = match tools.map(&stored, route) {
         Err(failed) => Err(failed),
         Ok(None) => Ok(Sent::Nothing),
@@ -79,7 +83,19 @@ async fn run(tools: Arc<Tools>, lease: Lease, began: Timestamp, last_success: Op
         failed.failure.latency_ms = u32::try_from(began.until(ended).as_millis()).unwrap_or(u32::MAX);
     }
     let tried = Tried { before, began, ended, last_success };
-    Ended { token, tried, result }
+    Ended { token, suspect, tried, result }
+}
+
+/// Tells conversations apart; two with the same number would only count as one.
+fn suspect(stored: &Stored) -> u64 {
+    match &stored.event.conversation {
+        Some(conversation) => {
+            let mut hasher = std::hash::DefaultHasher::new();
+            conversation.hash(&mut hasher);
+            hasher.finish()
+        }
+        None => stored.seq.0,
+    }
 }
 
 impl Tools {
@@ -114,7 +130,7 @@ impl Tools {
             Ok(Err(panic)) => Err(caught(Stage::Deliver, &*panic)),
             Err(_) => {
                 let message = format!("no answer within {} s", self.timeout.as_secs_f32());
-                Err(failed(Stage::Deliver, FailureClass::Transient, message))
+                Err(Failed { overloaded: true, ..failed(Stage::Deliver, FailureClass::Transient, message) })
             }
         }
     }
@@ -123,7 +139,7 @@ impl Tools {
 fn failed(stage: Stage, class: FailureClass, mut message: String) -> Failed {
     message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
     let failure = Failure { stage, class, status: None, message, excerpt: None, latency_ms: 0 };
-    Failed { failure, retry_after: None }
+    Failed { failure, retry_after: None, overloaded: false }
 }
 
 fn refused(error: SendError) -> Failed {
@@ -133,6 +149,7 @@ fn refused(error: SendError) -> Failed {
     };
     let mut failed = failed(Stage::Deliver, class, error.message);
     failed.failure.status = error.status;
+    failed.overloaded = matches!(error.status, Some(429 | 503));
     failed.failure.excerpt = error.excerpt;
     failed.retry_after = error.retry_after;
     failed

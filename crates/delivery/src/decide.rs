@@ -16,6 +16,8 @@ pub(crate) struct Failed {
     pub(crate) failure: Failure,
     /// How long the destination asked to be left alone.
     pub(crate) retry_after: Option<Duration>,
+    /// It had too much to do: 429, 503, or no answer in time.
+    pub(crate) overloaded: bool,
 }
 
 /// When an attempt was made, and what was known then.
@@ -33,7 +35,7 @@ pub(crate) struct Tried {
 pub(crate) fn decide(tried: Tried, failed: Failed, options: &Options, rng: &mut impl Rng) -> Outcome {
     let charged = budget::is_charged(&tried.before, tried.last_success);
     let attempts = budget::count(tried.before, charged, tried.began, tried.ended);
-    let Failed { failure, retry_after } = failed;
+    let Failed { failure, retry_after, .. } = failed;
     if failure.class != FailureClass::Transient || attempts.charged >= options.attempts {
         return Outcome::Dead { attempts, failure };
     }
@@ -62,7 +64,7 @@ mod tests {
             excerpt: None,
             latency_ms: 1,
         };
-        Failed { failure, retry_after: Some(Duration::from_secs(30)) }
+        Failed { failure, retry_after: Some(Duration::from_secs(30)), overloaded: false }
     }
 
     /// Tries every 100 s, `healthy` or not in between, and gives the attempts at the end.

@@ -13,6 +13,7 @@ pub struct Handle {
     pub(crate) destination: Arc<str>,
     pub(crate) health: Arc<Health>,
     pub(crate) stop: watch::Sender<bool>,
+    pub(crate) pause: watch::Sender<bool>,
     pub(crate) task: JoinHandle<Result<(), Error>>,
 }
 
@@ -31,6 +32,16 @@ impl Handle {
     /// the others back, and settles. Does not wait for that.
     pub fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// Lets nothing more go out until [`Self::resume`]. What is under way ends as it would.
+    pub fn pause(&self) {
+        self.pause.send_replace(true);
+    }
+
+    /// Lets deliveries go out again.
+    pub fn resume(&self) {
+        self.pause.send_replace(false);
     }
 
     /// Waits for the end of the service. Unless it was told to stop, it ends only with an error.

@@ -1,12 +1,14 @@
 //! How a destination is doing: numbers for `status`, written by its service and read by anyone at any time.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use event::Timestamp;
 use parking_lot::Mutex;
 use queue::{Failure, FailureClass};
 use serde::Serialize;
+
+use crate::GateStatus;
 
 /// Upper bounds of the latency counts, in milliseconds; the last count has none.
 pub const LATENCY_BOUNDS_MS: [u32; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
@@ -23,7 +25,7 @@ pub struct Health {
     permanent: AtomicU64,
     bugs: AtomicU64,
     dead: AtomicU64,
-    holding: AtomicBool,
+    gate: Mutex<Option<GateStatus>>,
     last_success: AtomicI64,
     last_error: Mutex<Option<LastError>>,
     latency: [AtomicU64; LATENCY_BOUNDS_MS.len() + 1],
@@ -46,6 +48,8 @@ pub struct HealthSnapshot {
     pub dead: u64,
     /// Everything fails: only probes go out, and the other deliveries wait.
     pub holding: bool,
+    /// What holds deliveries back; none before the service runs.
+    pub gate: Option<GateStatus>,
     /// When it last took a delivery.
     pub last_success: Option<Timestamp>,
     /// The last failure.
@@ -74,7 +78,7 @@ impl Health {
             permanent: AtomicU64::new(0),
             bugs: AtomicU64::new(0),
             dead: AtomicU64::new(0),
-            holding: AtomicBool::new(false),
+            gate: Mutex::new(None),
             last_success: AtomicI64::new(NEVER),
             last_error: Mutex::new(None),
             latency: Default::default(),
@@ -83,6 +87,7 @@ impl Health {
 
     /// The numbers now. Each is right; together they may be a moment apart.
     pub fn snapshot(&self) -> HealthSnapshot {
+        let gate = *self.gate.lock();
         HealthSnapshot {
             in_flight: self.in_flight.load(Relaxed),
             delivered: self.delivered.load(Relaxed),
@@ -90,7 +95,8 @@ impl Health {
             failed_permanent: self.permanent.load(Relaxed),
             failed_bug: self.bugs.load(Relaxed),
             dead: self.dead.load(Relaxed),
-            holding: self.holding.load(Relaxed),
+            holding: gate.is_some_and(|gate| gate.breaker.state.is_open()),
+            gate,
             last_success: self.last_success(),
             last_error: self.last_error.lock().clone(),
             latency: std::array::from_fn(|i| self.latency[i].load(Relaxed)),
@@ -106,8 +112,8 @@ impl Health {
         self.in_flight.store(count as u64, Relaxed);
     }
 
-    pub(crate) fn set_holding(&self, holding: bool) {
-        self.holding.store(holding, Relaxed);
+    pub(crate) fn set_gate(&self, gate: GateStatus) {
+        *self.gate.lock() = Some(gate);
     }
 
     pub(crate) fn delivered(&self, now: Timestamp, latency: Duration) {

@@ -5,13 +5,16 @@
 //! than that, and settles in groups without ever waiting for a group to fill.
 //!
 //! The decisions are pure and have files of their own: [`Backoff`] (how long to wait), `budget` (whether an attempt is
-//! charged to the event), `decide` (what becomes of it), `pressure` and `gate` (how much may be leased now). The order
+//! charged to the event), `decide` (what becomes of it), and `gate` (how much may be leased now), which asks [`breaker`](BreakerOptions), `adaptive`
+//! and [`rate`](RateOptions). The order
 //! within a conversation is the queue's: it does not lease an event before the one ahead of it is settled.
 //!
 //! A crash at any point leaves leases behind, which end by themselves; their deliveries are made again.
 
+mod adaptive;
 mod attempt;
 mod backoff;
+mod breaker;
 mod budget;
 mod clock;
 mod decide;
@@ -21,17 +24,20 @@ mod handle;
 mod health;
 mod mapper;
 mod options;
-mod pressure;
+mod rate;
 mod report;
 mod service;
 #[cfg(test)]
 mod tests;
 
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
+pub use breaker::{BreakerOptions, BreakerState, BreakerStatus};
 pub use clock::{Clock, SystemClock};
 pub use error::Error;
+pub use gate::GateStatus;
 pub use handle::Handle;
 pub use health::{Health, HealthSnapshot, LATENCY_BOUNDS_MS, LastError};
 pub use mapper::{MapError, Mapper};
 pub use options::Options;
+pub use rate::RateOptions;
 pub use service::{Parts, Service};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Backoff, Error};
+use crate::{Backoff, BreakerOptions, Error, RateOptions};
 
 /// What can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,12 @@ pub struct Options {
     pub attempts: u32,
     /// How long to wait before the next attempt.
     pub backoff: Backoff,
+    /// When to stop sending because the destination is down, and how to find out that it is back.
+    pub breaker: BreakerOptions,
+    /// Whether to keep fewer attempts under way while the destination shows that it has too many.
+    pub adaptive: bool,
+    /// At most so many attempts in a time.
+    pub rate: RateOptions,
     /// Longest payload, in bytes, that is sent; a mapping that makes a longer one fails.
     pub max_payload: usize,
     /// How long a stopping service waits for the attempts under way.
@@ -36,6 +42,11 @@ impl Options {
     /// after which service managers kill.
     pub const DRAIN: Duration = Duration::from_secs(10);
 
+    /// On: it does nothing to a destination that keeps up, however slow that is.
+    pub const ADAPTIVE: bool = true;
+    /// 100 ms: the window slides in ten steps, which are to be told apart by a clock of milliseconds.
+    const BREAKER_WINDOW_MIN: Duration = Duration::from_millis(100);
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |key, problem| Err(Error::Option { key, problem });
         if !(1..=Self::CONCURRENCY_MAX).contains(&self.concurrency) {
@@ -50,6 +61,14 @@ impl Options {
         if self.backoff.base.is_zero() || self.backoff.base > self.backoff.cap {
             return refuse("backoff", "must grow from a base above zero to a cap that is not below it");
         }
+        let BreakerOptions { window, minimum, percent, pause } = self.breaker;
+        if !(1..=100).contains(&percent) || minimum == 0 || window < Self::BREAKER_WINDOW_MIN || pause.is_zero() {
+            return refuse(
+                "breaker",
+                "needs a percentage from 1 to 100, a minimum above 0, a window of at least 100 ms and a pause above 0",
+            );
+        }
+        self.rate.check()?;
         if self.max_payload == 0 {
             return refuse("max_payload", "is zero, so that nothing could be sent; 10 MiB is the default");
         }
@@ -64,6 +83,9 @@ impl Default for Options {
             timeout: Self::TIMEOUT,
             attempts: Self::ATTEMPTS,
             backoff: Backoff::default(),
+            breaker: BreakerOptions::default(),
+            adaptive: Self::ADAPTIVE,
+            rate: RateOptions::default(),
             max_payload: Self::MAX_PAYLOAD,
             drain: Self::DRAIN,
         }

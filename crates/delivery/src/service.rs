@@ -33,6 +33,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Where jitter comes from; differs between processes.
     pub seed: u64,
+    /// Whether it begins paused: nothing goes out until [`Handle::resume`].
+    pub paused: bool,
 }
 
 /// Delivers to one destination.
@@ -59,15 +61,22 @@ impl Service {
     pub fn start(self) -> Handle {
         let (stop, mut stopped) = watch::channel(false);
         let (destination, health) = (self.parts.name.clone(), self.health.clone());
-        let task = tokio::spawn(self.run(async move {
+        let pause = watch::Sender::new(self.parts.paused);
+        let paused = pause.subscribe();
+        let task = tokio::spawn(self.run(paused, async move {
             // A handle that was dropped says stop, too.
             let _ = stopped.wait_for(|stop| *stop).await;
         }));
-        Handle { destination, health, stop, task }
+        Handle { destination, health, stop, pause, task }
     }
 
-    /// Runs until `shutdown` is ready and everything under way has ended or been given back, or the queue fails.
-    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
+    /// Runs until `shutdown` is ready and everything under way has ended or been given back, or the queue fails. Leases
+    /// nothing while `paused`.
+    pub async fn run(
+        self,
+        paused: watch::Receiver<bool>,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), Error> {
         let Self { parts, options, health } = self;
         let tools = Tools {
             mapper: parts.mapper,
@@ -78,6 +87,6 @@ impl Service {
         };
         let queue = parts.queue;
         let running = Running::new(&*queue, parts.consumer, &parts.name, tools, &options, &health, parts.seed);
-        running.run(shutdown).await
+        running.run(paused, shutdown).await
     }
 }

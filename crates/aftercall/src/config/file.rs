@@ -166,6 +166,9 @@ pub(crate) struct DestinationTable {
     pub(crate) timeout: Option<Time>,
     pub(crate) attempts: Option<u32>,
     pub(crate) backoff: Option<BackoffTable>,
+    pub(crate) breaker: Option<BreakerTable>,
+    pub(crate) adaptive: Option<bool>,
+    pub(crate) rate: Option<RateTable>,
     pub(crate) max_payload: Option<Size>,
     pub(crate) url: Option<String>,
     pub(crate) method: Option<String>,
@@ -183,6 +186,25 @@ pub(crate) struct DestinationTable {
 pub(crate) enum DestinationKind {
     Http,
     File,
+}
+
+/// When a destination counts as down, and how it is probed then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BreakerTable {
+    pub(crate) window: Option<Time>,
+    pub(crate) minimum: Option<u32>,
+    pub(crate) percent: Option<u32>,
+    pub(crate) pause: Option<Time>,
+}
+
+/// Attempts at most in any second, minute and day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RateTable {
+    pub(crate) per_second: Option<u32>,
+    pub(crate) per_minute: Option<u32>,
+    pub(crate) per_day: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]

@@ -44,6 +44,8 @@ fn every_key_of_the_code_stands_in_the_file() {
         ("destinations", "[destinations.a]\n?=1"),
         ("outgoing auth", "[destinations.a]\nauth={ ?=1 }"),
         ("backoff", "[destinations.a]\nbackoff={ ?=1 }"),
+        ("breaker", "[destinations.a]\nbreaker={ ?=1 }"),
+        ("rate", "[destinations.a]\nrate={ ?=1 }"),
         ("routes", "[[routes]]\n?=1"),
     ];
     for (table, text) in ask {

@@ -58,6 +58,7 @@ impl Server {
                 destination: parts.destination,
                 clock: Arc::new(SystemClock),
                 seed: rand::rng().random(),
+                paused: false,
             };
             services.push(Service::new(made, parts.delivery)?.start());
         }

@@ -7,15 +7,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use event::Timestamp;
-use futures::stream::{FuturesUnordered, StreamExt as _};
+use futures::stream::{FuturesUnordered, Stream as _, StreamExt as _};
 use queue::{BoxFuture, ConsumerId, Lease, Outcome, Queue, QueueError, Settle};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use tokio::sync::watch;
 use tracing::warn;
 
 use crate::attempt::{Attempt, Ended, Sent, Tools};
 use crate::decide::decide;
-use crate::gate::Gate;
+use crate::gate::{Gate, Transient};
 use crate::report::Report;
 use crate::{Error, Health, Options};
 
@@ -76,6 +77,7 @@ enum Step {
     Leased(Result<Vec<Lease>, QueueError>),
     Attempts,
     Changed,
+    Paused(bool),
     Time,
 }
 
@@ -97,7 +99,7 @@ impl<'a> Running<'a> {
             options,
             health,
             rng: StdRng::seed_from_u64(seed),
-            gate: Gate::new(options.concurrency),
+            gate: Gate::new(options, false),
             report: Report::default(),
             in_flight: FuturesUnordered::new(),
             ended: Vec::new(),
@@ -114,8 +116,20 @@ impl<'a> Running<'a> {
         }
     }
 
-    pub(super) async fn run(mut self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
+    pub(super) async fn run(
+        mut self,
+        paused: watch::Receiver<bool>,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), Error> {
         let mut shutdown = pin!(shutdown);
+        self.gate.set_paused(*paused.borrow());
+        self.show(self.tools.clock.now());
+        let mut pauses = pin!(futures::stream::unfold(paused, |mut paused| async move {
+            // Whoever could pause is gone: the service is about to be told to stop.
+            paused.changed().await.ok()?;
+            let now = *paused.borrow_and_update();
+            Some((now, paused))
+        }));
         let mut done = Vec::new();
         loop {
             // A destination and a queue that are always ready must not keep this worker for themselves.
@@ -128,6 +142,9 @@ impl<'a> Running<'a> {
             let step = poll_fn(|cx| {
                 if self.stopping.is_none() && shutdown.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Step::Shutdown);
+                }
+                if let Poll::Ready(Some(paused)) = pauses.as_mut().poll_next(cx) {
+                    return Poll::Ready(Step::Paused(paused));
                 }
                 self.poll_step(cx, &mut done)
             })
@@ -229,8 +246,12 @@ impl<'a> Running<'a> {
             Step::Leased(Err(error)) => self.queue_failed(error)?,
             Step::Attempts => {
                 done.drain(..).for_each(|ended| self.ended(ended));
-                self.health.set_in_flight(self.in_flight.len());
-                self.health.set_holding(self.gate.is_holding());
+                self.show(self.tools.clock.now());
+            }
+            Step::Paused(paused) => {
+                self.gate.set_paused(paused);
+                self.look = true;
+                self.show(self.tools.clock.now());
             }
             Step::Changed | Step::Time => self.look = true,
         }
@@ -248,19 +269,26 @@ impl<'a> Running<'a> {
         }
         let now = self.tools.clock.now();
         let last_success = self.health.last_success();
+        let count = leases.len();
         for lease in leases {
             self.in_flight.push(Attempt::new(&self.tools, lease, now, last_success));
         }
-        self.gate.leased(now);
-        self.health.set_in_flight(self.in_flight.len());
+        self.gate.leased(count, self.in_flight.len(), now);
+        self.show(now);
     }
 
-    fn ended(&mut self, Ended { token, tried, result }: Ended) {
+    /// Lets others see how it is going.
+    fn show(&self, now: Timestamp) {
+        self.health.set_in_flight(self.in_flight.len());
+        self.health.set_gate(self.gate.status(now));
+    }
+
+    fn ended(&mut self, Ended { token, suspect, tried, result }: Ended) {
         let now = tried.ended;
         let outcome = match result {
             Ok(sent) => {
                 if sent == Sent::Delivered {
-                    self.gate.answered();
+                    self.gate.answered(tried.began, now);
                     self.health.delivered(now, tried.began.until(now));
                     self.report.delivered(self.name, now);
                 }
@@ -269,8 +297,14 @@ impl<'a> Running<'a> {
             Err(failed) => {
                 self.health.failed(now, &failed.failure);
                 match failed.failure.class {
-                    queue::FailureClass::Transient => self.gate.failed(now, failed.retry_after),
-                    _ if failed.failure.status.is_some() => self.gate.answered(),
+                    queue::FailureClass::Transient => self.gate.failed(Transient {
+                        began: tried.began,
+                        now,
+                        retry_after: failed.retry_after,
+                        suspect,
+                        overloaded: failed.overloaded,
+                    }),
+                    _ if failed.failure.status.is_some() => self.gate.answered(tried.began, now),
                     _ => {}
                 }
                 let outcome = decide(tried, failed, self.options, &mut self.rng);

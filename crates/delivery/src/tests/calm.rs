@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use queue::{FailureClass, Order, Stage};
 
 use super::rig::{DEADLINE, Rig, Scripted, as_it_is};
-use crate::{Backoff, Clock, Error, MapError, Options, Service};
+use crate::{Backoff, BreakerOptions, Clock, Error, MapError, Options, RateOptions, Service};
 
 async fn soon() {
     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -195,6 +195,7 @@ async fn wrong_options_are_refused_with_their_name() {
             destination: Scripted::new(&rig, |_, _| async { Ok(()) }),
             clock: rig.clock.clone(),
             seed: 1,
+            paused: false,
         };
         match Service::new(parts, options) {
             Err(Error::Option { key, .. }) => key,
@@ -210,6 +211,17 @@ async fn wrong_options_are_refused_with_their_name() {
     assert_eq!(refused(Options { attempts: 0, ..good() }), "attempts");
     assert_eq!(refused(Options { backoff, ..good() }), "backoff");
     assert_eq!(refused(Options { max_payload: 0, ..good() }), "max_payload");
+    for wrong in [
+        BreakerOptions { percent: 0, ..BreakerOptions::default() },
+        BreakerOptions { percent: 101, ..BreakerOptions::default() },
+        BreakerOptions { minimum: 0, ..BreakerOptions::default() },
+        BreakerOptions { window: Duration::from_millis(99), ..BreakerOptions::default() },
+        BreakerOptions { pause: Duration::ZERO, ..BreakerOptions::default() },
+    ] {
+        assert_eq!(refused(Options { breaker: wrong, ..good() }), "breaker");
+    }
+    let rate = RateOptions { per_day: Some(0), ..RateOptions::default() };
+    assert_eq!(refused(Options { rate, ..good() }), "rate");
 }
 
 proptest! {

@@ -12,8 +12,8 @@ use queue::{
 };
 use tokio::time::Instant;
 
-use super::rig::{DEADLINE, Rig, Scripted, wait};
-use crate::{Error, Options};
+use super::rig::{DEADLINE, Reached, Rig, Scripted, wait};
+use crate::{BreakerState, Error, Options, RateOptions};
 
 /// A destination that takes `pace` for an answer and fails for a time: quickly with 503, or by not answering.
 fn down(rig: &Rig, pace: Duration, from: Duration, to: Duration, silent: bool) -> Arc<Scripted> {
@@ -50,6 +50,100 @@ async fn ten_seconds_are_met_by_few_attempts_and_a_quick_recovery() {
         assert!(caught_up < Duration::from_millis(14_500), "caught up after {caught_up:?}");
         assert!(rig.dead_letters().await.is_empty());
         assert!(!handle.health().snapshot().holding);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_seconds_of_503_at_500_a_second_cost_a_handful_of_probes() {
+    let rig = Rig::new(Order::Conversation, 1);
+    let second = Duration::from_secs(1);
+    let (from, to) = (5 * second, 35 * second);
+    let destination = down(&rig, Duration::from_millis(5), from, to, false);
+    let handle = rig.start(destination.clone(), Options { attempts: 1, ..Options::default() });
+    for tick in 0..800 {
+        rig.publish(tick * 25..(tick + 1) * 25, 5_000).await;
+        tokio::time::sleep(second / 20).await;
+    }
+    rig.settled(0, 60 * second).await;
+    assert!(rig.dead_letters().await.is_empty());
+    let start = Timestamp::from_millis(1_700_000_000_000);
+    let ledger = destination.ledger();
+    let at = |reached: &Reached| start.until(reached.at);
+    let probes = ledger.iter().filter(|reached| (from + second..to).contains(&at(reached))).count();
+    assert!((3..=15).contains(&probes), "{probes} attempts while it was open");
+    let back = ledger.iter().find(|reached| reached.taken && at(reached) > to).map(at).unwrap();
+    assert!(back < to + 20 * second, "noticed at {back:?}");
+    let at_first = ledger.iter().filter(|reached| (back..back + second / 5).contains(&at(reached))).count();
+    assert!(at_first <= 50, "{at_first} at once after it came back, which is a ramp of one at a time");
+    let caught_up = ledger.last().map(at).unwrap();
+    assert!(caught_up < back + 10 * second, "caught up {:?} after it was back", caught_up - back);
+    assert_eq!(handle.health().snapshot().gate.unwrap().breaker.state, BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_in_a_thousand_that_always_fails_dies_and_costs_the_others_nothing() {
+    let mut took = Vec::new();
+    for poisoned in [false, true] {
+        let rig = Rig::new(Order::Conversation, 1);
+        let destination = Scripted::new(&rig, move |number, _| async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            match number % 1_000 {
+                0 if poisoned => Err(SendError { status: Some(500), ..SendError::transient("answered 500") }),
+                _ => Ok(()),
+            }
+        });
+        rig.publish(0..20_000, 20_000).await;
+        let begin = Instant::now();
+        let handle = rig.start(destination.clone(), Options::default());
+        wait(60 * DEADLINE, || async {
+            handle.health().snapshot().delivered == 20_000 - if poisoned { 20 } else { 0 }
+        })
+        .await;
+        took.push(begin.elapsed());
+        // Others pass from time to time, which is what the budget counts by.
+        for number in 20_001..20_900 {
+            rig.publish(number..number + 1, 20_000).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        rig.settled(0, 60 * DEADLINE).await;
+        let dead = rig.dead_letters().await;
+        assert_eq!(dead.len(), if poisoned { 20 } else { 0 });
+        assert!(dead.iter().all(|letter| letter.attempts.charged == Options::ATTEMPTS), "{dead:?}");
+    }
+    let ratio = took[0].as_secs_f64() / took[1].as_secs_f64();
+    assert!(ratio >= 0.95, "the others went at {ratio:.2} of their speed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_destination_gets_nothing_until_it_is_resumed() {
+    let rig = Rig::new(Order::Conversation, 1);
+    let destination = Scripted::new(&rig, |_, _| async { Ok(()) });
+    let handle = rig.start(destination.clone(), Options::default());
+    rig.publish(0..10, 10).await;
+    rig.settled(0, DEADLINE).await;
+    handle.pause();
+    wait(DEADLINE, || async { handle.health().snapshot().gate.is_some_and(|gate| gate.paused) }).await;
+    rig.publish(10..20, 10).await;
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert_eq!((destination.taken().len(), rig.consumer(0).await.unsettled), (10, 10));
+    handle.resume();
+    rig.settled(0, DEADLINE).await;
+    assert_eq!(destination.taken().len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_is_kept_and_used() {
+    let rig = Rig::new(Order::None, 1);
+    let destination = Scripted::new(&rig, |_, _| async { Ok(()) });
+    rig.publish(0..1_000, 1_000).await;
+    let rate = RateOptions { per_second: Some(50), ..RateOptions::default() };
+    let _handle = rig.start(destination.clone(), Options { rate, ..Options::default() });
+    rig.settled(0, 60 * DEADLINE).await;
+    let ledger = destination.ledger();
+    let took = ledger[0].at.until(ledger[999].at);
+    assert!((19.0..22.0).contains(&took.as_secs_f64()), "{took:?}");
+    for window in ledger.windows(51) {
+        assert!(window[0].at.until(window[50].at) >= Duration::from_secs(1), "51 within a second");
     }
 }
 

@@ -106,6 +106,7 @@ impl Rig {
             destination,
             clock: self.clock.clone(),
             seed: 42,
+            paused: false,
         };
         Service::new(parts, options).unwrap()
     }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use delivery::Backoff;
+use delivery::{Backoff, BreakerOptions, RateOptions};
 use destinations::Destination;
 use destinations::file::FileDestination;
 use destinations::http::{Auth, HeaderText, HttpDestination, Options, Statuses};
 use http::HeaderName;
 
-use super::super::file::{DestinationKind, DestinationTable, HeaderSetting, OutgoingAuth};
+use super::super::file::{DestinationKind, DestinationTable, HeaderSetting, OutgoingAuth, RateTable};
 use super::super::{ConfigError, Secrets};
 use super::{DestinationParts, refuse};
 
@@ -44,6 +44,19 @@ fn delivery_options(table: &DestinationTable) -> delivery::Options {
         let Backoff { base, cap } = options.backoff;
         options.backoff =
             Backoff { base: backoff.base.map_or(base, |time| time.0), cap: backoff.cap.map_or(cap, |time| time.0) };
+    }
+    if let Some(breaker) = table.breaker {
+        let BreakerOptions { window, minimum, percent, pause } = options.breaker;
+        options.breaker = BreakerOptions {
+            window: breaker.window.map_or(window, |time| time.0),
+            minimum: breaker.minimum.unwrap_or(minimum),
+            percent: breaker.percent.unwrap_or(percent),
+            pause: breaker.pause.map_or(pause, |time| time.0),
+        };
+    }
+    options.adaptive = table.adaptive.unwrap_or(options.adaptive);
+    if let Some(RateTable { per_second, per_minute, per_day }) = table.rate {
+        options.rate = RateOptions { per_second, per_minute, per_day };
     }
     options
 }
