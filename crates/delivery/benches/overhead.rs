@@ -22,9 +22,9 @@ use hyper::{Response, server::conn::http1};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use queue::{
-    BoxFuture, Consumer, ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Lease, LeaseToken, Maintained,
-    MemoryQueue, NewEvent, Order, Publication, Published, Queue, QueueError, QueueStatus, Rejection, Router, Routes,
-    Seq, Settle, Stored, Target, Topology,
+    BoxFuture, Consumer, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, LeaseToken,
+    Maintained, MemoryQueue, NewEvent, Order, Publication, Published, Queue, QueueError, QueueStatus, Rejection,
+    Router, Routes, Seq, Settle, Stored, Target, Topology,
 };
 use tokio::sync::Notify;
 
@@ -277,6 +277,14 @@ impl Queue for Supply {
     }
 
     fn dead_letters(&self, _: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        unused()
+    }
+
+    fn dead_letter_groups(&self, _: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, QueueError>> {
+        unused()
+    }
+
+    fn discard(&self, _: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
         unused()
     }
 

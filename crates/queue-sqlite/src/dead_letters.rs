@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
 use queue::{
-    Attempts, ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Rejection, Seq, Stage,
+    Attempts, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Grouping,
+    Rejection, Seq, Stage,
 };
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -111,22 +112,71 @@ pub(crate) fn failure_json(failure: &Failure) -> String {
 
 /// Selects dead letters, oldest first, without bodies.
 pub(crate) fn list(connection: &Connection, query: &DeadLetterQuery) -> Result<Vec<DeadLetter>, Failed> {
+    let mut page = Vec::new();
+    let after = query.after.map_or(0, |id| id.0);
+    walk(connection, query, after, |letter| {
+        page.push(letter);
+        page.len() < query.page()
+    })?;
+    Ok(page)
+}
+
+/// Puts all dead letters that the query selects into groups.
+pub(crate) fn groups(connection: &Connection, query: &DeadLetterQuery) -> Result<Vec<DeadLetterGroup>, Failed> {
+    let mut grouping = Grouping::default();
+    walk(connection, query, 0, |letter| {
+        grouping.add(&letter);
+        true
+    })?;
+    Ok(grouping.groups())
+}
+
+/// Drops a dead letter, and its event if that is kept for nobody else; returns what it was.
+pub(crate) fn discard(connection: &Connection, id: DeadLetterId, floor: u64) -> Result<Option<DeadLetter>, Failed> {
+    const DOING: &str = "discarding a dead letter";
+    let sql = format!(
+        "SELECT {}, l.id, d.name FROM dead_letters l LEFT JOIN destinations d ON d.id = l.destination WHERE l.id = ?1",
+        DEAD_LETTERS.selected("l.")
+    );
+    let mut select = connection.prepare_cached(&sql).place(DOING)?;
+    let Some(letter) = select.query_row([place(id.0)], decode).optional().place(DOING)? else {
+        return Ok(None);
+    };
+    connection.execute("DELETE FROM dead_letters WHERE id = ?1", [place(id.0)]).place(DOING)?;
+    if let Some(Seq(seq)) = letter.seq.filter(|seq| seq.0 < floor) {
+        let sql = "DELETE FROM events WHERE seq = ?1 AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE seq = ?1)";
+        connection.execute(sql, [place(seq)]).place(DOING)?;
+    }
+    Ok(Some(letter))
+}
+
+/// Walks over the dead letters after `after` that the query selects, oldest first, until `each` has enough.
+fn walk(
+    connection: &Connection,
+    query: &DeadLetterQuery,
+    after: u64,
+    mut each: impl FnMut(DeadLetter) -> bool,
+) -> Result<(), Failed> {
     const READING: &str = "reading dead letters";
-    let limit = if query.limit == 0 { DeadLetterQuery::DEFAULT_LIMIT } else { query.limit };
     let filter = if query.destination.is_some() {
-        "l.destination = (SELECT id FROM destinations WHERE name = ?3)"
+        "l.destination = (SELECT id FROM destinations WHERE name = ?2)"
     } else {
-        "?3 IS NULL"
+        "?2 IS NULL"
     };
     let sql = format!(
         "SELECT {}, l.id, d.name FROM dead_letters l LEFT JOIN destinations d ON d.id = l.destination
-         WHERE l.id > ?1 AND {filter} ORDER BY l.id LIMIT ?2",
+         WHERE l.id > ?1 AND {filter} ORDER BY l.id",
         DEAD_LETTERS.selected("l.")
     );
-    let after = place(query.after.map_or(0, |id| id.0));
     let mut select = connection.prepare_cached(&sql).place(READING)?;
-    let rows = select.query_map(params![after, place(limit as u64), query.destination], decode).place(READING)?;
-    rows.collect::<Result<_, _>>().place(READING)
+    let mut rows = select.query(params![place(after), query.destination]).place(READING)?;
+    while let Some(row) = rows.next().place(READING)? {
+        let letter = decode(row).place(READING)?;
+        if query.selects(&letter) && !each(letter) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// One dead letter with its body.

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use event::{Event, EventId, Timestamp};
 use parking_lot::{Condvar, Mutex};
-use queue::{ConsumerId, DeadLetterId, Maintained, Published, QueueError, Rejection, Routes, Settle, Topology};
+use queue::{
+    ConsumerId, DeadLetter, DeadLetterId, Maintained, Published, QueueError, Rejection, Routes, Settle, Topology,
+};
 use tokio::sync::oneshot;
 
 use crate::dedupe::Sealed;
@@ -38,6 +40,11 @@ pub(crate) enum Op {
     Maintain {
         now: Timestamp,
         reply: Reply<Maintained>,
+    },
+    /// Drops dead letters.
+    Discard {
+        ids: Vec<DeadLetterId>,
+        reply: Reply<Vec<DeadLetter>>,
     },
     /// Asks for the place of an event, as far as dedupe knows it.
     Find {
@@ -183,6 +190,7 @@ impl Op {
             Self::Settle { reply, .. } | Self::Close { reply } => drop(reply.send(Err(error.clone()))),
             Self::Reject { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Configure { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Self::Discard { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Maintain { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Find { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Damaged { .. } | Self::Sealed(_) | Self::FinishCheckpoint | Self::Poison(_) => {}

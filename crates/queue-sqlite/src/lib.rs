@@ -39,8 +39,8 @@ use std::thread::JoinHandle;
 use event::{Event, EventId, Timestamp};
 use parking_lot::Mutex;
 use queue::{
-    BoxFuture, ConsumerId, ConsumerStatus, DeadLetter, DeadLetterId, DeadLetterQuery, Lease, Maintained, Publication,
-    Published, Queue, QueueError, QueueStatus, Rejection, Settle, Stored, Topology, body_hash,
+    BoxFuture, ConsumerId, ConsumerStatus, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease,
+    Maintained, Publication, Published, Queue, QueueError, QueueStatus, Rejection, Settle, Stored, Topology, body_hash,
 };
 use tokio::sync::oneshot;
 
@@ -230,6 +230,16 @@ impl Queue for SqliteQueue {
         Box::pin(reader::blocking(&self.shared, move |shared| {
             shared.readers.with(|connection| dead_letters::list(connection, &query))
         }))
+    }
+
+    fn dead_letter_groups(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, QueueError>> {
+        Box::pin(reader::blocking(&self.shared, move |shared| {
+            shared.readers.with(|connection| dead_letters::groups(connection, &query))
+        }))
+    }
+
+    fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        self.ask(|reply| Op::Discard { ids, reply })
     }
 
     fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {

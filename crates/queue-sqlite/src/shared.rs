@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use queue::{ConsumerId, QueueError, Router};
+use queue::{ConsumerId, DeadLetter, QueueError, Router};
 
 use crate::consumer::Consumer;
 use crate::data_file::DataFile;
@@ -93,6 +93,14 @@ impl Shared {
         let consumers = self.consumers.read();
         let found = consumers.iter().find(|consumer| consumer.id == id).cloned();
         found.ok_or_else(|| QueueError::Invalid(format!("no destination has id {}", id.0)))
+    }
+
+    /// A dead letter is gone for good.
+    pub(crate) fn forget_dead(&self, letter: &DeadLetter) {
+        let consumers = self.consumers.read();
+        let of = letter.destination.as_ref().and_then(|name| consumers.iter().find(|consumer| consumer.name == *name));
+        let count = of.map_or(&self.counts.dead_letters, |consumer| &consumer.dead_letters);
+        count.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Refuses what comes after closing.

@@ -13,12 +13,12 @@ mod damage;
 mod farewell;
 mod publish;
 mod settle;
+mod sort;
 mod upkeep;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
 use queue::{Maintained, QueueError};
@@ -34,10 +34,10 @@ pub(crate) use self::farewell::ended;
 use self::settle::Settling;
 use crate::checkpoint::Checkpointer;
 use crate::consumer::Committed;
-use crate::dedupe::{self, Dedupe};
+use crate::dedupe::Dedupe;
 use crate::failure::{Failed, Place};
 use crate::inbox::{Op, Reply};
-use crate::options::{FULL_PAUSE, IDLE_FLUSH, SORT_NICENESS};
+use crate::options::{FULL_PAUSE, IDLE_FLUSH};
 use crate::shared::Shared;
 
 /// The writer's state between transactions.
@@ -68,6 +68,7 @@ struct Done {
     settled: Vec<Settling>,
     rejected: Vec<(Reply<queue::DeadLetterId>, queue::DeadLetterId, u64)>,
     maintained: Vec<(Reply<Maintained>, upkeep::Upkeep)>,
+    discarded: Vec<(Reply<Vec<queue::DeadLetter>>, Vec<queue::DeadLetter>)>,
     buried: Vec<Burying>,
 }
 
@@ -223,6 +224,7 @@ impl Writer {
                 Op::Publish(publish) => self.publish(publish, done)?,
                 Op::Settle { settlements, now, reply } => self.settle(Settling::new(settlements, now, reply), done)?,
                 Op::Reject { rejection, reply } => self.reject(&rejection, reply, done)?,
+                Op::Discard { ids, reply } => self.discard(&ids, reply, done)?,
                 Op::Maintain { now, reply } => self.maintain(now, reply, done)?,
                 Op::Damaged { consumer, damages, now } => {
                     if let Some(burying) = Burying::new(&self.shared, consumer, damages, now) {
@@ -259,6 +261,10 @@ impl Writer {
             self.shared.counts.dead_letters.fetch_add(new, Ordering::Relaxed);
             let _ = reply.send(Ok(id));
         }
+        for (reply, letters) in done.discarded {
+            letters.iter().for_each(|letter| self.shared.forget_dead(letter));
+            let _ = reply.send(Ok(letters));
+        }
         done.buried.into_iter().for_each(|burying| burying.finish(&self.shared));
         self.tell_maintainers(done.maintained);
     }
@@ -272,26 +278,6 @@ impl Writer {
         self.show_counts();
         for (reply, maintained) in told {
             let _ = reply.send(Ok(maintained));
-        }
-    }
-
-    /// Has a full table of identities sorted by a thread of its own.
-    fn sort(&self, number: i64, table: Arc<dedupe::Table>) {
-        let shared = Arc::clone(&self.shared);
-        let sort = move || {
-            let sealed = dedupe::sort(number, &table);
-            // Fails only when the queue is closed; the identities are still in their log then.
-            let _ = shared.inbox.submit(Op::Sealed(Box::new(sealed)));
-        };
-        let aside = sort.clone();
-        let started = thread::Builder::new().name("queue-sort".to_owned()).spawn(move || {
-            // Nobody waits for it, and requests need the processor. Without the right to do so it is only less polite.
-            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), SORT_NICENESS);
-            aside();
-        });
-        if started.is_err() {
-            // No thread to be had: commits wait for a tenth of a second.
-            sort();
         }
     }
 
@@ -337,6 +323,7 @@ impl Writer {
         done.published.into_iter().for_each(|(reply, _)| drop(reply.send(Err(error.clone()))));
         done.rejected.into_iter().for_each(|(reply, ..)| drop(reply.send(Err(error.clone()))));
         done.maintained.into_iter().for_each(|(reply, _)| drop(reply.send(Err(error.clone()))));
+        done.discarded.into_iter().for_each(|(reply, _)| drop(reply.send(Err(error.clone()))));
         self.keep(left, &error);
     }
 

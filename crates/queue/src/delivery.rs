@@ -7,7 +7,7 @@ use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::ConsumerId;
+use crate::{ConsumerId, Fingerprint};
 
 /// Place of an event in the log. The first event has 1, and there are no gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -205,6 +205,16 @@ pub struct DeadLetter {
 pub struct DeadLetterQuery {
     /// Only of this destination.
     pub destination: Option<String>,
+    /// Only of this conversation.
+    pub conversation: Option<String>,
+    /// Only of this stage.
+    pub stage: Option<Stage>,
+    /// Only of this group.
+    pub group: Option<Fingerprint>,
+    /// Only those that died at this time or later.
+    pub since: Option<Timestamp>,
+    /// Only those that died before this time.
+    pub until: Option<Timestamp>,
     /// Only after this one, for paging.
     pub after: Option<DeadLetterId>,
     /// At most so many; 0 means 100.
@@ -214,4 +224,22 @@ pub struct DeadLetterQuery {
 impl DeadLetterQuery {
     /// Letters of a page when the query names no limit.
     pub const DEFAULT_LIMIT: usize = 100;
+
+    /// How many letters a page has.
+    pub fn page(&self) -> usize {
+        if self.limit == 0 { Self::DEFAULT_LIMIT } else { self.limit }
+    }
+
+    /// Whether it selects this letter, whatever its place.
+    pub fn selects(&self, letter: &DeadLetter) -> bool {
+        let is =
+            |wanted: &Option<String>, has: &Option<Arc<str>>| wanted.is_none() || wanted.as_deref() == has.as_deref();
+        is(&self.destination, &letter.destination)
+            && is(&self.conversation, &letter.conversation)
+            && self.stage.is_none_or(|stage| stage == letter.failure.stage)
+            && self.since.is_none_or(|since| letter.died >= since)
+            && self.until.is_none_or(|until| letter.died < until)
+            // Last, because it takes the most work.
+            && self.group.is_none_or(|group| group == letter.fingerprint())
+    }
 }

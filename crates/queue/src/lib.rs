@@ -11,6 +11,7 @@
 pub mod conformance;
 mod delivery;
 mod error;
+mod fingerprint;
 mod memory;
 mod options;
 mod publish;
@@ -28,6 +29,7 @@ pub use delivery::{
 };
 pub use error::QueueError;
 pub use event::NewEvent;
+pub use fingerprint::{DeadLetterGroup, Fingerprint, Grouping, NoFingerprint, normalise};
 pub use memory::MemoryQueue;
 pub use options::Options;
 pub use publish::{Publication, Published, Rejection, body_hash, conflict_id};
@@ -80,6 +82,14 @@ pub trait Queue: Send + Sync {
 
     /// The dead letters that the query selects, oldest first, at most `limit`; without their bodies.
     fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>>;
+
+    /// The dead letters that the query selects, in groups of those that failed alike, the largest first; its limit and
+    /// `after` mean nothing here.
+    fn dead_letter_groups(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, QueueError>>;
+
+    /// Drops dead letters for good; durable on return. Returns those that were there, without their bodies. Their events
+    /// stay in the log for as long as retention keeps them.
+    fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>>;
 
     /// One dead letter with its body.
     fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>>;

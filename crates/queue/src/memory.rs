@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 
 use self::state::State;
 use crate::{
-    BoxFuture, ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Lease, Maintained, Options, Publication,
-    Published, Queue, QueueError, QueueStatus, Rejection, Settle, Stored, Topology,
+    BoxFuture, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, Maintained, Options,
+    Publication, Published, Queue, QueueError, QueueStatus, Rejection, Settle, Stored, Topology,
 };
 
 /// A queue in memory.
@@ -102,6 +102,14 @@ impl Queue for MemoryQueue {
 
     fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
         ready(self.with(|state| Ok(state.dead_letters(&query))))
+    }
+
+    fn dead_letter_groups(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, QueueError>> {
+        ready(self.with(|state| Ok(state.dead_letter_groups(&query))))
+    }
+
+    fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        ready(self.with(|state| Ok(state.discard(&ids))))
     }
 
     fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use destinations::SendError;
 use event::{EventId, Timestamp};
 use queue::{
-    BoxFuture, ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Lease, Maintained, MemoryQueue, Order,
-    Publication, Published, Queue, QueueError, QueueStatus, Rejection, Settle, Stored, Topology,
+    BoxFuture, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, Maintained, MemoryQueue,
+    Order, Publication, Published, Queue, QueueError, QueueStatus, Rejection, Settle, Stored, Topology,
 };
 use tokio::time::Instant;
 
@@ -254,6 +254,14 @@ impl Queue for Failing {
 
     fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
         self.inner.dead_letters(query)
+    }
+
+    fn dead_letter_groups(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, QueueError>> {
+        self.inner.dead_letter_groups(query)
+    }
+
+    fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        self.inner.discard(ids)
     }
 
     fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {

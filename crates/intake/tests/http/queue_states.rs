@@ -45,6 +45,14 @@ impl Queue for Failing {
     fn dead_letters(&self, _: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
         self.fail()
     }
+    fn dead_letter_groups(&self, _: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, QueueError>> {
+        self.fail()
+    }
+
+    fn discard(&self, _: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        self.fail()
+    }
+
     fn dead_letter(&self, _: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
         self.fail()
     }

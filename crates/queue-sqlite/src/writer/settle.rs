@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use event::Timestamp;
-use queue::{Attempts, ConsumerId, Failure, Outcome, QueueError, Settle};
+use queue::{Attempts, ConsumerId, DeadLetter, DeadLetterId, Failure, Outcome, QueueError, Settle};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
@@ -71,6 +71,22 @@ impl Settling {
 }
 
 impl Writer {
+    /// Drops dead letters; whoever asked is in `done` afterwards.
+    pub(super) fn discard(
+        &self,
+        ids: &[DeadLetterId],
+        reply: Reply<Vec<DeadLetter>>,
+        done: &mut Done,
+    ) -> Result<(), Failed> {
+        let mut gone = Vec::new();
+        let discarded = ids.iter().try_for_each(|id| {
+            gone.extend(dead_letters::discard(&self.connection, *id, self.counters.floor)?);
+            Ok(())
+        });
+        done.discarded.push((reply, gone));
+        discarded
+    }
+
     /// Settles; `settling` is in `done` afterwards whatever happens, so that it is told or tried again.
     pub(super) fn settle(&mut self, mut settling: Settling, done: &mut Done) -> Result<(), Failed> {
         settling.hold(&self.shared);

@@ -151,17 +151,17 @@ fn a_run_that_cannot_be_written_makes_nothing_spin() {
     let mut bench = Bench::new();
     bench.limit_pages(1);
     let entries = (0..5_000u64).map(|n| {
-        *dedupe::Entry::new(EventId::from_identity("test", [n.to_le_bytes().as_slice()]), n, NOW, n).as_bytes()
+        *crate::dedupe::Entry::new(EventId::from_identity("test", [n.to_le_bytes().as_slice()]), n, NOW, n).as_bytes()
     });
     let mut packed: Vec<_> = entries.collect();
     packed.sort_unstable();
-    bench.writer.dedupe.seal(dedupe::Sealed::new(1, packed));
+    bench.writer.dedupe.seal(crate::dedupe::Sealed::new(1, packed));
     assert_eq!(bench.writer.patience(), Some(Duration::ZERO));
     bench.writer.turn(Vec::new());
     assert_eq!(bench.writer.patience(), Some(FULL_PAUSE));
     bench.limit_pages(1 << 20);
-    // Two slices of the run, and a look for what it replaces.
-    (0..3).for_each(|_| bench.writer.turn(Vec::new()));
+    // The slices of the run, and a look for what it replaces.
+    (0..10).for_each(|_| bench.writer.turn(Vec::new()));
     assert!(!bench.writer.dedupe.is_sealing());
 }
 

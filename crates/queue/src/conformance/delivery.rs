@@ -6,7 +6,7 @@ use futures::FutureExt;
 
 use super::Harness;
 use super::fixture::{Fixture, body, event, failure, topology};
-use crate::{Attempts, ConsumerId, DeadLetterQuery, Order, Outcome, QueueError};
+use crate::{Attempts, ConsumerId, DeadLetterId, DeadLetterQuery, Failure, Order, Outcome, QueueError, Stage};
 
 /// What was accepted before a destination was known is not for it.
 pub async fn a_new_destination_gets_what_comes_from_now_on<H: Harness>() {
@@ -237,6 +237,7 @@ pub async fn pages_through_dead_letters<H: Harness>() {
         destination: destination.map(str::to_owned),
         after,
         limit,
+        ..DeadLetterQuery::default()
     };
     let first = f.queue.dead_letters(query(Some("crm"), None, 3)).await.unwrap();
     assert_eq!(first.len(), 3);
@@ -245,6 +246,57 @@ pub async fn pages_through_dead_letters<H: Harness>() {
     assert!(rest.iter().all(|letter| letter.destination.as_deref() == Some("crm")));
     assert_eq!(f.queue.dead_letters(query(None, None, 0)).await.unwrap().len(), 6);
     assert_eq!(f.queue.dead_letters(query(Some("nobody"), None, 0)).await.unwrap().len(), 0);
+}
+
+/// Every condition of a query counts, in lists and in groups.
+pub async fn selects_and_groups_dead_letters<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish((0..6).map(|n| event("crm", &format!("c{}", n % 2), &n.to_string())).collect()).await;
+    f.queue.configure(topology(&["crm", "lake"], Order::None)).unwrap();
+    let leases = f.lease(f.crm, 10).await;
+    let dead = |message: String, stage| Outcome::Dead {
+        attempts: Attempts::default(),
+        failure: Failure { stage, ..failure(&message) },
+    };
+    f.settle(&leases[..4], dead("field 17 is missing".to_owned(), Stage::Map)).await;
+    let between = f.now;
+    f.wait(10);
+    f.settle(&leases[4..5], dead("field 18 is missing".to_owned(), Stage::Map)).await;
+    f.settle(&leases[5..], dead("refused".to_owned(), Stage::Deliver)).await;
+    let all = DeadLetterQuery::default;
+    let groups = f.queue.dead_letter_groups(all()).await.unwrap();
+    assert_eq!(groups.iter().map(|group| group.count).collect::<Vec<_>>(), [5, 1]);
+    let missing = &groups[0];
+    assert_eq!((missing.message.as_str(), missing.stage), ("field # is missing", Stage::Map));
+    assert_eq!((missing.first, missing.last, missing.destination.as_deref()), (between, f.now, Some("crm")));
+    let count = |query| async { f.queue.dead_letters(query).await.unwrap().len() };
+    assert_eq!(count(DeadLetterQuery { group: Some(missing.fingerprint), ..all() }).await, 5);
+    assert_eq!(count(DeadLetterQuery { stage: Some(Stage::Deliver), ..all() }).await, 1);
+    assert_eq!(count(DeadLetterQuery { conversation: Some("c0".to_owned()), ..all() }).await, 3);
+    assert_eq!(count(DeadLetterQuery { since: Some(f.now), ..all() }).await, 2);
+    assert_eq!(count(DeadLetterQuery { until: Some(f.now), ..all() }).await, 4);
+    let page = DeadLetterQuery { group: Some(missing.fingerprint), limit: 2, ..all() };
+    let first = f.queue.dead_letters(page.clone()).await.unwrap();
+    let next = f.queue.dead_letters(DeadLetterQuery { after: Some(first[1].id), ..page }).await.unwrap();
+    assert_eq!((first.len(), next.len(), next[0].id > first[1].id), (2, 2, true));
+    let early = DeadLetterQuery { until: Some(f.now), ..all() };
+    assert_eq!(f.queue.dead_letter_groups(early).await.unwrap()[0].count, 4);
+}
+
+/// A discarded dead letter is gone, once.
+pub async fn discards_dead_letters<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.publish((0..3).map(|n| event("crm", &format!("c{n}"), &n.to_string())).collect()).await;
+    let leases = f.lease(f.crm, 10).await;
+    f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
+    let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap();
+    let ids = vec![letters[0].id, letters[2].id, DeadLetterId(999)];
+    assert_eq!(f.queue.discard(ids.clone()).await.unwrap(), [letters[0].clone(), letters[2].clone()]);
+    assert_eq!(f.queue.discard(ids).await.unwrap(), []);
+    assert_eq!(f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap(), letters[1..2]);
+    let status = f.queue.status(f.now).await.unwrap();
+    assert_eq!((status.dead_letters, status.consumers[0].dead_letters), (1, 1));
+    assert_eq!(f.queue.dead_letter(letters[0].id).await.unwrap(), None);
 }
 
 /// An id that was never given out is an error, not an empty answer.

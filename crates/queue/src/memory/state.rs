@@ -7,9 +7,9 @@ use event::{Event, EventId, Timestamp};
 
 use super::consumer::{ConsumerState, Phase};
 use crate::{
-    ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Lease, Maintained, NewEvent, Options,
-    Outcome, Publication, Published, QueueError, QueueStatus, Rejection, Seq, Settle, Stage, Stored, Topology,
-    body_hash, conflict_id,
+    ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Grouping, Lease,
+    Maintained, NewEvent, Options, Outcome, Publication, Published, QueueError, QueueStatus, Rejection, Seq, Settle,
+    Stage, Stored, Topology, body_hash, conflict_id,
 };
 
 #[derive(Debug)]
@@ -233,13 +233,20 @@ impl State {
     }
 
     pub(super) fn dead_letters(&self, query: &DeadLetterQuery) -> Vec<DeadLetter> {
-        let limit = if query.limit == 0 { DeadLetterQuery::DEFAULT_LIMIT } else { query.limit };
-        let wanted = |letter: &&DeadLetter| {
-            query.destination.is_none() || letter.destination.as_deref() == query.destination.as_deref()
-        };
         let after = query.after.unwrap_or(DeadLetterId(0));
-        let selected = self.dead.values().filter(|letter| letter.id > after).filter(wanted).take(limit);
-        selected.map(|letter| DeadLetter { body: None, ..letter.clone() }).collect()
+        let selected = self.dead.values().filter(|letter| letter.id > after && query.selects(letter));
+        selected.take(query.page()).map(|letter| DeadLetter { body: None, ..letter.clone() }).collect()
+    }
+
+    pub(super) fn dead_letter_groups(&self, query: &DeadLetterQuery) -> Vec<DeadLetterGroup> {
+        let mut grouping = Grouping::default();
+        self.dead.values().filter(|letter| query.selects(letter)).for_each(|letter| grouping.add(letter));
+        grouping.groups()
+    }
+
+    pub(super) fn discard(&mut self, ids: &[DeadLetterId]) -> Vec<DeadLetter> {
+        let gone = ids.iter().filter_map(|id| self.dead.remove(id));
+        gone.map(|letter| DeadLetter { body: None, ..letter }).collect()
     }
 
     pub(super) fn event(&self, id: EventId) -> Option<Stored> {
