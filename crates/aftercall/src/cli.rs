@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Send(SendArgs),
     /// Tell how the server and its queue are doing
     Status(StatusArgs),
+    /// See what failed for good, and why
+    DeadLetters(DeadLettersArgs),
     /// Read everything that is stored and report damage
     Check(CheckArgs),
     /// Copy the queue while the server runs
@@ -125,15 +127,104 @@ pub(crate) struct SendArgs {
     pub(crate) json: bool,
 }
 
-/// Arguments of `status`.
+/// Which running server to ask.
 #[derive(Debug, Args)]
-pub(crate) struct StatusArgs {
+pub(crate) struct ServerArgs {
     /// The server's configuration file [default: that of `serve` without one]
     #[arg(long, short, env = "AFTERCALL_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// The address of the server's console [default: console.listen of the configuration]
     #[arg(long)]
     pub(crate) console: Option<SocketAddr>,
+}
+
+/// Arguments of `dead-letters`.
+#[derive(Debug, Args)]
+pub(crate) struct DeadLettersArgs {
+    #[command(subcommand)]
+    pub(crate) what: DeadLettersCommand,
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLettersCommand {
+    /// Put those that failed alike together, the largest group first; the place to begin
+    Groups(SelectedArgs),
+    /// List them, oldest first
+    List(SelectedArgs),
+    /// Show one with everything that is known of it
+    Show(ShowDeadLetterArgs),
+    /// Drop some for good
+    Discard(DiscardArgs),
+}
+
+/// Which dead letters.
+#[derive(Debug, Args)]
+pub(crate) struct SelectedArgs {
+    /// Only of this destination
+    #[arg(long)]
+    pub(crate) destination: Option<String>,
+    /// Only of this group, as `groups` names it
+    #[arg(long)]
+    pub(crate) group: Option<String>,
+    /// Only of this conversation
+    #[arg(long)]
+    pub(crate) conversation: Option<String>,
+    /// Only of this stage: intake, queue, route, map or deliver
+    #[arg(long)]
+    pub(crate) stage: Option<String>,
+    /// Only those that died within this time, such as 2h
+    #[arg(long)]
+    pub(crate) within: Option<humantime::Duration>,
+    /// List only those after this one
+    #[arg(long)]
+    pub(crate) after: Option<u64>,
+    /// List at most so many, 1 to 1000
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub(crate) limit: u16,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `dead-letters show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowDeadLetterArgs {
+    /// Its number
+    pub(crate) id: u64,
+    /// Print only the event, byte for byte, for a file or `aftercall map`
+    #[arg(long)]
+    pub(crate) body: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Print JSON
+    #[arg(long, conflicts_with = "body")]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `dead-letters discard`.
+#[derive(Debug, Args)]
+pub(crate) struct DiscardArgs {
+    /// Their numbers
+    #[arg(required = true)]
+    pub(crate) ids: Vec<u64>,
+    /// Why they are not needed; stands in the server's log
+    #[arg(long)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -2,9 +2,11 @@
 //!
 //! This crate is the binary: the command line, the configuration, and the wiring of the other crates.
 
+mod admin;
 mod check;
 mod cli;
 mod config;
+mod dead_letters;
 mod demo;
 mod logging;
 mod map;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::DeadLetters(args) => dead_letters::run(&args.what),
         Command::Check(args) => check::check(&args),
         Command::Backup(args) => check::backup(&args),
         Command::Match(args) => matching::run(&args),

@@ -3,42 +3,24 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use event::Timestamp;
 use serde_json::Value;
 
+use crate::admin::Admin;
 use crate::cli::StatusArgs;
-use crate::{config, output};
-
-/// How long the console may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::output;
 
 /// Asks the running server and shows what it says.
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let file = args.config.as_deref().map(config::read).transpose()?.unwrap_or_default();
-    let console = args.console.unwrap_or_else(|| file.console_listen());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let status = runtime.block_on(ask(console))?;
+    let status = Admin::of(&args.server)?.get("status", &[])?;
     if args.json {
         output::print_json(&status)?
     } else {
         output::print(&show(&status))?
     }
     Ok(if status["ready"] == true { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
-}
-
-async fn ask(console: std::net::SocketAddr) -> anyhow::Result<Value> {
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
-    let url = format!("http://{console}/api/v1/status");
-    let answer = client.get(&url).send().await.with_context(|| {
-        format!("no server answers at {console}; start one with `aftercall serve`, or name its console with --console")
-    })?;
-    let status = answer.status();
-    let text = answer.text().await?;
-    anyhow::ensure!(status.is_success(), "the server answered {status}: {text}");
-    Ok(serde_json::from_str(&text)?)
 }
 
 fn show(status: &Value) -> String {

@@ -3,15 +3,22 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /api/v1/status` | [`Status`] |
+//! | `GET /api/v1/dead-letters` | a page of [dead letters](dead_letters), selected by the query |
+//! | `GET /api/v1/dead-letters/{id}` | one with its body as text |
+//! | `GET /api/v1/dead-letters/{id}/body` | its event's exact bytes |
+//! | `GET /api/v1/dead-letter-groups` | those that failed alike, together |
+//! | `POST /api/v1/dead-letters/discard` | drops some, with a reason |
 
+mod dead_letters;
 mod status;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -23,6 +30,9 @@ pub use status::{DestinationStatus, SourceStatus, Status};
 pub trait Tell: Send + Sync + 'static {
     /// Everything that `status` shows.
     fn status(&self) -> queue::BoxFuture<'_, Result<Status, queue::QueueError>>;
+
+    /// The queue, for what it keeps.
+    fn queue(&self) -> &dyn queue::Queue;
 }
 
 /// The admin API could not be served.
@@ -67,21 +77,34 @@ impl Console {
 
     /// Serves until `stop` is ready.
     pub async fn serve(self, tell: Arc<dyn Tell>, stop: impl Future<Output = ()> + Send + 'static) {
-        let app = Router::new().route("/api/v1/status", get(status)).fallback(not_found).with_state(tell);
+        let app = Router::new()
+            .route("/api/v1/status", get(status))
+            .merge(dead_letters::routes())
+            .fallback(not_found)
+            .layer(middleware::from_fn(only_local))
+            .with_state(tell);
         if let Err(error) = axum::serve(self.listener, app).with_graceful_shutdown(stop).await {
             tracing::error!(%error, "the console has stopped");
         }
     }
 }
 
-async fn status(State(tell): State<Arc<dyn Tell>>, headers: HeaderMap) -> Response {
-    if !is_local(&headers) {
-        return problem(StatusCode::FORBIDDEN, "the console answers only to a loopback name");
-    }
+async fn status(State(tell): State<Arc<dyn Tell>>) -> Response {
     match tell.status().await {
         Ok(status) => Json(status).into_response(),
-        Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        Err(error) => unavailable(&error),
     }
+}
+
+async fn only_local(headers: HeaderMap, request: Request, next: Next) -> Response {
+    match is_local(&headers) {
+        true => next.run(request).await,
+        false => problem(StatusCode::FORBIDDEN, "the console answers only to a loopback name"),
+    }
+}
+
+fn unavailable(error: &queue::QueueError) -> Response {
+    problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
 }
 
 /// A page of another site could make a browser ask us under its own name; only our own names are answered.
@@ -92,7 +115,7 @@ fn is_local(headers: &HeaderMap) -> bool {
 }
 
 async fn not_found() -> Response {
-    problem(StatusCode::NOT_FOUND, "there is nothing here; see GET /api/v1/status")
+    problem(StatusCode::NOT_FOUND, "there is nothing here; docs/api.md lists what there is")
 }
 
 /// An error as problem details (RFC 9457).

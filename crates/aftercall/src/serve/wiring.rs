@@ -151,6 +151,10 @@ struct Teller {
 }
 
 impl console::Tell for Teller {
+    fn queue(&self) -> &dyn Queue {
+        &*self.queue
+    }
+
     fn status(&self) -> BoxFuture<'_, Result<Status, QueueError>> {
         Box::pin(async {
             let now = now();

@@ -26,7 +26,20 @@ fn fixture(path: &str) -> String {
 #[test]
 fn help_of_every_command() {
     let site = Site::new("");
-    let commands = ["", "serve", "demo", "send", "status", "check", "backup", "match", "map", "config", "completions"];
+    let commands = [
+        "",
+        "serve",
+        "demo",
+        "send",
+        "status",
+        "dead-letters",
+        "check",
+        "backup",
+        "match",
+        "map",
+        "config",
+        "completions",
+    ];
     for command in commands {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let output = site.command(&args).env("COLUMNS", "100").output().unwrap();

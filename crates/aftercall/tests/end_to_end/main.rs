@@ -9,6 +9,8 @@ mod commands;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod dead_letters;
+#[cfg(test)]
 mod delivery;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
