@@ -251,8 +251,7 @@ pub async fn pages_through_dead_letters<H: Harness>() {
 /// Every condition of a query counts, in lists and in groups.
 pub async fn selects_and_groups_dead_letters<H: Harness>() {
     let mut f = Fixture::<H>::new();
-    f.publish((0..6).map(|n| event("crm", &format!("c{}", n % 2), &n.to_string())).collect()).await;
-    f.queue.configure(topology(&["crm", "lake"], Order::None)).unwrap();
+    f.publish((0..6).map(|n| event("crm", &format!("c{n}"), &n.to_string())).collect()).await;
     let leases = f.lease(f.crm, 10).await;
     let dead = |message: String, stage| Outcome::Dead {
         attempts: Attempts::default(),
@@ -272,7 +271,7 @@ pub async fn selects_and_groups_dead_letters<H: Harness>() {
     let count = |query| async { f.queue.dead_letters(query).await.unwrap().len() };
     assert_eq!(count(DeadLetterQuery { group: Some(missing.fingerprint), ..all() }).await, 5);
     assert_eq!(count(DeadLetterQuery { stage: Some(Stage::Deliver), ..all() }).await, 1);
-    assert_eq!(count(DeadLetterQuery { conversation: Some("c0".to_owned()), ..all() }).await, 3);
+    assert_eq!(count(DeadLetterQuery { conversation: Some("c0".to_owned()), ..all() }).await, 1);
     assert_eq!(count(DeadLetterQuery { since: Some(f.now), ..all() }).await, 2);
     assert_eq!(count(DeadLetterQuery { until: Some(f.now), ..all() }).await, 4);
     let page = DeadLetterQuery { group: Some(missing.fingerprint), limit: 2, ..all() };
