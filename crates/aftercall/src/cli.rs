@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// See what failed for good, and why
     DeadLetters(DeadLettersArgs),
+    /// Deliver the events of dead letters again, once what was wrong is mended
+    Redrive(RedriveArgs),
     /// Read everything that is stored and report damage
     Check(CheckArgs),
     /// Copy the queue while the server runs
@@ -182,6 +184,40 @@ pub(crate) struct SelectedArgs {
     /// List at most so many, 1 to 1000
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub(crate) limit: u16,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `redrive`.
+#[derive(Debug, Args)]
+pub(crate) struct RedriveArgs {
+    /// Only of this destination
+    #[arg(long)]
+    pub(crate) destination: Option<String>,
+    /// Only of this group, as `dead-letters groups` names it
+    #[arg(long)]
+    pub(crate) group: Option<String>,
+    /// Only of this conversation
+    #[arg(long)]
+    pub(crate) conversation: Option<String>,
+    /// Only those that died within this time, such as 2h
+    #[arg(long)]
+    pub(crate) within: Option<humantime::Duration>,
+    /// All there are
+    #[arg(long, conflicts_with_all = ["destination", "group", "conversation", "within"])]
+    pub(crate) all: bool,
+    /// At most so many, oldest first: try 1, then 10, then the rest
+    #[arg(long)]
+    pub(crate) limit: Option<u64>,
+    /// At most so many a second
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rate: u32,
+    /// Only try the server's mappings on them, and show what would be sent; changes nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
     /// Print JSON

@@ -144,7 +144,7 @@ fn discard(args: &DiscardArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// A value as it stands in a table. What a sender or a destination wrote does not get to move the cursor.
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     let text = match value {
         Value::Null => return "-".to_owned(),
         Value::String(text) => text.clone(),

@@ -12,6 +12,7 @@ mod logging;
 mod map;
 mod matching;
 mod output;
+mod redrive;
 mod router;
 mod send;
 mod serve;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Send(args) => send::run(&args),
         Command::Status(args) => status::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args.what),
+        Command::Redrive(args) => redrive::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Backup(args) => check::backup(&args),
         Command::Match(args) => matching::run(&args),

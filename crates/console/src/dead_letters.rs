@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use event::Timestamp;
-use queue::{DeadLetter, DeadLetterId, DeadLetterQuery, Failure, Fingerprint, Stage};
+use queue::{DeadLetter, DeadLetterId, DeadLetterQuery, Failure, Fingerprint, NotRedriven, RedriveOutcome, Stage};
 use serde::{Deserialize, Serialize};
 
 use crate::{Tell, problem, unavailable};
@@ -18,6 +18,8 @@ use crate::{Tell, problem, unavailable};
 const PAGE_MAX: usize = 1_000;
 /// Dead letters discarded by one request, at most: they are dropped in one commit.
 const DISCARD_MAX: usize = 10_000;
+/// Bytes of a payload that a dry run shows.
+const PAYLOAD_SHOWN: usize = 2_000;
 /// Characters of a reason, at most.
 const REASON_MAX: usize = 500;
 
@@ -28,6 +30,8 @@ pub(crate) fn routes() -> Router<Arc<dyn Tell>> {
         .route("/api/v1/dead-letters", get(list))
         .route("/api/v1/dead-letters/{id}", get(show))
         .route("/api/v1/dead-letters/{id}/body", get(body))
+        .route("/api/v1/dead-letters/dry-run", post(dry_run))
+        .route("/api/v1/dead-letters/redrive", post(redrive))
         .route("/api/v1/dead-letters/discard", post(discard))
         .route("/api/v1/dead-letter-groups", get(groups))
 }
@@ -171,12 +175,101 @@ async fn find(tell: &dyn Tell, id: &str) -> Result<DeadLetter, Response> {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Ids {
+    ids: Vec<u64>,
+}
+
+impl Ids {
+    fn of(asked: Result<Json<Self>, JsonRejection>) -> Result<Vec<DeadLetterId>, Box<Response>> {
+        let Json(Self { ids }) =
+            asked.map_err(|rejection| Box::new(problem(rejection.status(), &rejection.body_text())))?;
+        if ids.is_empty() || ids.len() > PAGE_MAX {
+            let detail = format!("`ids` must name 1 to {PAGE_MAX} dead letters");
+            return Err(Box::new(problem(StatusCode::BAD_REQUEST, &detail)));
+        }
+        Ok(ids.into_iter().map(DeadLetterId).collect())
+    }
+}
+
+/// What the present mapping makes of a dead letter.
+#[derive(Debug, Serialize)]
+struct Tried {
+    id: DeadLetterId,
+    /// Why it failed when it died.
+    before: Option<String>,
+    /// The start of what would be sent now.
+    payload: Option<String>,
+    /// Why nothing would be sent now.
+    error: Option<String>,
+}
+
+/// A body of JSON is asked for, so that no page of another site can have a browser send it unasked; so it is below.
+async fn dry_run(State(tell): Shared, asked: Result<Json<Ids>, JsonRejection>) -> Response {
+    let ids = match Ids::of(asked) {
+        Ok(ids) => ids,
+        Err(refusal) => return *refusal,
+    };
+    let mut results = Vec::with_capacity(ids.len());
+    for id in ids {
+        match tell.queue().dead_letter(id).await {
+            Ok(Some(letter)) => {
+                let teller = Arc::clone(&tell);
+                let tried = tokio::task::spawn_blocking(move || try_one(&*teller, letter)).await;
+                results.push(tried.unwrap_or_else(|_| failed(id, None, "the mapping failed by a bug".to_owned())));
+            }
+            Ok(None) => results.push(failed(id, None, NotRedriven::Missing.to_string())),
+            Err(error) => return unavailable(&error),
+        }
+    }
+    let failing = results.iter().filter(|tried| tried.error.is_some()).count();
+    let body = serde_json::json!({ "pass": results.len() - failing, "fail": failing, "results": results });
+    Json(body).into_response()
+}
+
+fn try_one(tell: &dyn Tell, letter: DeadLetter) -> Tried {
+    let before = Some(letter.failure.message.clone());
+    match tell.try_mapping(&letter) {
+        Ok(payload) => {
+            let shown = &payload[..payload.len().min(PAYLOAD_SHOWN)];
+            let payload = Some(String::from_utf8_lossy(shown).into_owned());
+            Tried { id: letter.id, before, payload, error: None }
+        }
+        Err(error) => failed(letter.id, before, error),
+    }
+}
+
+fn failed(id: DeadLetterId, before: Option<String>, error: String) -> Tried {
+    Tried { id, before, payload: None, error: Some(error) }
+}
+
+async fn redrive(State(tell): Shared, asked: Result<Json<Ids>, JsonRejection>) -> Response {
+    let ids = match Ids::of(asked) {
+        Ok(ids) => ids,
+        Err(refusal) => return *refusal,
+    };
+    match tell.queue().redrive(ids, tell.now()).await {
+        Ok(outcomes) => {
+            let (mut redriven, mut refused) = (Vec::new(), Vec::new());
+            for RedriveOutcome { id, result } in outcomes {
+                match result {
+                    Ok(seq) => redriven.push(serde_json::json!({ "id": id, "seq": seq })),
+                    Err(reason) => refused.push(serde_json::json!({ "id": id, "reason": reason.to_string() })),
+                }
+            }
+            tracing::info!(redriven = redriven.len(), refused = refused.len(), "dead letters were redriven");
+            Json(serde_json::json!({ "redriven": redriven, "refused": refused })).into_response()
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Discard {
     ids: Vec<u64>,
     reason: String,
 }
 
-/// A body of JSON is asked for, so that no page of another site can have a browser send it unasked.
 async fn discard(State(tell): Shared, asked: Result<Json<Discard>, JsonRejection>) -> Response {
     let Json(Discard { ids, reason }) = match asked {
         Ok(asked) => asked,

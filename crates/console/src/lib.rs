@@ -7,6 +7,8 @@
 //! | `GET /api/v1/dead-letters/{id}` | one with its body as text |
 //! | `GET /api/v1/dead-letters/{id}/body` | its event's exact bytes |
 //! | `GET /api/v1/dead-letter-groups` | those that failed alike, together |
+//! | `POST /api/v1/dead-letters/dry-run` | tries the present mapping on some; changes nothing |
+//! | `POST /api/v1/dead-letters/redrive` | delivers the events of some again |
 //! | `POST /api/v1/dead-letters/discard` | drops some, with a reason |
 
 mod dead_letters;
@@ -33,6 +35,13 @@ pub trait Tell: Send + Sync + 'static {
 
     /// The queue, for what it keeps.
     fn queue(&self) -> &dyn queue::Queue;
+
+    /// What the present routes and mappings would send for a dead letter that was read with its body; or why they would
+    /// send nothing. Takes as long as a mapping may.
+    fn try_mapping(&self, letter: &queue::DeadLetter) -> Result<bytes::Bytes, String>;
+
+    /// The time.
+    fn now(&self) -> event::Timestamp;
 }
 
 /// The admin API could not be served.

@@ -23,8 +23,8 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use queue::{
     BoxFuture, Consumer, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, LeaseToken,
-    Maintained, MemoryQueue, NewEvent, Order, Publication, Published, Queue, QueueError, QueueStatus, Rejection,
-    Router, Routes, Seq, Settle, Stored, Target, Topology,
+    Maintained, MemoryQueue, NewEvent, Order, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome,
+    Rejection, Router, Routes, Seq, Settle, Stored, Target, Topology,
 };
 use tokio::sync::Notify;
 
@@ -220,7 +220,7 @@ impl Supply {
             body: vec![b'1'; 1024].into(),
         };
         Arc::new(Self {
-            event: Arc::new(Stored { seq: Seq(1), event }),
+            event: Arc::new(Stored::new(Seq(1), event)),
             leased: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             count,
@@ -281,6 +281,10 @@ impl Queue for Supply {
     }
 
     fn dead_letter_groups(&self, _: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, QueueError>> {
+        unused()
+    }
+
+    fn redrive(&self, _: Vec<DeadLetterId>, _: Timestamp) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
         unused()
     }
 

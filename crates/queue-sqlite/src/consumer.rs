@@ -11,9 +11,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use event::{Event, Timestamp};
+use event::Timestamp;
 use parking_lot::Mutex;
-use queue::{Attempts, ConsumerId, Order, Routes, Stored};
+use queue::{Attempts, ConsumerId, Order, Routes, Stored, Target};
 use tokio::sync::Notify;
 
 pub(crate) use self::cursor::Cursor;
@@ -61,12 +61,16 @@ pub(crate) struct Placed {
 
 impl Placed {
     /// The route by which this destination gets an event, if it does.
-    pub(crate) fn route(&self, event: &Event) -> Option<u16> {
-        self.find(&self.routing.router.route(event))
+    pub(crate) fn route(&self, consumer: ConsumerId, stored: &Stored) -> Option<u16> {
+        if !stored.is_for(consumer) {
+            return None;
+        }
+        self.find(&self.routing.router.route(&stored.event)).map(|target| target.route)
     }
 
-    fn find(&self, routes: &Routes) -> Option<u16> {
-        routes.iter().find(|target| target.consumer == self.number).map(|target| target.route)
+    /// This destination among those of an event.
+    pub(crate) fn find(&self, routes: &Routes) -> Option<Target> {
+        routes.iter().find(|target| target.consumer == self.number).copied()
     }
 
     /// Whether both are of the same configuration.
@@ -120,7 +124,7 @@ impl ConsumerState {
             if self.reading || self.read_to + 1 != seq || !self.window.has_room() {
                 return true;
             }
-            self.place_event(&event.stored, placed.find(&event.routes));
+            self.place_event(&event.stored, placed.find(&event.routes).map(|target| target.route));
         }
         self.window.is_ready()
     }

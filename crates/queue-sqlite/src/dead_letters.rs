@@ -131,23 +131,35 @@ pub(crate) fn groups(connection: &Connection, query: &DeadLetterQuery) -> Result
     Ok(grouping.groups())
 }
 
-/// Drops a dead letter, and its event if that is kept for nobody else; returns what it was.
+/// Drops a dead letter; returns what it was.
 pub(crate) fn discard(connection: &Connection, id: DeadLetterId, floor: u64) -> Result<Option<DeadLetter>, Failed> {
-    const DOING: &str = "discarding a dead letter";
+    let Some((letter, _)) = find(connection, id)? else {
+        return Ok(None);
+    };
+    remove(connection, &letter, floor)?;
+    Ok(Some(letter))
+}
+
+/// A dead letter without its body, and the number of its destination.
+pub(crate) fn find(connection: &Connection, id: DeadLetterId) -> Result<Option<(DeadLetter, Option<u16>)>, Failed> {
+    const DOING: &str = "reading a dead letter";
     let sql = format!(
         "SELECT {}, l.id, d.name FROM dead_letters l LEFT JOIN destinations d ON d.id = l.destination WHERE l.id = ?1",
         DEAD_LETTERS.selected("l.")
     );
     let mut select = connection.prepare_cached(&sql).place(DOING)?;
-    let Some(letter) = select.query_row([place(id.0)], decode).optional().place(DOING)? else {
-        return Ok(None);
-    };
-    connection.execute("DELETE FROM dead_letters WHERE id = ?1", [place(id.0)]).place(DOING)?;
+    select.query_row([place(id.0)], |row| Ok((decode(row)?, row.get(1)?))).optional().place(DOING)
+}
+
+/// Removes a dead letter's row, and its event if that is kept for nobody else.
+pub(crate) fn remove(connection: &Connection, letter: &DeadLetter, floor: u64) -> Result<(), Failed> {
+    const DOING: &str = "removing a dead letter";
+    connection.execute("DELETE FROM dead_letters WHERE id = ?1", [place(letter.id.0)]).place(DOING)?;
     if let Some(Seq(seq)) = letter.seq.filter(|seq| seq.0 < floor) {
         let sql = "DELETE FROM events WHERE seq = ?1 AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE seq = ?1)";
         connection.execute(sql, [place(seq)]).place(DOING)?;
     }
-    Ok(Some(letter))
+    Ok(())
 }
 
 /// Walks over the dead letters after `after` that the query selects, oldest first, until `each` has enough.
@@ -182,14 +194,18 @@ fn walk(
 /// One dead letter with its body.
 pub(crate) fn get(connection: &Connection, id: DeadLetterId) -> Result<Option<DeadLetter>, Failed> {
     let sql = format!(
-        "SELECT {}, l.id, d.name, coalesce(l.body, e.body) FROM dead_letters l LEFT JOIN destinations d ON d.id = l.destination
+        "SELECT {}, l.id, d.name, coalesce(l.body, e.body), coalesce(e.original, e.received) FROM dead_letters l LEFT JOIN destinations d ON d.id = l.destination
          LEFT JOIN events e ON e.seq = l.seq WHERE l.id = ?1",
         DEAD_LETTERS.selected("l.")
     );
     let mut select = connection.prepare_cached(&sql).place("reading a dead letter")?;
     let found = select.query_row([place(id.0)], |row| {
         let body: Option<Vec<u8>> = row.get(16)?;
-        Ok(DeadLetter { body: body.map(Bytes::from), ..decode(row)? })
+        let received = row.get::<_, Option<i64>>(17)?.map(Timestamp::from_millis);
+        let letter = decode(row)?;
+        // A body that never became an event died when it was received.
+        let received = received.or((letter.seq.is_none()).then_some(letter.died));
+        Ok(DeadLetter { body: body.map(Bytes::from), received, ..letter })
     });
     found.optional().place("reading a dead letter")
 }
@@ -215,6 +231,7 @@ fn decode(row: &Row<'_>) -> Result<DeadLetter, rusqlite::Error> {
         conversation: shared(6)?,
         attempts: Attempts { made: row.get(7)?, charged: row.get(8)?, first: time(9)?, last: time(10)? },
         failure,
+        received: None,
         body: None,
     })
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use event::{Event, EventId, Timestamp};
 use parking_lot::{Condvar, Mutex};
 use queue::{
-    ConsumerId, DeadLetter, DeadLetterId, Maintained, Published, QueueError, Rejection, Routes, Settle, Topology,
+    ConsumerId, DeadLetter, DeadLetterId, Maintained, Published, QueueError, RedriveOutcome, Rejection, Routes, Settle,
+    Topology,
 };
 use tokio::sync::oneshot;
 
@@ -40,6 +41,12 @@ pub(crate) enum Op {
     Maintain {
         now: Timestamp,
         reply: Reply<Maintained>,
+    },
+    /// Delivers the events of dead letters again.
+    Redrive {
+        ids: Vec<DeadLetterId>,
+        now: Timestamp,
+        reply: Reply<Vec<RedriveOutcome>>,
     },
     /// Drops dead letters.
     Discard {
@@ -179,6 +186,7 @@ impl Op {
         match self {
             Self::Publish(publish) => publish.events.len(),
             Self::Settle { settlements, .. } => settlements.len(),
+            Self::Redrive { ids, .. } | Self::Discard { ids, .. } => ids.len(),
             _ => 1,
         }
     }
@@ -190,6 +198,7 @@ impl Op {
             Self::Settle { reply, .. } | Self::Close { reply } => drop(reply.send(Err(error.clone()))),
             Self::Reject { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Configure { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Self::Redrive { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Discard { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Maintain { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Find { reply, .. } => drop(reply.send(Err(error.clone()))),

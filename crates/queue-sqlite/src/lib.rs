@@ -40,7 +40,8 @@ use event::{Event, EventId, Timestamp};
 use parking_lot::Mutex;
 use queue::{
     BoxFuture, ConsumerId, ConsumerStatus, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease,
-    Maintained, Publication, Published, Queue, QueueError, QueueStatus, Rejection, Settle, Stored, Topology, body_hash,
+    Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Settle, Stored,
+    Topology, body_hash,
 };
 use tokio::sync::oneshot;
 
@@ -238,6 +239,14 @@ impl Queue for SqliteQueue {
         }))
     }
 
+    fn redrive(
+        &self,
+        ids: Vec<DeadLetterId>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
+        self.ask(|reply| Op::Redrive { ids, now, reply })
+    }
+
     fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
         self.ask(|reply| Op::Discard { ids, reply })
     }
@@ -269,7 +278,8 @@ impl Queue for SqliteQueue {
         let (mut consumers, firsts): (Vec<_>, Vec<_>) =
             self.shared.consumers.read().iter().map(|consumer| self.consumer_status(consumer, now)).unzip();
         let status = QueueStatus {
-            accepted: last,
+            accepted: last.saturating_sub(number(&counts.redriven)),
+            redriven: number(&counts.redriven),
             duplicates: number(&counts.duplicates),
             conflicts: number(&counts.conflicts),
             unmatched: number(&counts.unmatched),

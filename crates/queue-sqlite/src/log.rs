@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
-use queue::{QueueError, Seq, Stored};
+use queue::{ConsumerId, QueueError, Redriven, Seq, Stored};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use smallvec::SmallVec;
 
 use crate::failure::{Failed, Place};
 
-const INSERT: &str = "INSERT INTO events (seq, received, id, conflict_of, source, topic, conversation, crc, body)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-const COLUMNS: &str = "seq, received, id, conflict_of, source, topic, conversation, crc, body";
+const INSERT: &str =
+    "INSERT INTO events (seq, received, id, conflict_of, source, topic, conversation, crc, body, only_for,
+     original) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+const COLUMNS: &str = "seq, received, id, conflict_of, source, topic, conversation, crc, body, only_for, original";
 
 /// A row that was read, or why it cannot be trusted.
 pub(crate) type Checked = Result<Stored, Damage>;
@@ -35,8 +36,9 @@ impl Damage {
 /// Bytes of all but the body of a usual event.
 const HEAD_BYTES: usize = 256;
 
-/// The checksum over an event and its place.
-pub(crate) fn checksum(event: &Event, seq: u64) -> u32 {
+/// The checksum over an event, its place, and whom it is here again for.
+fn checksum(stored: &Stored) -> u32 {
+    let Stored { seq: Seq(seq), event, redriven } = stored;
     let texts = [Some(&event.source), Some(&event.topic), event.conversation.as_ref()];
     // In one piece, because many short ones cost more than all the bytes of a small event.
     let mut head = SmallVec::<[u8; HEAD_BYTES]>::new();
@@ -49,6 +51,10 @@ pub(crate) fn checksum(event: &Event, seq: u64) -> u32 {
         head.extend_from_slice(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
         head.extend_from_slice(text.map_or(&[][..], |text| text.as_bytes()));
     }
+    if let Some(Redriven { consumer, at }) = redriven {
+        head.extend_from_slice(&consumer.0.to_le_bytes());
+        head.extend_from_slice(&at.as_millis().to_le_bytes());
+    }
     let mut crc = crc32fast::Hasher::new();
     crc.update(&head);
     crc.update(&event.body);
@@ -57,19 +63,21 @@ pub(crate) fn checksum(event: &Event, seq: u64) -> u32 {
 
 /// Appends one event.
 pub(crate) fn append(connection: &Connection, stored: &Stored) -> Result<(), Failed> {
-    let Stored { seq, event } = stored;
+    let Stored { seq, event, redriven } = stored;
     let mut insert = connection.prepare_cached(INSERT).place("appending an event")?;
     insert
         .execute(params![
             place(seq.0),
-            event.received.as_millis(),
+            stored.kept_since().as_millis(),
             event.id.as_bytes(),
             event.conflict_of.as_ref().map(EventId::as_bytes),
             &*event.source,
             &*event.topic,
             event.conversation.as_deref(),
-            checksum(event, seq.0),
+            checksum(stored),
             &*event.body,
+            redriven.map(|redriven| redriven.consumer.0),
+            redriven.map(|_| event.received.as_millis()),
         ])
         .place("appending an event")?;
     Ok(())
@@ -116,13 +124,19 @@ fn decode(row: &Row<'_>) -> Result<Checked, rusqlite::Error> {
     let seq = row.get::<_, i64>(0)?.unsigned_abs();
     let crc: u32 = row.get(7)?;
     let damage = |what: &str| Damage { seq, what: what.to_owned() };
-    let Some(event) = decode_event(row)? else {
+    let Some(stored) = decode_event(row)?.zip(decode_redriven(row)?) else {
         return Ok(Err(damage("a column holds what was never written there")));
     };
-    if checksum(&event, seq) != crc {
+    let (mut event, redriven) = stored;
+    let redriven = redriven.map(|(consumer, original)| {
+        let at = std::mem::replace(&mut event.received, original);
+        Redriven { consumer, at }
+    });
+    let stored = Stored { seq: Seq(seq), event, redriven };
+    if checksum(&stored) != crc {
         return Ok(Err(damage("its checksum does not fit its content")));
     }
-    Ok(Ok(Stored { seq: Seq(seq), event }))
+    Ok(Ok(stored))
 }
 
 /// `None` if a column has another type or length than we write; damage can change either.
@@ -150,6 +164,19 @@ fn decode_event(row: &Row<'_>) -> Result<Option<Event>, rusqlite::Error> {
         conflict_of: id(3)?,
         body: Bytes::copy_from_slice(body),
     }))
+}
+
+/// For which destination alone an event is here again, and when it was received first. `None` on the outside if a column
+/// has another type than we write.
+#[expect(clippy::option_option, reason = "damage is not the same as nothing")]
+fn decode_redriven(row: &Row<'_>) -> Result<Option<Option<(ConsumerId, Timestamp)>>, rusqlite::Error> {
+    Ok(match (row.get_ref(9)?, row.get_ref(10)?) {
+        (ValueRef::Null, ValueRef::Null) => Some(None),
+        (ValueRef::Integer(consumer), ValueRef::Integer(original)) => {
+            u16::try_from(consumer).ok().map(|consumer| Some((ConsumerId(consumer), Timestamp::from_millis(original))))
+        }
+        _ => None,
+    })
 }
 
 /// A place as SQLite's integer; places stay far below the limit.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | 1 | the first |
 //! | 2 | checksums of every row that a promise rests on, and of identities |
+//! | 3 | redriven events |
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
@@ -35,16 +36,27 @@ pub(crate) fn migrate(connection: &Connection, version: i32) -> Result<(), Faile
 }
 
 fn steps(connection: &Connection, version: i32) -> Result<(), Failed> {
+    // Before any checksum is worked out, since that is over the columns of today.
+    if version < 3 {
+        let columns = "ALTER TABLE events ADD COLUMN only_for INTEGER; ALTER TABLE events ADD COLUMN original INTEGER;
+                       ALTER TABLE state ADD COLUMN redriven INTEGER NOT NULL DEFAULT 0;";
+        connection.execute_batch(columns).place(DOING)?;
+    }
     if version < 2 {
-        rows::TABLES.iter().try_for_each(|table| add_checksums(connection, table))?;
+        for table in rows::TABLES {
+            let add = format!("ALTER TABLE {} ADD COLUMN crc INTEGER NOT NULL DEFAULT 0", table.name);
+            connection.execute_batch(&add).place(DOING)?;
+            work_out_checksums(connection, &table)?;
+        }
         dedupe::add_checksums(connection)?;
+    } else if version < 3 {
+        work_out_checksums(connection, &rows::STATE)?;
     }
     Ok(())
 }
 
-fn add_checksums(connection: &Connection, table: &Table) -> Result<(), Failed> {
+fn work_out_checksums(connection: &Connection, table: &Table) -> Result<(), Failed> {
     let (name, keys) = (table.name, table.key_columns());
-    connection.execute_batch(&format!("ALTER TABLE {name} ADD COLUMN crc INTEGER NOT NULL DEFAULT 0")).place(DOING)?;
     let key_list = keys.join(", ");
     let numbered = |(at, key): (usize, &&str)| format!("{key} = ?{}", at + 2);
     let condition = keys.iter().enumerate().map(numbered).collect::<Vec<_>>().join(" AND ");

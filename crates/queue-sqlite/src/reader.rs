@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use event::Timestamp;
 use parking_lot::Mutex;
-use queue::{Lease, LeaseToken, Outcome, QueueError, Seq, Settle, Stored};
+use queue::{ConsumerId, Lease, LeaseToken, Outcome, QueueError, Seq, Settle, Stored};
 use rusqlite::Connection;
 use tokio::sync::OwnedMutexGuard;
 
@@ -155,7 +155,7 @@ fn warm(shared: &Shared, consumer: &Consumer, cold: Vec<Taken>, now: Timestamp) 
     for taken in cold {
         let token = LeaseToken { consumer: consumer.id, seq: Seq(taken.seq), generation: taken.generation };
         let outcome = match &placed {
-            Some(placed) if failure.is_none() => warm_one(shared, placed, &taken),
+            Some(placed) if failure.is_none() => warm_one(shared, consumer.id, placed, &taken),
             // Left out of the configuration meanwhile: keeps its backlog.
             _ => Ok(Warmed::Ended(Outcome::Release)),
         };
@@ -193,11 +193,11 @@ enum Warmed {
     Ended(Outcome),
 }
 
-fn warm_one(shared: &Shared, placed: &Placed, taken: &Taken) -> Result<Warmed, Failed> {
+fn warm_one(shared: &Shared, consumer: ConsumerId, placed: &Placed, taken: &Taken) -> Result<Warmed, Failed> {
     let read = shared.readers.with(|connection| log::read_one(connection, taken.seq))?;
     let missing = || Err(Damage { seq: taken.seq, what: MISSING.to_owned() });
     Ok(match read.unwrap_or_else(missing) {
-        Ok(stored) => match placed.route(&stored.event) {
+        Ok(stored) => match placed.route(consumer, &stored) {
             Some(route) => Warmed::Ready(Arc::new(stored), route),
             None => Warmed::Ended(Outcome::Done),
         },
@@ -251,7 +251,7 @@ fn read_ahead(shared: &Shared, consumer: &Consumer, now: Timestamp) -> Result<()
         (wanted(&state, last), placed)
     };
     let (events, mut damages) = read(shared, &wanted)?;
-    let routes: Vec<_> = events.iter().map(|stored| placed.route(&stored.event)).collect();
+    let routes: Vec<_> = events.iter().map(|stored| placed.route(consumer.id, stored)).collect();
     let mut state = consumer.state.lock();
     if !state.placed.as_ref().is_some_and(|now| now.is_same(&placed)) {
         // Configured anew meanwhile, so the routes are void; whoever waits reads again.

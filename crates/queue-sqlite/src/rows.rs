@@ -53,7 +53,7 @@ pub(crate) const DEAD_LETTERS: Table = Table {
 };
 pub(crate) const STATE: Table = Table {
     name: "state",
-    columns: &["one", "last_seq", "floor", "duplicates", "conflicts", "unmatched"],
+    columns: &["one", "last_seq", "floor", "duplicates", "conflicts", "unmatched", "redriven"],
     keys: 1,
     rowid: None,
 };

@@ -49,6 +49,7 @@ pub(crate) struct Counts {
     pub(crate) duplicates: AtomicU64,
     pub(crate) conflicts: AtomicU64,
     pub(crate) unmatched: AtomicU64,
+    pub(crate) redriven: AtomicU64,
     pub(crate) identities: AtomicU64,
     pub(crate) floor: AtomicU64,
     pub(crate) dead_letters: AtomicU64,

@@ -12,6 +12,7 @@ mod cursors;
 mod damage;
 mod farewell;
 mod publish;
+mod redrive;
 mod settle;
 mod sort;
 mod upkeep;
@@ -68,6 +69,7 @@ struct Done {
     settled: Vec<Settling>,
     rejected: Vec<(Reply<queue::DeadLetterId>, queue::DeadLetterId, u64)>,
     maintained: Vec<(Reply<Maintained>, upkeep::Upkeep)>,
+    redriven: Vec<redrive::Redriving>,
     discarded: Vec<(Reply<Vec<queue::DeadLetter>>, Vec<queue::DeadLetter>)>,
     buried: Vec<Burying>,
 }
@@ -224,6 +226,7 @@ impl Writer {
                 Op::Publish(publish) => self.publish(publish, done)?,
                 Op::Settle { settlements, now, reply } => self.settle(Settling::new(settlements, now, reply), done)?,
                 Op::Reject { rejection, reply } => self.reject(&rejection, reply, done)?,
+                Op::Redrive { ids, now, reply } => self.redrive(&ids, now, reply, done)?,
                 Op::Discard { ids, reply } => self.discard(&ids, reply, done)?,
                 Op::Maintain { now, reply } => self.maintain(now, reply, done)?,
                 Op::Damaged { consumer, damages, now } => {
@@ -261,6 +264,7 @@ impl Writer {
             self.shared.counts.dead_letters.fetch_add(new, Ordering::Relaxed);
             let _ = reply.send(Ok(id));
         }
+        done.redriven.into_iter().for_each(|redriving| redriving.finish(&self.shared));
         for (reply, letters) in done.discarded {
             letters.iter().for_each(|letter| self.shared.forget_dead(letter));
             let _ = reply.send(Ok(letters));
@@ -324,6 +328,7 @@ impl Writer {
         done.rejected.into_iter().for_each(|(reply, ..)| drop(reply.send(Err(error.clone()))));
         done.maintained.into_iter().for_each(|(reply, _)| drop(reply.send(Err(error.clone()))));
         done.discarded.into_iter().for_each(|(reply, _)| drop(reply.send(Err(error.clone()))));
+        done.redriven.into_iter().for_each(|redriving| redriving.refuse(&error));
         self.keep(left, &error);
     }
 

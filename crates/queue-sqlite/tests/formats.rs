@@ -13,7 +13,11 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 /// See `formats/README.md`.
-const FORMATS: [&str; 2] = [include_str!("formats/version-1.sql"), include_str!("formats/version-2.sql")];
+const FORMATS: [&str; 3] = [
+    include_str!("formats/version-1.sql"),
+    include_str!("formats/version-2.sql"),
+    include_str!("formats/version-3.sql"),
+];
 /// When the queues were filled.
 const NOW: Timestamp = Timestamp::from_millis(1_773_965_089_000);
 

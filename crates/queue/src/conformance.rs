@@ -48,7 +48,8 @@ macro_rules! conformance_tests {
             an_unsettled_lease_ends, a_settlement_of_an_ended_lease_is_ignored, one_stuck_conversation_blocks_no_other,
             one_stuck_destination_blocks_no_other, tells_of_changes, misses_no_change, counts_what_matches_no_route,
             a_destination_that_comes_back_gets_its_backlog, refuses_work_when_closed, pages_through_dead_letters,
-            selects_and_groups_dead_letters, discards_dead_letters, refuses_an_unknown_destination);
+            selects_and_groups_dead_letters, discards_dead_letters, redrives_dead_letters,
+            redrives_nothing_into_the_void, refuses_an_unknown_destination);
         $crate::conformance_tests!(@group $harness, upkeep: drops_what_is_settled_and_old,
             buries_what_is_undelivered_and_old, keeps_the_events_of_dead_letters, keeps_what_is_young);
         $crate::conformance_tests!(@group $harness, model: does_what_the_reference_does);
@@ -56,7 +57,7 @@ macro_rules! conformance_tests {
     (durable $harness:ty) => {
         $crate::conformance_tests!($harness);
         $crate::conformance_tests!(@group $harness, durable: keeps_accepted_events, keeps_settlements, keeps_retries,
-            keeps_dead_letters, keeps_identities, keeps_places_unique);
+            keeps_dead_letters, keeps_redriven, keeps_identities, keeps_places_unique);
     };
     (@group $harness:ty, $group:ident: $($case:ident),+ $(,)?) => {
         mod $group {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{ConsumerId, Fingerprint};
+use crate::{ConsumerId, Fingerprint, Redriven};
 
 /// Place of an event in the log. The first event has 1, and there are no gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub struct Stored {
     pub seq: Seq,
     /// The event.
     pub event: Event,
+    /// Set if it is here again for one destination only.
+    pub redriven: Option<Redriven>,
 }
 
 /// The right, for a time, to deliver one event to one destination.
@@ -196,6 +198,8 @@ pub struct DeadLetter {
     pub attempts: Attempts,
     /// Why the last attempt failed.
     pub failure: Failure,
+    /// When the event was received; only [`crate::Queue::dead_letter`] fills it.
+    pub received: Option<Timestamp>,
     /// The event's bytes; only [`crate::Queue::dead_letter`] fills it.
     pub body: Option<Bytes>,
 }

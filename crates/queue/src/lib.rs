@@ -15,6 +15,7 @@ mod fingerprint;
 mod memory;
 mod options;
 mod publish;
+mod redrive;
 mod status;
 mod topology;
 
@@ -33,6 +34,7 @@ pub use fingerprint::{DeadLetterGroup, Fingerprint, Grouping, NoFingerprint, nor
 pub use memory::MemoryQueue;
 pub use options::Options;
 pub use publish::{Publication, Published, Rejection, body_hash, conflict_id};
+pub use redrive::{NotRedriven, RedriveOutcome, Redriven};
 pub use status::{ConsumerStatus, Maintained, QueueStatus};
 pub use topology::{Consumer, ConsumerId, Order, Router, Routes, Target, Topology};
 
@@ -86,6 +88,13 @@ pub trait Queue: Send + Sync {
     /// The dead letters that the query selects, in groups of those that failed alike, the largest first; its limit and
     /// `after` mean nothing here.
     fn dead_letter_groups(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, QueueError>>;
+
+    /// Delivers the events of dead letters again, each to its destination only; durable on return. The event is appended
+    /// to the log once more, under the same id, and its dead letter is gone: it is delivered, or becomes another dead
+    /// letter. Behind it come the events that are published later. A dead letter that is not there, is of no event, or
+    /// whose event no route leads to its destination now, stays as it is, and its outcome says why.
+    fn redrive(&self, ids: Vec<DeadLetterId>, now: Timestamp)
+    -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>>;
 
     /// Drops dead letters for good; durable on return. Returns those that were there, without their bodies. Their events
     /// stay in the log for as long as retention keeps them.

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use self::state::State;
 use crate::{
     BoxFuture, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, Maintained, Options,
-    Publication, Published, Queue, QueueError, QueueStatus, Rejection, Settle, Stored, Topology,
+    Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Settle, Stored, Topology,
 };
 
 /// A queue in memory.
@@ -106,6 +106,14 @@ impl Queue for MemoryQueue {
 
     fn dead_letter_groups(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, QueueError>> {
         ready(self.with(|state| Ok(state.dead_letter_groups(&query))))
+    }
+
+    fn redrive(
+        &self,
+        ids: Vec<DeadLetterId>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
+        ready(self.change(|state| Ok(state.redrive(&ids, now))))
     }
 
     fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {

@@ -8,6 +8,8 @@ use serde::Serialize;
 pub struct QueueStatus {
     /// Events accepted since the store was made.
     pub accepted: u64,
+    /// Dead letters redriven since the store was made.
+    pub redriven: u64,
     /// Duplicates refused since the store was made.
     pub duplicates: u64,
     /// Conflicts kept since the store was made.

@@ -7,11 +7,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use bytes::Bytes;
 use console::{Console, DestinationStatus, SourceStatus, Status};
-use delivery::{Health, Service, SystemClock};
-use event::Timestamp;
+use delivery::{Health, Mapper as _, Service, SystemClock};
+use event::{Event, Timestamp};
 use intake::Intake;
-use queue::{BoxFuture, Consumer, Queue, QueueError, Topology};
+use queue::{BoxFuture, Consumer, DeadLetter, NotRedriven, Queue, QueueError, Router as _, Seq, Stored, Topology};
 use queue_sqlite::SqliteQueue;
 use rand::RngExt;
 use tokio::sync::watch;
@@ -19,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::{UPKEEP_EVERY, clock, now};
 use crate::config::Parts;
-use crate::router;
+use crate::router::{self, Table};
 
 /// Everything that runs.
 pub(crate) struct Server {
@@ -68,6 +69,7 @@ impl Server {
             queue: Arc::clone(&queue),
             intake: intake.clone(),
             destinations: services.iter().map(|s| (s.destination().to_string(), Arc::clone(s.health()))).collect(),
+            table,
             started: now(),
         });
         let tasks = vec![
@@ -147,12 +149,45 @@ struct Teller {
     queue: Arc<dyn Queue>,
     intake: intake::Handle,
     destinations: Vec<(String, Arc<Health>)>,
+    table: Arc<Table>,
     started: Timestamp,
+}
+
+/// The event of a dead letter that was read with its body.
+fn event_of(letter: &DeadLetter) -> Option<Event> {
+    Some(Event {
+        id: letter.event?,
+        source: Arc::clone(&letter.source),
+        topic: Arc::clone(&letter.topic),
+        conversation: letter.conversation.clone(),
+        received: letter.received?,
+        conflict_of: None,
+        body: letter.body.clone()?,
+    })
 }
 
 impl console::Tell for Teller {
     fn queue(&self) -> &dyn Queue {
         &*self.queue
+    }
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn try_mapping(&self, letter: &DeadLetter) -> Result<Bytes, String> {
+        let destination = letter.destination.as_deref().unwrap_or_default();
+        let event = event_of(letter).ok_or_else(|| NotRedriven::NoEvent.to_string())?;
+        let to = |target: &&queue::Target| {
+            self.destinations.get(usize::from(target.consumer)).is_some_and(|(name, _)| name == destination)
+        };
+        let routes = self.table.route(&event);
+        let target = routes.iter().find(to);
+        let target = target.ok_or_else(|| NotRedriven::NotRouted(destination.to_owned()).to_string())?;
+        match self.table.map(&Stored::new(Seq(0), event), target.route) {
+            Ok(payload) => Ok(payload.unwrap_or_default()),
+            Err(error) => Err(error.0),
+        }
     }
 
     fn status(&self) -> BoxFuture<'_, Result<Status, QueueError>> {

@@ -27,6 +27,8 @@ mod kept;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod redrive;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod site;

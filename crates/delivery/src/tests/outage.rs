@@ -8,7 +8,7 @@ use destinations::SendError;
 use event::{EventId, Timestamp};
 use queue::{
     BoxFuture, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, Maintained, MemoryQueue,
-    Order, Publication, Published, Queue, QueueError, QueueStatus, Rejection, Settle, Stored, Topology,
+    Order, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Settle, Stored, Topology,
 };
 use tokio::time::Instant;
 
@@ -258,6 +258,14 @@ impl Queue for Failing {
 
     fn dead_letter_groups(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, QueueError>> {
         self.inner.dead_letter_groups(query)
+    }
+
+    fn redrive(
+        &self,
+        ids: Vec<DeadLetterId>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
+        self.inner.redrive(ids, now)
     }
 
     fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {

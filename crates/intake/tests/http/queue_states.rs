@@ -49,6 +49,10 @@ impl Queue for Failing {
         self.fail()
     }
 
+    fn redrive(&self, _: Vec<DeadLetterId>, _: Timestamp) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
+        self.fail()
+    }
+
     fn discard(&self, _: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
         self.fail()
     }

@@ -22,6 +22,8 @@ pub(crate) struct Counters {
     pub(crate) duplicates: u64,
     pub(crate) conflicts: u64,
     pub(crate) unmatched: u64,
+    /// Places of the log that hold an event again.
+    pub(crate) redriven: u64,
 }
 
 impl Counters {
@@ -36,37 +38,38 @@ impl Counters {
         STATE.check(row)?;
         let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs).place(READING);
         Ok(Self {
-            last_seq: number(1)?.max(number(7)?),
+            last_seq: number(1)?.max(number(8)?),
             floor: number(2)?,
             duplicates: number(3)?,
             conflicts: number(4)?,
             unmatched: number(5)?,
+            redriven: number(6)?,
         })
     }
 
     /// Stores the one row for the first time.
     pub(crate) fn insert(&self, connection: &Connection) -> Result<(), Failed> {
         let columns = STATE.selected("");
-        let sql = format!("INSERT OR REPLACE INTO state ({columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+        let sql = format!("INSERT OR REPLACE INTO state ({columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
         STATE.execute(connection, &sql, &self.row(), STORING)
     }
 
-    fn row(&self) -> [ValueRef<'static>; 6] {
-        let Self { last_seq, floor, duplicates, conflicts, unmatched } = *self;
-        [1, last_seq, floor, duplicates, conflicts, unmatched].map(|number| ValueRef::Integer(place(number)))
+    fn row(&self) -> [ValueRef<'static>; 7] {
+        let Self { last_seq, floor, duplicates, conflicts, unmatched, redriven } = *self;
+        [1, last_seq, floor, duplicates, conflicts, unmatched, redriven].map(|number| ValueRef::Integer(place(number)))
     }
 }
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { last_seq: 0, floor: 1, duplicates: 0, conflicts: 0, unmatched: 0 }
+        Self { last_seq: 0, floor: 1, duplicates: 0, conflicts: 0, unmatched: 0, redriven: 0 }
     }
 }
 
 impl Writer {
     pub(super) fn store_counters(&self) -> Result<(), Failed> {
-        let sql =
-            "UPDATE state SET last_seq = ?2, floor = ?3, duplicates = ?4, conflicts = ?5, unmatched = ?6, crc = ?7
+        let sql = "UPDATE state SET last_seq = ?2, floor = ?3, duplicates = ?4, conflicts = ?5, unmatched = ?6,
+                       redriven = ?7, crc = ?8
                    WHERE one = ?1";
         STATE.execute(&self.connection, sql, &self.counters.row(), STORING)
     }
@@ -76,6 +79,7 @@ impl Writer {
         counts.duplicates.store(self.counters.duplicates, Ordering::Relaxed);
         counts.conflicts.store(self.counters.conflicts, Ordering::Relaxed);
         counts.unmatched.store(self.counters.unmatched, Ordering::Relaxed);
+        counts.redriven.store(self.counters.redriven, Ordering::Relaxed);
         counts.floor.store(self.counters.floor, Ordering::Relaxed);
         counts.identities.store(self.dedupe.len(), Ordering::Relaxed);
     }

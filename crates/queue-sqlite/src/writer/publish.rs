@@ -91,7 +91,7 @@ impl Writer {
         let Appended { event, body_hash, routes } = appended;
         let seq = self.counters.last_seq + 1;
         let entry = Entry::new(event.id, seq, event.received, body_hash);
-        let stored = Stored { seq: Seq(seq), event };
+        let stored = Stored::new(Seq(seq), event);
         log::append(&self.connection, &stored)?;
         self.counters.last_seq = seq;
         self.dedupe.add(entry);

@@ -107,7 +107,7 @@ impl Writer {
             let mut expired = 0;
             for seq in unsettled {
                 let attempts = self.stored_attempts(consumer.id, seq)?;
-                if self.is_wanted(seq, placed.as_ref(), attempts.is_some())? {
+                if self.is_wanted(consumer.id, seq, placed.as_ref(), attempts.is_some())? {
                     let attempts = attempts.unwrap_or_default();
                     bury(&self.connection, consumer.id, seq, &attempts, &Failure::expired(), upkeep.now)?;
                     expired += 1;
@@ -127,12 +127,12 @@ impl Writer {
 
     /// Whether an unsettled event is for this destination. Of one that is left out of the configuration only those are
     /// known that have been tried.
-    fn is_wanted(&self, seq: u64, placed: Option<&Placed>, tried: bool) -> Result<bool, Failed> {
+    fn is_wanted(&self, id: ConsumerId, seq: u64, placed: Option<&Placed>, tried: bool) -> Result<bool, Failed> {
         let Some(placed) = placed else {
             return Ok(tried);
         };
         Ok(match log::read_one(&self.connection, seq)? {
-            Some(Ok(stored)) => placed.route(&stored.event).is_some(),
+            Some(Ok(stored)) => placed.route(id, &stored).is_some(),
             // Damaged or missing: nobody can say, so nobody may overlook it.
             Some(Err(_)) | None => true,
         })

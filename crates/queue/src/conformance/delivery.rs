@@ -6,7 +6,10 @@ use futures::FutureExt;
 
 use super::Harness;
 use super::fixture::{Fixture, body, event, failure, topology};
-use crate::{Attempts, ConsumerId, DeadLetterId, DeadLetterQuery, Failure, Order, Outcome, QueueError, Stage};
+use crate::{
+    Attempts, ConsumerId, DeadLetterId, DeadLetterQuery, Failure, NotRedriven, Order, Outcome, QueueError, Rejection,
+    Stage,
+};
 
 /// What was accepted before a destination was known is not for it.
 pub async fn a_new_destination_gets_what_comes_from_now_on<H: Harness>() {
@@ -296,6 +299,60 @@ pub async fn discards_dead_letters<H: Harness>() {
     let status = f.queue.status(f.now).await.unwrap();
     assert_eq!((status.dead_letters, status.consumers[0].dead_letters), (1, 1));
     assert_eq!(f.queue.dead_letter(letters[0].id).await.unwrap(), None);
+}
+
+/// A redriven dead letter is delivered to its destination alone, once, and is a dead letter again if it fails again.
+pub async fn redrives_dead_letters<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish((0..3).map(|n| event("both", &format!("c{n}"), &n.to_string())).collect()).await;
+    assert_eq!(f.drain(f.lake).await, ["0", "1", "2"]);
+    let leases = f.lease(f.crm, 10).await;
+    f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
+    let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap();
+    let ids: Vec<_> = letters.iter().map(|letter| letter.id).collect();
+    f.wait(30);
+    let outcomes = f.queue.redrive(vec![ids[0], ids[2], DeadLetterId(99)], f.now).await.unwrap();
+    assert_eq!(outcomes.iter().map(|outcome| outcome.id).collect::<Vec<_>>(), [ids[0], ids[2], DeadLetterId(99)]);
+    assert!(outcomes[0].result.is_ok() && outcomes[1].result.is_ok());
+    assert_eq!(outcomes[2].result, Err(NotRedriven::Missing));
+    let again = f.queue.redrive(vec![ids[0]], f.now).await.unwrap();
+    assert_eq!(again[0].result, Err(NotRedriven::Missing), "it is on its way already");
+    let status = f.queue.status(f.now).await.unwrap();
+    assert_eq!((status.accepted, status.redriven, status.dead_letters), (3, 2, 1));
+    f.publish(vec![event("both", "c0", "later")]).await;
+    assert_eq!(f.drain(f.lake).await, ["later"], "the others have had theirs");
+    let leases = f.lease(f.crm, 10).await;
+    assert_eq!(leases.iter().map(body).collect::<Vec<_>>(), ["0", "2"], "and the later one of its conversation waits");
+    assert!(leases.iter().all(|lease| lease.stored.redriven.is_some() && lease.attempts == Attempts::default()));
+    assert_eq!(leases[0].stored.event.id, letters[0].event.unwrap());
+    assert!(leases[0].stored.event.received < f.now, "as it was received first");
+    f.settle(&leases[..1], Outcome::Done).await;
+    f.settle(&leases[1..], Outcome::Dead { attempts: Attempts::default(), failure: failure("still no") }).await;
+    assert_eq!(f.drain(f.crm).await, ["later"]);
+    let left = f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap();
+    assert_eq!(left.iter().map(|letter| letter.event).collect::<Vec<_>>(), [letters[1].event, letters[2].event]);
+    assert_eq!(left[1].failure.message, "still no");
+}
+
+/// What no route leads to its destination stays a dead letter, and so does what is no event.
+pub async fn redrives_nothing_into_the_void<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "c", "1")]).await;
+    let leases = f.lease(f.crm, 10).await;
+    f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
+    let rejection = Rejection {
+        source: "test".into(),
+        received: f.now,
+        failure: Failure { stage: Stage::Intake, ..failure("no JSON") },
+        body: bytes::Bytes::from_static(b"{"),
+    };
+    let no_event = f.queue.reject(rejection).await.unwrap();
+    let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap();
+    f.queue.configure(topology(&["lake"], Order::Conversation)).unwrap();
+    let outcomes = f.queue.redrive(vec![letters[0].id, no_event], f.now).await.unwrap();
+    assert_eq!(outcomes[0].result, Err(NotRedriven::NotRouted("crm".to_owned())));
+    assert_eq!(outcomes[1].result, Err(NotRedriven::NoEvent));
+    assert_eq!(f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap(), letters);
 }
 
 /// An id that was never given out is an error, not an empty answer.

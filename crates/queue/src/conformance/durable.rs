@@ -62,6 +62,23 @@ pub async fn keeps_dead_letters<H: Harness>() {
     assert!(f.drain(f.crm).await.is_empty());
 }
 
+/// A redriven event is for its destination only, also when it is read back from the store.
+pub async fn keeps_redriven<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish(vec![event("both", "a", "1"), event("both", "b", "2")]).await;
+    let leases = f.lease(f.crm, 2).await;
+    f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
+    let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap();
+    f.queue.redrive(letters.iter().map(|letter| letter.id).collect(), f.now).await.unwrap();
+    f.crash();
+    let status = f.queue.status(f.now).await.unwrap();
+    assert_eq!((status.accepted, status.redriven, status.dead_letters), (2, 2, 0));
+    assert_eq!(f.drain(f.lake).await, ["1", "2"], "once");
+    assert_eq!(f.drain(f.crm).await, ["1", "2"]);
+    f.publish(vec![event("both", "a", "3")]).await;
+    assert_eq!(f.queue.status(f.now).await.unwrap().accepted, 3);
+}
+
 /// A duplicate is known after a crash, and so is a conflict.
 pub async fn keeps_identities<H: Harness>() {
     let mut f = Fixture::<H>::new();

@@ -8,8 +8,8 @@ use event::{Event, EventId, Timestamp};
 use super::consumer::{ConsumerState, Phase};
 use crate::{
     ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Grouping, Lease,
-    Maintained, NewEvent, Options, Outcome, Publication, Published, QueueError, QueueStatus, Rejection, Seq, Settle,
-    Stage, Stored, Topology, body_hash, conflict_id,
+    Maintained, NewEvent, NotRedriven, Options, Outcome, Publication, Published, QueueError, QueueStatus,
+    RedriveOutcome, Redriven, Rejection, Seq, Settle, Stage, Stored, Topology, body_hash, conflict_id,
 };
 
 #[derive(Debug)]
@@ -39,6 +39,7 @@ struct Counts {
     duplicates: u64,
     conflicts: u64,
     unmatched: u64,
+    redriven: u64,
 }
 
 impl State {
@@ -114,7 +115,7 @@ impl State {
         if routes.is_empty() {
             self.counts.unmatched += 1;
         }
-        let stored = Arc::new(Stored { seq, event });
+        let stored = Arc::new(Stored::new(seq, event));
         for target in routes {
             if let Some(consumer) = self.consumers.iter_mut().find(|c| c.place == Some(target.consumer)) {
                 consumer.add(&stored, target.route);
@@ -142,6 +143,7 @@ impl State {
             conversation: None,
             attempts: crate::Attempts::default(),
             failure: rejection.failure,
+            received: Some(rejection.received),
             body: Some(rejection.body),
         });
         self.rejected.insert(hash, (rejection.received, id));
@@ -228,6 +230,7 @@ impl State {
             conversation: event.conversation,
             attempts,
             failure,
+            received: Some(event.received),
             body: Some(event.body),
         });
     }
@@ -235,7 +238,33 @@ impl State {
     pub(super) fn dead_letters(&self, query: &DeadLetterQuery) -> Vec<DeadLetter> {
         let after = query.after.unwrap_or(DeadLetterId(0));
         let selected = self.dead.values().filter(|letter| letter.id > after && query.selects(letter));
-        selected.take(query.page()).map(|letter| DeadLetter { body: None, ..letter.clone() }).collect()
+        selected.take(query.page()).map(|letter| DeadLetter { body: None, received: None, ..letter.clone() }).collect()
+    }
+
+    pub(super) fn redrive(&mut self, ids: &[DeadLetterId], now: Timestamp) -> Vec<RedriveOutcome> {
+        ids.iter().map(|&id| RedriveOutcome { id, result: self.redrive_one(id, now) }).collect()
+    }
+
+    fn redrive_one(&mut self, id: DeadLetterId, now: Timestamp) -> Result<Seq, NotRedriven> {
+        let letter = self.dead.get(&id).ok_or(NotRedriven::Missing)?;
+        let (Some(destination), Some(event)) = (&letter.destination, event_of(letter)) else {
+            return Err(NotRedriven::NoEvent);
+        };
+        let not_routed = || NotRedriven::NotRouted(destination.to_string());
+        let place = self.consumers.iter().position(|consumer| consumer.name == *destination);
+        let place = place.ok_or_else(not_routed)?;
+        let routes = self.topology.as_ref().map(|topology| topology.router.route(&event)).unwrap_or_default();
+        let target = routes.iter().find(|target| self.consumers[place].place == Some(target.consumer));
+        let route = target.ok_or_else(not_routed)?.route;
+        self.last += 1;
+        self.counts.redriven += 1;
+        let consumer = ConsumerId(u16::try_from(place).unwrap_or(u16::MAX));
+        let redriven = Some(Redriven { consumer, at: now });
+        let stored = Arc::new(Stored { redriven, ..Stored::new(Seq(self.last), event) });
+        self.consumers[place].add(&stored, route);
+        self.log.insert(self.last, stored);
+        self.dead.remove(&id);
+        Ok(Seq(self.last))
     }
 
     pub(super) fn dead_letter_groups(&self, query: &DeadLetterQuery) -> Vec<DeadLetterGroup> {
@@ -246,7 +275,7 @@ impl State {
 
     pub(super) fn discard(&mut self, ids: &[DeadLetterId]) -> Vec<DeadLetter> {
         let gone = ids.iter().filter_map(|id| self.dead.remove(id));
-        gone.map(|letter| DeadLetter { body: None, ..letter }).collect()
+        gone.map(|letter| DeadLetter { body: None, received: None, ..letter }).collect()
     }
 
     pub(super) fn event(&self, id: EventId) -> Option<Stored> {
@@ -259,7 +288,8 @@ impl State {
             consumer.status(self.last, dead as u64, now)
         });
         QueueStatus {
-            accepted: self.last,
+            accepted: self.last - self.counts.redriven,
+            redriven: self.counts.redriven,
             duplicates: self.counts.duplicates,
             conflicts: self.counts.conflicts,
             unmatched: self.counts.unmatched,
@@ -281,7 +311,7 @@ impl State {
             Maintained { identities_dropped: (before - self.identities.len()) as u64, ..Maintained::default() };
         let cutoff = now.minus(self.options.retention);
         let old: Vec<u64> =
-            self.log.iter().take_while(|(_, stored)| stored.event.received < cutoff).map(|(&seq, _)| seq).collect();
+            self.log.iter().take_while(|(_, stored)| stored.kept_since() < cutoff).map(|(&seq, _)| seq).collect();
         for seq in old {
             if self.consumers.iter().any(|consumer| consumer.is_leased(seq, now)) {
                 break;
@@ -307,6 +337,19 @@ impl State {
         }
         count
     }
+}
+
+/// The event that a dead letter is about, which it keeps beyond retention.
+fn event_of(letter: &DeadLetter) -> Option<Event> {
+    Some(Event {
+        id: letter.event?,
+        source: Arc::clone(&letter.source),
+        topic: Arc::clone(&letter.topic),
+        conversation: letter.conversation.clone(),
+        received: letter.received?,
+        conflict_of: None,
+        body: letter.body.clone()?,
+    })
 }
 
 impl Failure {

@@ -18,7 +18,7 @@ fn stored(seq: u64, conversation: &str, bytes: usize) -> Arc<Stored> {
         conflict_of: None,
         body: Bytes::from(vec![0; bytes]),
     };
-    Arc::new(Stored { seq: Seq(seq), event })
+    Arc::new(Stored::new(Seq(seq), event))
 }
 
 fn add(window: &mut Window, seq: u64, conversation: &str, bytes: usize) {

@@ -1,0 +1,158 @@
+//! `aftercall redrive`: delivers the events of dead letters again, or tries on them what would be sent.
+//!
+//! A dead letter that is redriven is one no more, so a redrive that was broken off goes on where it was when it is
+//! started again. Those that die again meanwhile are left for the next one.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use event::Timestamp;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::admin::Admin;
+use crate::cli::RedriveArgs;
+use crate::dead_letters::text;
+use crate::{output, serve};
+
+/// Dead letters of one request: few enough for a smooth rate and a bar that moves.
+const STEP_MAX: u64 = 250;
+/// Samples that a dry run shows.
+const SAMPLES: usize = 3;
+/// Different reasons that are shown.
+const REASONS: usize = 10;
+
+/// What has been done so far.
+#[derive(Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    reasons: BTreeMap<String, u64>,
+    samples: Vec<Value>,
+}
+
+impl Tally {
+    fn refuse(&mut self, reason: &Value) {
+        self.failed += 1;
+        *self.reasons.entry(queue::normalise(&text(reason))).or_default() += 1;
+    }
+
+    fn to_json(&self, dry_run: bool) -> Value {
+        let reasons: Vec<_> =
+            self.reasons.iter().map(|(reason, count)| json!({ "reason": reason, "count": count })).collect();
+        match dry_run {
+            true => json!({ "pass": self.passed, "fail": self.failed, "reasons": reasons, "samples": self.samples }),
+            false => json!({ "redriven": self.passed, "refused": self.failed, "reasons": reasons }),
+        }
+    }
+}
+
+/// Redrives, or tries to.
+pub(crate) fn run(args: &RedriveArgs) -> anyhow::Result<ExitCode> {
+    let chosen =
+        args.destination.is_some() || args.group.is_some() || args.conversation.is_some() || args.within.is_some();
+    ensure!(
+        args.all || chosen,
+        "say which dead letters: --group (see `aftercall dead-letters groups`), --destination, --conversation, --within \
+         or --all"
+    );
+    let admin = Admin::of(&args.server)?;
+    let now = serve::now();
+    let selection = selection(args, now);
+    let groups = admin.get("dead-letter-groups", &selection)?;
+    let there: u64 =
+        groups["groups"].as_array().into_iter().flatten().filter_map(|group| group["count"].as_u64()).sum();
+    let total = args.limit.map_or(there, |limit| limit.min(there));
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len}, {eta} left")?;
+    let bar = ProgressBar::new(total).with_style(style);
+    bar.set_message(if args.dry_run { "trying" } else { "redriving" });
+    let tally = work(args, &admin, &selection, total, &bar);
+    bar.finish_and_clear();
+    let tally = tally?;
+    if args.json {
+        output::print_json(&tally.to_json(args.dry_run))?;
+    } else {
+        output::print(&show(&tally, args))?;
+    }
+    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
+}
+
+/// What selects them: nothing that dies from now on.
+fn selection(args: &RedriveArgs, now: Timestamp) -> Vec<(&'static str, String)> {
+    let since = args.within.map(|within| now.minus(*within).as_millis().to_string());
+    let all = [
+        ("destination", args.destination.clone()),
+        ("group", args.group.clone()),
+        ("conversation", args.conversation.clone()),
+        ("since", since),
+        ("until", Some(now.as_millis().saturating_add(1).to_string())),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+fn work(
+    args: &RedriveArgs,
+    admin: &Admin,
+    selection: &[(&str, String)],
+    total: u64,
+    bar: &ProgressBar,
+) -> anyhow::Result<Tally> {
+    let (began, mut tally, mut after, mut done) = (Instant::now(), Tally::default(), 0u64, 0u64);
+    while done < total {
+        let step = (total - done).min(STEP_MAX).min(u64::from(args.rate));
+        let page = [selection, &[("limit", step.to_string()), ("after", after.to_string())]].concat();
+        let letters = admin.get("dead-letters", &page)?;
+        let letters = letters["dead_letters"].as_array().into_iter().flatten();
+        let ids: Vec<u64> = letters.filter_map(|letter| letter["id"].as_u64()).collect();
+        let Some(last) = ids.last() else { break };
+        after = *last;
+        done += ids.len() as u64;
+        one_step(args, admin, &ids, &mut tally)?;
+        bar.set_position(done);
+        let due = Duration::from_secs_f64(done as f64 / f64::from(args.rate));
+        if !args.dry_run && done < total {
+            std::thread::sleep(due.saturating_sub(began.elapsed()));
+        }
+    }
+    Ok(tally)
+}
+
+fn one_step(args: &RedriveArgs, admin: &Admin, ids: &[u64], tally: &mut Tally) -> anyhow::Result<()> {
+    let asked = json!({ "ids": ids });
+    if args.dry_run {
+        let answer = admin.post("dead-letters/dry-run", &asked)?;
+        tally.passed += answer["pass"].as_u64().unwrap_or_default();
+        for tried in answer["results"].as_array().into_iter().flatten() {
+            if !tried["error"].is_null() {
+                tally.refuse(&tried["error"]);
+            } else if tally.samples.len() < SAMPLES {
+                tally.samples.push(tried.clone());
+            }
+        }
+    } else {
+        let answer = admin.post("dead-letters/redrive", &asked)?;
+        tally.passed += answer["redriven"].as_array().map_or(0, Vec::len) as u64;
+        answer["refused"].as_array().into_iter().flatten().for_each(|refused| tally.refuse(&refused["reason"]));
+    }
+    Ok(())
+}
+
+fn show(tally: &Tally, args: &RedriveArgs) -> String {
+    let mut shown = match args.dry_run {
+        true => format!("{} would pass, {} would fail; nothing was changed\n", tally.passed, tally.failed),
+        false => format!("{} redriven, {} refused\n", tally.passed, tally.failed),
+    };
+    for (reason, count) in tally.reasons.iter().take(REASONS) {
+        shown.push_str(&format!("  {count} times: {reason}\n"));
+    }
+    for sample in &tally.samples {
+        let (id, before, payload) = (text(&sample["id"]), text(&sample["before"]), text(&sample["payload"]));
+        shown.push_str(&format!("\ndead letter {id}\n  before: {before}\n  now:    {payload}\n"));
+    }
+    if !args.dry_run && tally.passed > 0 {
+        shown.push_str("They are on their way; what fails again is in `aftercall dead-letters groups`.\n");
+    }
+    shown
+}

@@ -1,0 +1,94 @@
+//! Redriving dead letters, inside a transaction: the event goes to the end of the log, for its destination alone, and
+//! the dead letter goes. A crash leaves either the one or the other.
+
+use std::sync::Arc;
+
+use event::Timestamp;
+use queue::{
+    ConsumerId, DeadLetter, DeadLetterId, NotRedriven, QueueError, RedriveOutcome, Redriven, Routes, Seq, Stored,
+};
+
+use super::{Done, Writer};
+use crate::consumer::Committed;
+use crate::failure::Failed;
+use crate::inbox::Reply;
+use crate::shared::Shared;
+use crate::{dead_letters, log};
+
+/// What one call has redriven, if its transaction commits.
+pub(super) struct Redriving {
+    reply: Reply<Vec<RedriveOutcome>>,
+    outcomes: Vec<RedriveOutcome>,
+    gone: Vec<DeadLetter>,
+}
+
+impl Redriving {
+    /// It is durable.
+    pub(super) fn finish(self, shared: &Shared) {
+        self.gone.iter().for_each(|letter| shared.forget_dead(letter));
+        let _ = self.reply.send(Ok(self.outcomes));
+    }
+
+    pub(super) fn refuse(self, error: &QueueError) {
+        let _ = self.reply.send(Err(error.clone()));
+    }
+}
+
+impl Writer {
+    /// Redrives; whoever asked is in `done` afterwards whatever happens.
+    pub(super) fn redrive(
+        &mut self,
+        ids: &[DeadLetterId],
+        now: Timestamp,
+        reply: Reply<Vec<RedriveOutcome>>,
+        done: &mut Done,
+    ) -> Result<(), Failed> {
+        let (mut outcomes, mut gone) = (Vec::with_capacity(ids.len()), Vec::new());
+        let redriven = ids.iter().try_for_each(|&id| {
+            let result = self.redrive_one(id, now, done, &mut gone)?;
+            outcomes.push(RedriveOutcome { id, result });
+            Ok(())
+        });
+        done.redriven.push(Redriving { reply, outcomes, gone });
+        redriven
+    }
+
+    fn redrive_one(
+        &mut self,
+        id: DeadLetterId,
+        now: Timestamp,
+        done: &mut Done,
+        gone: &mut Vec<DeadLetter>,
+    ) -> Result<Result<Seq, NotRedriven>, Failed> {
+        let Some((letter, destination)) = dead_letters::find(&self.connection, id)? else {
+            return Ok(Err(NotRedriven::Missing));
+        };
+        let (Some(destination), Some(Seq(place))) = (destination, letter.seq) else {
+            return Ok(Err(NotRedriven::NoEvent));
+        };
+        let Some(Ok(Stored { event, .. })) = log::read_one(&self.connection, place)? else {
+            return Ok(Err(NotRedriven::NoEvent));
+        };
+        let consumer = ConsumerId(destination);
+        let Some(routes) = self.routes_to(consumer, &event) else {
+            let name = letter.destination.as_deref().unwrap_or_default().to_owned();
+            return Ok(Err(NotRedriven::NotRouted(name)));
+        };
+        let seq = Seq(self.counters.last_seq + 1);
+        let stored = Stored { redriven: Some(Redriven { consumer, at: now }), ..Stored::new(seq, event) };
+        log::append(&self.connection, &stored)?;
+        dead_letters::remove(&self.connection, &letter, self.counters.floor)?;
+        self.counters.last_seq = seq.0;
+        self.counters.redriven += 1;
+        done.committed.push(Committed { stored: Arc::new(stored), routes });
+        gone.push(letter);
+        Ok(Ok(seq))
+    }
+
+    /// The way of an event to this destination and no other, if the present routes have one.
+    fn routes_to(&self, consumer: ConsumerId, event: &event::Event) -> Option<Routes> {
+        let placed = self.shared.consumer(consumer).ok()?.state.lock().placed.clone()?;
+        let target = placed.find(&placed.routing.router.route(event))?;
+        Some(Routes::from_iter([target]))
+    }
+}

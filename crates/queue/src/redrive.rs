@@ -1,0 +1,54 @@
+//! Delivering the events of dead letters again.
+
+use event::{Event, Timestamp};
+
+use crate::{ConsumerId, DeadLetterId, Seq, Stored};
+
+/// Why an event stands in the log a second time: a dead letter of it was redriven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Redriven {
+    /// The one destination that it is for.
+    pub consumer: ConsumerId,
+    /// When; its retention begins anew.
+    pub at: Timestamp,
+}
+
+impl Stored {
+    /// An event as it is accepted.
+    pub fn new(seq: Seq, event: Event) -> Self {
+        Self { seq, event, redriven: None }
+    }
+
+    /// Whether this destination may get it at all; whether it does is for the router to say.
+    pub fn is_for(&self, consumer: ConsumerId) -> bool {
+        self.redriven.is_none_or(|redriven| redriven.consumer == consumer)
+    }
+
+    /// When its retention began.
+    pub fn kept_since(&self) -> Timestamp {
+        self.redriven.map_or(self.event.received, |redriven| redriven.at)
+    }
+}
+
+/// What became of a dead letter that was to be redriven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedriveOutcome {
+    /// The dead letter.
+    pub id: DeadLetterId,
+    /// Where its event stands in the log now, and the dead letter is gone; or why it stays a dead letter.
+    pub result: Result<Seq, NotRedriven>,
+}
+
+/// Why a dead letter was not redriven. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotRedriven {
+    /// Gone already: redriven or discarded.
+    #[error("there is no such dead letter (any more)")]
+    Missing,
+    /// A body that never became an event, or an event that is damaged on disk.
+    #[error("it is of no event that could be delivered: mend the sender and have it send again")]
+    NoEvent,
+    /// It would get lost.
+    #[error("no route leads its event to `{0}` now: add one, or discard it")]
+    NotRouted(String),
+}
