@@ -262,9 +262,10 @@ impl Queue for SqliteQueue {
         Box::pin(async move {
             let known = place.await?;
             let read = reader::blocking(&self.shared, move |shared| {
-                shared.readers.with(|connection| match known {
-                    Some(seq) => log::read_one(connection, seq),
-                    None => log::find(connection, id),
+                shared.readers.with(|connection| {
+                    let first = known.map(|seq| log::read_one(connection, seq)).transpose()?.flatten();
+                    // Where it stood first it may have gone with its dead letter, and be in the log again.
+                    first.map_or_else(|| log::find(connection, id), |found| Ok(Some(found)))
                 })
             });
             read.await?.transpose().map_err(Damage::into_error)
