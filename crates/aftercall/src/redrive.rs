@@ -106,10 +106,12 @@ fn work(
         let letters = admin.get("dead-letters", &page)?;
         let letters = letters["dead_letters"].as_array().into_iter().flatten();
         let ids: Vec<u64> = letters.filter_map(|letter| letter["id"].as_u64()).collect();
-        let Some(last) = ids.last() else { break };
-        after = *last;
-        done += ids.len() as u64;
-        one_step(args, admin, &ids, &mut tally)?;
+        if ids.is_empty() {
+            break;
+        }
+        let so_far = tally.passed + tally.failed;
+        after = one_step(args, admin, &ids, &mut tally)?;
+        done += tally.passed + tally.failed - so_far;
         bar.set_position(done);
         let due = Duration::from_secs_f64(done as f64 / f64::from(args.rate));
         if !args.dry_run && done < total {
@@ -119,12 +121,16 @@ fn work(
     Ok(tally)
 }
 
-fn one_step(args: &RedriveArgs, admin: &Admin, ids: &[u64], tally: &mut Tally) -> anyhow::Result<()> {
+/// Asks for some; returns up to which one they were done, since of large events only the first may be.
+fn one_step(args: &RedriveArgs, admin: &Admin, ids: &[u64], tally: &mut Tally) -> anyhow::Result<u64> {
     let asked = json!({ "ids": ids });
+    let mut last = 0;
+    let mut note = |done: &Value| last = last.max(done["id"].as_u64().unwrap_or_default());
     if args.dry_run {
         let answer = admin.post("dead-letters/dry-run", &asked)?;
         tally.passed += answer["pass"].as_u64().unwrap_or_default();
         for tried in answer["results"].as_array().into_iter().flatten() {
+            note(tried);
             if !tried["error"].is_null() {
                 tally.refuse(&tried["error"]);
             } else if tally.samples.len() < SAMPLES {
@@ -133,10 +139,17 @@ fn one_step(args: &RedriveArgs, admin: &Admin, ids: &[u64], tally: &mut Tally) -
         }
     } else {
         let answer = admin.post("dead-letters/redrive", &asked)?;
-        tally.passed += answer["redriven"].as_array().map_or(0, Vec::len) as u64;
-        answer["refused"].as_array().into_iter().flatten().for_each(|refused| tally.refuse(&refused["reason"]));
+        for redriven in answer["redriven"].as_array().into_iter().flatten() {
+            note(redriven);
+            tally.passed += 1;
+        }
+        for refused in answer["refused"].as_array().into_iter().flatten() {
+            note(refused);
+            tally.refuse(&refused["reason"]);
+        }
     }
-    Ok(())
+    ensure!(last > 0, "the server's answer names no dead letter");
+    Ok(last)
 }
 
 fn show(tally: &Tally, args: &RedriveArgs) -> String {

@@ -8,6 +8,7 @@ use std::path::Path;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::consumer::Cursor;
 use crate::failure::{Failed, Place};
 use crate::lock::DirLock;
 use crate::rows::{CURSOR_CHUNKS, DEAD_LETTERS, DESTINATIONS, RETRIES, STATE, Table};
@@ -45,13 +46,12 @@ fn repair_state(connection: &Connection, done: &mut Vec<String>) -> Result<(), F
         return Ok(());
     }
     let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).place(DOING).map(i64::unsigned_abs);
-    let last = one(
-        "SELECT max(coalesce((SELECT max(seq) FROM events), 0), coalesce((SELECT max(last_seq) FROM identity_runs), 0),
-                        coalesce((SELECT max(first_seq) FROM identity_log), 0))",
-    )?;
+    let last_event = one("SELECT coalesce(max(seq), 0) FROM events")?;
+    let last = last_event.max(last_given_out(connection)?);
+    // What was given out behind the last event has gone with retention, and everything before it too.
+    let floor = if last > last_event { last + 1 } else { first_of_the_end(connection, last)? };
     let unmatched = one("SELECT count(*) FROM unmatched")?;
-    let counters =
-        Counters { last_seq: last, floor: first_of_the_end(connection, last)?, unmatched, ..Counters::default() };
+    let counters = Counters { last_seq: last, floor, unmatched, ..Counters::default() };
     counters.insert(connection)?;
     done.push(format!(
         "the row of `{}` was damaged: worked out from the log that it goes from {} to {last}; duplicates and conflicts \
@@ -59,6 +59,29 @@ fn repair_state(connection: &Connection, done: &mut Vec<String>) -> Result<(), F
         STATE.name, counters.floor
     ));
     Ok(())
+}
+
+/// The last place of which a trustworthy row knows. A place that was given out must never be given out again: whoever has
+/// settled it would pass over the new event.
+fn last_given_out(connection: &Connection) -> Result<u64, Failed> {
+    let mut last = 0;
+    for (table, place) in [(&DESTINATIONS, 2), (&DEAD_LETTERS, 2), (&CURSOR_CHUNKS, 1)] {
+        let mut select =
+            connection.prepare(&format!("SELECT {} FROM {}", table.selected(""), table.name)).place(DOING)?;
+        let mut rows = select.query([]).place(DOING)?;
+        while let Some(row) = rows.next().place(DOING)? {
+            if !table.is_intact(row).place(DOING)? {
+                continue;
+            }
+            let place = row.get::<_, Option<i64>>(place).place(DOING)?.unwrap_or(0).unsigned_abs();
+            let place = match table.name == CURSOR_CHUNKS.name {
+                true => Cursor::last_of(place, &row.get::<_, Vec<u8>>(2).place(DOING)?),
+                false => place,
+            };
+            last = last.max(place);
+        }
+    }
+    Ok(last)
 }
 
 /// The first place from which on the log has no gaps.

@@ -137,3 +137,27 @@ async fn is_noticed_and_repaired(dir: &Path, table: &str, column: &str, expected
         assert!(expected.is_subset(&after), "{at}: {:?} are skipped", expected.difference(&after));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_gives_no_place_out_again() {
+    let dir = filled();
+    let connection = Connection::open(dir.path().join("queue.db")).unwrap();
+    // As retention leaves it: all is settled and gone, and what is known of it is known by the destinations alone.
+    let gone = "DELETE FROM events; DELETE FROM dead_letters; DELETE FROM retries; DELETE FROM identity_log;
+                DELETE FROM identity_runs; DELETE FROM identity_chunks; UPDATE state SET floor = floor + 1;";
+    connection.execute_batch(gone).unwrap();
+    drop(connection);
+    queue_sqlite::repair(dir.path()).unwrap();
+    let queue = Arc::new(open(dir.path()).unwrap());
+    let ids = queue.configure(topology(&["crm", "lake"], Order::None)).unwrap();
+    let publication = queue::Publication {
+        source: "test".into(),
+        received: NOW,
+        events: vec![queue::conformance::fixture::event("both", "new", "new")],
+        content: |_| [0; 16],
+    };
+    queue.publish(publication).await.unwrap();
+    for id in ids {
+        assert_eq!(queue.lease(id, 10, NOW).await.unwrap().len(), 1, "nobody has settled it already");
+    }
+}

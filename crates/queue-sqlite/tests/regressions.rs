@@ -282,3 +282,24 @@ async fn a_destination_that_is_left_out_while_it_reads_keeps_its_events() {
         assert_eq!(delivered.len(), 20, "round {round}");
     }
 }
+
+/// Redriving many large events at once would hold all their bodies in memory until the commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_of_large_events_takes_several_commits() {
+    let f = Fixture::<OnDisk>::new();
+    let large = "x".repeat(9 << 20);
+    f.publish((0..3).map(|n| event("crm", &format!("c{n}"), &format!("{n}{large}"))).collect()).await;
+    for _ in 0..3 {
+        // Few large ones are in memory at a time.
+        let leases = f.lease(f.crm, 1).await;
+        f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
+    }
+    let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.expect("lists");
+    let ids: Vec<_> = letters.iter().map(|letter| letter.id).collect();
+    assert_eq!(ids.len(), 3);
+    let first = f.queue.redrive(ids.clone(), f.now).await.expect("redrives");
+    assert_eq!(first.iter().map(|outcome| outcome.id).collect::<Vec<_>>(), ids[..2], "as many as fit");
+    let rest = f.queue.redrive(ids[2..].to_vec(), f.now).await.expect("redrives");
+    assert!(rest.len() == 1 && rest[0].result.is_ok());
+    assert_eq!(f.queue.status(f.now).await.expect("tells").dead_letters, 0);
+}

@@ -91,7 +91,8 @@ pub trait Queue: Send + Sync {
 
     /// Delivers the events of dead letters again, each to its destination only; durable on return. The event is appended
     /// to the log once more, under the same id, and its dead letter is gone: it is delivered, or becomes another dead
-    /// letter. Behind it come the events that are published later. A dead letter that is not there, is of no event, or
+    /// letter. Behind it come the events that are published later. Of many large ones only the first may fit one commit:
+    /// there are outcomes for those, at least for one, and the others are to be asked for again. A dead letter that is not there, is of no event, or
     /// whose event no route leads to its destination now, stays as it is, and its outcome says why.
     fn redrive(&self, ids: Vec<DeadLetterId>, now: Timestamp)
     -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>>;

@@ -51,6 +51,12 @@ impl Cursor {
         Ok(())
     }
 
+    /// The last settled place of a stored chunk; 0 if it cannot be read.
+    pub(crate) fn last_of(chunk: u64, bytes: &[u8]) -> u64 {
+        let last = RoaringBitmap::deserialize_from(bytes).ok().and_then(|bitmap| bitmap.max());
+        last.map_or(0, |offset| chunk * CHUNK + u64::from(offset))
+    }
+
     pub(crate) fn watermark(&self) -> u64 {
         self.watermark
     }

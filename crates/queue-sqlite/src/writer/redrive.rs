@@ -12,6 +12,7 @@ use super::{Done, Writer};
 use crate::consumer::Committed;
 use crate::failure::Failed;
 use crate::inbox::Reply;
+use crate::options::MAX_COMMIT_BYTES;
 use crate::shared::Shared;
 use crate::{dead_letters, log};
 
@@ -44,13 +45,32 @@ impl Writer {
         done: &mut Done,
     ) -> Result<(), Failed> {
         let (mut outcomes, mut gone) = (Vec::with_capacity(ids.len()), Vec::new());
-        let redriven = ids.iter().try_for_each(|&id| {
-            let result = self.redrive_one(id, now, done, &mut gone)?;
-            outcomes.push(RedriveOutcome { id, result });
-            Ok(())
-        });
+        let redriven = self.redrive_some(ids, now, done, &mut outcomes, &mut gone);
         done.redriven.push(Redriving { reply, outcomes, gone });
         redriven
+    }
+
+    /// As many as fit one commit; their bodies are in memory until it is done.
+    fn redrive_some(
+        &mut self,
+        ids: &[DeadLetterId],
+        now: Timestamp,
+        done: &mut Done,
+        outcomes: &mut Vec<RedriveOutcome>,
+        gone: &mut Vec<DeadLetter>,
+    ) -> Result<(), Failed> {
+        let mut bytes = 0;
+        for &id in ids {
+            if bytes >= MAX_COMMIT_BYTES {
+                break;
+            }
+            let result = self.redrive_one(id, now, done, gone)?;
+            if result.is_ok() {
+                bytes += done.committed.last().map_or(0, |committed| committed.stored.event.body.len());
+            }
+            outcomes.push(RedriveOutcome { id, result });
+        }
+        Ok(())
     }
 
     fn redrive_one(
