@@ -1,8 +1,10 @@
 //! Delivering the events of dead letters again.
 
+use std::sync::Arc;
+
 use event::{Event, Timestamp};
 
-use crate::{ConsumerId, DeadLetterId, Seq, Stored};
+use crate::{ConsumerId, DeadLetter, DeadLetterId, Seq, Stored};
 
 /// Why an event stands in the log a second time: a dead letter of it was redriven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,21 @@ impl Stored {
     /// When its retention began.
     pub fn kept_since(&self) -> Timestamp {
         self.redriven.map_or(self.event.received, |redriven| redriven.at)
+    }
+}
+
+impl DeadLetter {
+    /// Its event, if it is of one and was read with its body. What it conflicts with is not known here.
+    pub fn to_event(&self) -> Option<Event> {
+        Some(Event {
+            id: self.event?,
+            source: Arc::clone(&self.source),
+            topic: Arc::clone(&self.topic),
+            conversation: self.conversation.clone(),
+            received: self.received?,
+            conflict_of: None,
+            body: self.body.clone()?,
+        })
     }
 }
 

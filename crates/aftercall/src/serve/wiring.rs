@@ -10,7 +10,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use console::{Console, DestinationStatus, SourceStatus, Status};
 use delivery::{Health, Mapper as _, Service, SystemClock};
-use event::{Event, Timestamp};
+use event::Timestamp;
 use intake::Intake;
 use queue::{BoxFuture, Consumer, DeadLetter, NotRedriven, Queue, QueueError, Router as _, Seq, Stored, Topology};
 use queue_sqlite::SqliteQueue;
@@ -153,19 +153,6 @@ struct Teller {
     started: Timestamp,
 }
 
-/// The event of a dead letter that was read with its body.
-fn event_of(letter: &DeadLetter) -> Option<Event> {
-    Some(Event {
-        id: letter.event?,
-        source: Arc::clone(&letter.source),
-        topic: Arc::clone(&letter.topic),
-        conversation: letter.conversation.clone(),
-        received: letter.received?,
-        conflict_of: None,
-        body: letter.body.clone()?,
-    })
-}
-
 impl console::Tell for Teller {
     fn queue(&self) -> &dyn Queue {
         &*self.queue
@@ -177,7 +164,7 @@ impl console::Tell for Teller {
 
     fn try_mapping(&self, letter: &DeadLetter) -> Result<Bytes, String> {
         let destination = letter.destination.as_deref().unwrap_or_default();
-        let event = event_of(letter).ok_or_else(|| NotRedriven::NoEvent.to_string())?;
+        let event = letter.to_event().ok_or_else(|| NotRedriven::NoEvent.to_string())?;
         let to = |target: &&queue::Target| {
             self.destinations.get(usize::from(target.consumer)).is_some_and(|(name, _)| name == destination)
         };

@@ -247,7 +247,7 @@ impl State {
 
     fn redrive_one(&mut self, id: DeadLetterId, now: Timestamp) -> Result<Seq, NotRedriven> {
         let letter = self.dead.get(&id).ok_or(NotRedriven::Missing)?;
-        let (Some(destination), Some(event)) = (&letter.destination, event_of(letter)) else {
+        let (Some(destination), Some(event)) = (&letter.destination, letter.to_event()) else {
             return Err(NotRedriven::NoEvent);
         };
         let not_routed = || NotRedriven::NotRouted(destination.to_string());
@@ -337,19 +337,6 @@ impl State {
         }
         count
     }
-}
-
-/// The event that a dead letter is about, which it keeps beyond retention.
-fn event_of(letter: &DeadLetter) -> Option<Event> {
-    Some(Event {
-        id: letter.event?,
-        source: Arc::clone(&letter.source),
-        topic: Arc::clone(&letter.topic),
-        conversation: letter.conversation.clone(),
-        received: letter.received?,
-        conflict_of: None,
-        body: letter.body.clone()?,
-    })
 }
 
 impl Failure {
