@@ -13,9 +13,15 @@ use crate::config;
 /// How long the console may take to answer; groups of a million dead letters take some seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where a token is looked for when none is named.
+const TOKEN_VARIABLE: &str = "AFTERCALL_TOKEN";
+/// Items of a page that is asked for when all are wanted.
+const PAGE: &str = "1000";
+
 /// A running server's admin API.
 pub(crate) struct Admin {
     console: SocketAddr,
+    token: Option<String>,
     client: Client,
     runtime: tokio::runtime::Runtime,
 }
@@ -26,6 +32,7 @@ impl Admin {
         let file = args.config.as_deref().map(config::read).transpose()?.unwrap_or_default();
         Ok(Self {
             console: args.console.unwrap_or_else(|| file.console_listen()),
+            token: token(args)?,
             client: Client::builder().no_proxy().timeout(PATIENCE).build()?,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
         })
@@ -35,6 +42,23 @@ impl Admin {
     pub(crate) fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
         let url = reqwest::Url::parse_with_params(&self.url(path), query)?;
         Ok(serde_json::from_slice(&self.send(self.client.get(url))?)?)
+    }
+
+    /// Asks for all groups of dead letters, page by page.
+    pub(crate) fn groups(&self, selection: &[(&str, String)]) -> anyhow::Result<Vec<Value>> {
+        let (mut groups, mut cursor) = (Vec::new(), None);
+        loop {
+            let here = cursor.map(|cursor| ("cursor", cursor));
+            let query: Vec<_> = selection.iter().cloned().chain([("limit", PAGE.to_owned())]).chain(here).collect();
+            let mut page = self.get("dead-letter-groups", &query)?;
+            if let Some(found) = page["groups"].as_array_mut() {
+                groups.append(found);
+            }
+            cursor = page["next"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                return Ok(groups);
+            }
+        }
     }
 
     /// Asks for bytes.
@@ -51,7 +75,10 @@ impl Admin {
         format!("http://{}/api/v1/{path}", self.console)
     }
 
-    fn send(&self, request: RequestBuilder) -> anyhow::Result<Vec<u8>> {
+    fn send(&self, mut request: RequestBuilder) -> anyhow::Result<Vec<u8>> {
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
         self.runtime.block_on(async {
             let answer = request.send().await.with_context(|| {
                 format!(
@@ -64,6 +91,18 @@ impl Admin {
     }
 }
 
+/// The token that the arguments name, or else the environment.
+fn token(args: &ServerArgs) -> anyhow::Result<Option<String>> {
+    let text = match (&args.token, &args.token_file) {
+        (Some(token), _) => Some(token.clone()),
+        (None, Some(path)) => {
+            Some(std::fs::read_to_string(path).with_context(|| format!("reading the token in {}", path.display()))?)
+        }
+        (None, None) => std::env::var(TOKEN_VARIABLE).ok(),
+    };
+    Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+}
+
 /// The answer's body; an error says what the server says.
 async fn read(answer: Response) -> anyhow::Result<Vec<u8>> {
     let status = answer.status();
@@ -71,7 +110,11 @@ async fn read(answer: Response) -> anyhow::Result<Vec<u8>> {
     if !status.is_success() {
         let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
         let detail = problem["detail"].as_str().map_or_else(|| String::from_utf8_lossy(&body), Into::into);
-        anyhow::bail!("the server answered {status}: {detail}");
+        let cure = match status.as_u16() {
+            401 => format!("; name a good one with --token-file or {TOKEN_VARIABLE}"),
+            _ => String::new(),
+        };
+        anyhow::bail!("the server answered {status}: {detail}{cure}");
     }
     Ok(body.into())
 }

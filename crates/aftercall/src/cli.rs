@@ -37,6 +37,8 @@ pub(crate) enum Command {
     DeadLetters(DeadLettersArgs),
     /// Deliver the events of dead letters again, once what was wrong is mended
     Redrive(RedriveArgs),
+    /// Say who may ask the server for what
+    Tokens(crate::tokens::TokensArgs),
     /// Read everything that is stored and report damage
     Check(CheckArgs),
     /// Copy the queue while the server runs
@@ -138,6 +140,13 @@ pub(crate) struct ServerArgs {
     /// The address of the server's console [default: console.listen of the configuration]
     #[arg(long)]
     pub(crate) console: Option<SocketAddr>,
+    /// A token, if the server needs one; others on this machine can see it here, so rather name a file, or set
+    /// AFTERCALL_TOKEN
+    #[arg(long, conflicts_with = "token_file")]
+    pub(crate) token: Option<String>,
+    /// A file whose only line is a token
+    #[arg(long)]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// Arguments of `dead-letters`.

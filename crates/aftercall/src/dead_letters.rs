@@ -33,21 +33,18 @@ fn selection(args: &SelectedArgs) -> Vec<(&'static str, String)> {
         ("conversation", args.conversation.clone()),
         ("stage", args.stage.clone()),
         ("since", since),
-        ("after", args.after.map(|after| after.to_string())),
-        ("limit", Some(args.limit.to_string())),
     ];
     all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 fn groups(args: &SelectedArgs) -> anyhow::Result<()> {
-    let answer = Admin::of(&args.server)?.get("dead-letter-groups", &selection(args))?;
+    let groups = Admin::of(&args.server)?.groups(&selection(args))?;
     if args.json {
-        return output::print_json(&answer);
+        return output::print_json(&json!({ "groups": groups }));
     }
     let header = ["group", "letters", "destination", "stage", "status", "last", "sample", "what happened"];
     let mut table = table(&header, 1..2);
-    let groups = answer["groups"].as_array().map_or(&[][..], Vec::as_slice);
-    for group in groups {
+    for group in &groups {
         table.add_row([
             text(&group["fingerprint"]),
             text(&group["count"]),
@@ -70,7 +67,16 @@ fn groups(args: &SelectedArgs) -> anyhow::Result<()> {
 }
 
 fn list(args: &SelectedArgs) -> anyhow::Result<()> {
-    let answer = Admin::of(&args.server)?.get("dead-letters", &selection(args))?;
+    let after = args.after.map(|after| ("after", after.to_string()));
+    let query: Vec<_> = selection(args).into_iter().chain(after).chain([("limit", args.limit.to_string())]).collect();
+    let mut answer = Admin::of(&args.server)?.get("dead-letters", &query)?;
+    // Whoever goes on by hand goes on after a letter that is seen, and not at a cursor.
+    if !answer["next"].is_null() {
+        answer["next"] = answer["dead_letters"]
+            .as_array()
+            .and_then(|letters| letters.last())
+            .map_or(Value::Null, |last| last["id"].clone());
+    }
     if args.json {
         return output::print_json(&answer);
     }

@@ -17,6 +17,7 @@ mod router;
 mod send;
 mod serve;
 mod status;
+mod tokens;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args.what),
         Command::Redrive(args) => redrive::run(&args),
+        Command::Tokens(args) => tokens::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Backup(args) => check::backup(&args),
         Command::Match(args) => matching::run(&args),

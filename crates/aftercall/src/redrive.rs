@@ -61,9 +61,7 @@ pub(crate) fn run(args: &RedriveArgs) -> anyhow::Result<ExitCode> {
     let admin = Admin::of(&args.server)?;
     let now = serve::now();
     let selection = selection(args, now);
-    let groups = admin.get("dead-letter-groups", &selection)?;
-    let there: u64 =
-        groups["groups"].as_array().into_iter().flatten().filter_map(|group| group["count"].as_u64()).sum();
+    let there: u64 = admin.groups(&selection)?.iter().filter_map(|group| group["count"].as_u64()).sum();
     let total = args.limit.map_or(there, |limit| limit.min(there));
     let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len}, {eta} left")?;
     let bar = ProgressBar::new(total).with_style(style);

@@ -1,32 +1,52 @@
 //! The admin API: what a running server tells about itself, as JSON over HTTP on the loopback interface.
 //!
-//! | request | answer |
+//! Every request goes through the [guard](access) first. What there is, what it takes and what it answers is described
+//! by the handlers themselves, and served as OpenAPI 3.1 at `GET /api/v1/openapi.json`:
+//!
+//! | module | requests |
 //! |---|---|
-//! | `GET /api/v1/status` | [`Status`] |
-//! | `GET /api/v1/dead-letters` | a page of [dead letters](dead_letters), selected by the query |
-//! | `GET /api/v1/dead-letters/{id}` | one with its body as text |
-//! | `GET /api/v1/dead-letters/{id}/body` | its event's exact bytes |
-//! | `GET /api/v1/dead-letter-groups` | those that failed alike, together |
-//! | `POST /api/v1/dead-letters/dry-run` | tries the present mapping on some; changes nothing |
-//! | `POST /api/v1/dead-letters/redrive` | delivers the events of some again |
-//! | `POST /api/v1/dead-letters/discard` | drops some, with a reason |
+//! | [`dead_letters`] | lists, groups, one and its body, dry runs, redrives, discards |
+//! | [`status`] | the state of the server |
+//! | [`tokens`] | who has a token |
 
+mod access;
 mod dead_letters;
+mod openapi;
+mod page;
+mod problem;
+mod request;
 mod status;
+#[cfg(test)]
+mod tests;
+mod tokens;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::{Extension, Json, Router, middleware};
+use event::Timestamp;
 use tokio::net::TcpListener;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+pub use access::{Caller, Entry, Scope, Token, TokenFile};
 pub use status::{DestinationStatus, SourceStatus, Status};
+
+use crate::access::{Guard, Known, guard};
+use crate::openapi::Scopes;
+use crate::problem::Problem;
+use crate::request::{Nothing, Query};
+
+/// What a handler answers: JSON, or what is wrong.
+type Answer<T> = Result<Json<T>, Problem>;
+/// What every handler has.
+type Shared = State<Arc<dyn Tell>>;
 
 /// Tells the state of the server at the time it is asked.
 pub trait Tell: Send + Sync + 'static {
@@ -41,14 +61,16 @@ pub trait Tell: Send + Sync + 'static {
     fn try_mapping(&self, letter: &queue::DeadLetter) -> Result<bytes::Bytes, String>;
 
     /// The time.
-    fn now(&self) -> event::Timestamp;
+    fn now(&self) -> Timestamp;
 }
 
-/// The admin API could not be served.
+/// The admin API could not be served, or its tokens not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Tokens come with a later version; until then nobody else may reach it.
-    #[error("console.listen is {0}, which others can reach; the console has no tokens yet, so use a loopback address")]
+    /// Others can reach it, and there is no token, or none that has not expired.
+    #[error(
+        "console.listen is {0}, which others can reach, and there is no token; make one with `aftercall tokens create`"
+    )]
     NotLoopback(SocketAddr),
     /// The address cannot be used.
     #[error("console.listen: {address}: {source}; another program may have the port, name another one")]
@@ -58,6 +80,34 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file of tokens cannot be read or written.
+    #[error("{}: {source}; the data directory must be usable for the user that runs this", path.display())]
+    Tokens {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file of tokens is not what it should be.
+    #[error("{} {problem}; restore it, or move it away and make new tokens", path.display())]
+    TokensUnusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A token cannot be called that.
+    #[error("`{0}` is no name of a token; take up to 64 of a-z A-Z 0-9 - _ . @, and not `local`")]
+    Name(String),
+    /// Another token is called that.
+    #[error("there is a token `{0}` already; take another name, or revoke it first")]
+    Taken(String),
+    /// No token is called that.
+    #[error("there is no token `{0}`; `aftercall tokens list` shows which there are")]
+    Missing(String),
+    /// The system gives no randomness.
+    #[error("the system gives no random numbers")]
+    Randomness,
 }
 
 /// The admin API, bound but not serving yet.
@@ -65,18 +115,20 @@ pub enum Error {
 pub struct Console {
     listener: TcpListener,
     address: SocketAddr,
+    known: Arc<Known>,
 }
 
 impl Console {
-    /// Binds a loopback address; port 0 takes any free one.
-    pub async fn bind(address: SocketAddr) -> Result<Self, Error> {
-        if !address.ip().is_loopback() {
+    /// Binds an address; port 0 takes any free one. One that others can reach needs a token that can be used at `now`.
+    pub async fn bind(address: SocketAddr, tokens: TokenFile, now: Timestamp) -> Result<Self, Error> {
+        let known = Arc::new(Known::open(tokens)?);
+        if !address.ip().is_loopback() && !known.any_usable(now) {
             return Err(Error::NotLoopback(address));
         }
         let failed = |source| Error::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, known })
     }
 
     /// Where it listens.
@@ -86,68 +138,66 @@ impl Console {
 
     /// Serves until `stop` is ready.
     pub async fn serve(self, tell: Arc<dyn Tell>, stop: impl Future<Output = ()> + Send + 'static) {
-        let app = Router::new()
-            .route("/api/v1/status", get(status))
-            .merge(dead_letters::routes())
-            .fallback(not_found)
-            .layer(middleware::from_fn(only_local))
-            .with_state(tell);
+        let wide = !self.address.ip().is_loopback();
+        if wide {
+            tracing::warn!(
+                address = %self.address,
+                "others can reach the console, and it speaks plain HTTP: put something that does TLS before it"
+            );
+        }
+        let app = app(self.known, wide, tell).into_make_service_with_connect_info::<SocketAddr>();
         if let Err(error) = axum::serve(self.listener, app).with_graceful_shutdown(stop).await {
             tracing::error!(%error, "the console has stopped");
         }
     }
 }
 
-async fn status(State(tell): State<Arc<dyn Tell>>) -> Response {
-    match tell.status().await {
-        Ok(status) => Json(status).into_response(),
-        Err(error) => unavailable(&error),
-    }
+/// Everything that is answered, behind the guard.
+fn app(known: Arc<Known>, wide: bool, tell: Arc<dyn Tell>) -> Router {
+    let (router, api) = routes().split_for_parts();
+    let api = openapi::complete(api);
+    let guarding = Arc::new(Guard::new(Arc::clone(&known), wide, Scopes::of(&api), Arc::clone(&tell)));
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(Extension(known))
+        .layer(Extension(Arc::new(api)))
+        .layer(middleware::from_fn_with_state(guarding, guard))
+        .with_state(tell)
 }
 
-async fn only_local(headers: HeaderMap, request: Request, next: Next) -> Response {
-    match is_local(&headers) {
-        true => next.run(request).await,
-        false => problem(StatusCode::FORBIDDEN, "the console answers only to a loopback name"),
-    }
+/// Every route, with its description.
+fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
+    OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .routes(routes!(status))
+        .routes(routes!(describe))
+        .merge(dead_letters::routes())
+        .merge(tokens::routes())
 }
 
-fn unavailable(error: &queue::QueueError) -> Response {
-    problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
+/// The state of the server
+#[utoipa::path(
+    get, path = "/api/v1/status", operation_id = "status", tag = "status",
+    responses((status = 200, description = "It", body = Status)), security(("token" = ["read"]))
+)]
+async fn status(State(tell): Shared, Query(Nothing {}): Query<Nothing>) -> Answer<Status> {
+    Ok(Json(tell.status().await?))
 }
 
-/// A page of another site could make a browser ask us under its own name; only our own names are answered.
-fn is_local(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return false };
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
-    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+/// This description
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json", operation_id = "openapi", tag = "access",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object)), security(("token" = ["read"]))
+)]
+async fn describe(Extension(api): Extension<Arc<OpenApi>>, Query(Nothing {}): Query<Nothing>) -> Answer<Arc<OpenApi>> {
+    Ok(Json(api))
 }
 
-async fn not_found() -> Response {
-    problem(StatusCode::NOT_FOUND, "there is nothing here; docs/api.md lists what there is")
+async fn not_found() -> Problem {
+    Problem::not_found("there is nothing here; GET /api/v1/openapi.json describes what there is")
 }
 
-/// An error as problem details (RFC 9457).
-fn problem(status: StatusCode, detail: &str) -> Response {
-    let title = status.canonical_reason().unwrap_or("Error");
-    let body =
-        serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_foreign_name_is_not_local() {
-        let ask = |host: &'static str| is_local(&HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]));
-        for host in ["localhost:8081", "127.0.0.1:8081", "127.0.0.1", "[::1]:8081", "[::1]"] {
-            assert!(ask(host), "{host}");
-        }
-        for host in ["evil.example:8081", "localhost.evil.example", ""] {
-            assert!(!ask(host), "{host}");
-        }
-        assert!(!is_local(&HeaderMap::new()));
-    }
+async fn not_allowed() -> Problem {
+    let detail = "the method is not one of this path; GET /api/v1/openapi.json describes which are";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
 }

@@ -85,6 +85,7 @@ enum State {
 
 /// What to show of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BreakerStatus {
     /// Where it stands.
     pub state: BreakerState,
@@ -96,6 +97,7 @@ pub struct BreakerStatus {
 
 /// Where a breaker stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum BreakerState {
     /// Deliveries go out.

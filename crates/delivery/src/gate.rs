@@ -29,6 +29,7 @@ pub(crate) struct Gate {
 
 /// What holds deliveries back, to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GateStatus {
     /// The breaker.
     pub breaker: BreakerStatus,

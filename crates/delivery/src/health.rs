@@ -33,6 +33,7 @@ pub struct Health {
 
 /// The numbers at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HealthSnapshot {
     /// Attempts under way.
     pub in_flight: u64,
@@ -60,6 +61,7 @@ pub struct HealthSnapshot {
 
 /// A failure, in short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LastError {
     /// When.
     pub at: Timestamp,

@@ -11,6 +11,7 @@ use crate::{ConsumerId, Fingerprint, Redriven};
 
 /// Place of an event in the log. The first event has 1, and there are no gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Seq(pub u64);
 
@@ -100,6 +101,7 @@ pub enum Outcome {
 
 /// Why a delivery failed. Never holds secrets; the excerpt is bounded by whoever makes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Failure {
     /// Where it failed.
     pub stage: Stage,
@@ -117,6 +119,7 @@ pub struct Failure {
 
 /// Where on its way an event failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Reading the body.
@@ -133,6 +136,7 @@ pub enum Stage {
 
 /// Whether trying again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum FailureClass {
     /// It can: timeout, connection, 408, 425, 429, 5xx.
@@ -172,6 +176,7 @@ lowercase_names! {
 
 /// Names a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct DeadLetterId(pub u64);
 

@@ -15,10 +15,12 @@ use crate::{DeadLetter, DeadLetterId, Failure, FailureClass, Stage};
 
 /// Names a group of dead letters; written as 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, pattern = "^[0-9a-f]{16}$"))]
 pub struct Fingerprint(pub u64);
 
 /// A group of dead letters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeadLetterGroup {
     /// Its name.
     pub fingerprint: Fingerprint,

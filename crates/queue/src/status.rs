@@ -5,6 +5,7 @@ use serde::Serialize;
 
 /// Counts and positions of the whole queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QueueStatus {
     /// Events accepted since the store was made.
     pub accepted: u64,
@@ -32,6 +33,7 @@ pub struct QueueStatus {
 
 /// Counts and positions of one destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConsumerStatus {
     /// Its name.
     pub name: String,

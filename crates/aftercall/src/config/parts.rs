@@ -1,5 +1,6 @@
 //! From the file's tables to the parts that the server is made of. Whatever cannot be made says which key is wrong.
 
+mod console;
 mod destination;
 mod source;
 
@@ -111,6 +112,7 @@ impl File {
         let routes = self.routes.iter().enumerate().map(|(number, table)| self.route(number, table));
         let (routes, queue) = (routes.collect::<Result<_, _>>()?, self.queue_options()?);
         self.check_sources_are_routed()?;
+        self.check_console()?;
         Ok(Parts {
             queue,
             intake: self.intake_options(),
@@ -128,7 +130,8 @@ impl File {
         self.sources.iter().try_for_each(|(name, table)| source::make(name, table).map(drop))?;
         self.destinations.iter().try_for_each(|(name, table)| destination::check(name, table))?;
         self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;
-        self.check_sources_are_routed()
+        self.check_sources_are_routed()?;
+        self.check_console()
     }
 
     /// Refuses what would accept events that nobody gets.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bytes::Bytes;
-use console::{Console, DestinationStatus, SourceStatus, Status};
+use console::{Console, DestinationStatus, SourceStatus, Status, TokenFile};
 use delivery::{Health, Mapper as _, Service, SystemClock};
 use event::Timestamp;
 use intake::Intake;
@@ -48,7 +48,7 @@ impl Server {
         // Whoever can fail for want of an address comes before anything runs.
         let tls = intake.tls.is_some();
         let (receiving, intake) = Intake::bind(intake, sources, Arc::clone(&queue), clock())?;
-        let console = Console::bind(console).await?;
+        let console = Console::bind(console, TokenFile::in_dir(&dir), now()).await?;
         let mut services = Vec::with_capacity(destinations.len());
         for (parts, consumer) in destinations.into_iter().zip(ids) {
             let made = delivery::Parts {

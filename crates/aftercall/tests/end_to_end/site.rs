@@ -73,6 +73,7 @@ auth = {{ bearer = true, secrets = ["file:eventbridge-token"] }}
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(AFTERCALL);
         command.current_dir(self.dir.path()).args(args).env_remove("AFTERCALL_CONFIG").env_remove("AFTERCALL_LOG");
+        command.env_remove("AFTERCALL_TOKEN");
         command
     }
 

@@ -1,0 +1,150 @@
+//! Dead letters as they go over the wire. Times are milliseconds of Unix time.
+
+use std::sync::Arc;
+
+use event::Timestamp;
+use queue::{DeadLetter, DeadLetterGroup, DeadLetterId, Failure, Fingerprint, Seq};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::request::Number;
+
+/// A page of dead letters, the oldest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLetterPage)]
+pub(super) struct Page {
+    pub(super) dead_letters: Vec<Shown>,
+    /// Ask with `cursor` this for the next page; none on the last one.
+    pub(super) next: Option<String>,
+}
+
+/// A page of groups, the largest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLetterGroupPage)]
+pub(super) struct Groups {
+    pub(super) groups: Vec<DeadLetterGroup>,
+    /// Ask with `cursor` this for the next page; none on the last one.
+    pub(super) next: Option<String>,
+}
+
+/// A dead letter.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLetter)]
+pub(super) struct Shown {
+    id: DeadLetterId,
+    group: Fingerprint,
+    died: Timestamp,
+    /// None at stage `intake`.
+    destination: Option<Arc<str>>,
+    event: Option<String>,
+    seq: Option<u64>,
+    source: Arc<str>,
+    topic: Arc<str>,
+    conversation: Option<Arc<str>>,
+    attempts: u32,
+    charged: u32,
+    first_attempt: Option<Timestamp>,
+    last_attempt: Option<Timestamp>,
+    failure: Failure,
+    /// The event's bytes as text, with a sign in place of what is none; only of a single one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    /// How many bytes there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_bytes: Option<usize>,
+}
+
+impl From<DeadLetter> for Shown {
+    fn from(letter: DeadLetter) -> Self {
+        Self {
+            id: letter.id,
+            group: letter.fingerprint(),
+            died: letter.died,
+            destination: letter.destination,
+            event: letter.event.map(|event| event.to_string()),
+            seq: letter.seq.map(|seq| seq.0),
+            source: letter.source,
+            topic: letter.topic,
+            conversation: letter.conversation,
+            attempts: letter.attempts.made,
+            charged: letter.attempts.charged,
+            first_attempt: letter.attempts.first,
+            last_attempt: letter.attempts.last,
+            failure: letter.failure,
+            body_bytes: letter.body.as_ref().map(|body| body.len()),
+            body: letter.body.map(|body| String::from_utf8_lossy(&body).into_owned()),
+        }
+    }
+}
+
+/// Which dead letters something is done with.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = DeadLetterIds)]
+pub(super) struct Ids {
+    #[schema(min_items = 1, max_items = 1000)]
+    pub(super) ids: Vec<Number>,
+}
+
+/// Which dead letters are dropped, and why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Discard {
+    #[schema(min_items = 1, max_items = 10000)]
+    pub(super) ids: Vec<Number>,
+    /// Why they are not needed; stands in the server's log.
+    #[schema(min_length = 1, max_length = 500, pattern = "\\S")]
+    pub(super) reason: String,
+}
+
+/// What the present mapping makes of a dead letter.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Tried {
+    pub(super) id: DeadLetterId,
+    /// Why it failed when it died.
+    pub(super) before: Option<String>,
+    /// The start of what would be sent now.
+    pub(super) payload: Option<String>,
+    /// Why nothing would be sent now.
+    pub(super) error: Option<String>,
+}
+
+/// What a redrive would do.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DryRun {
+    /// How many would be sent.
+    pub(super) pass: usize,
+    /// How many would not.
+    pub(super) fail: usize,
+    pub(super) results: Vec<Tried>,
+}
+
+/// What a redrive did.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(super) struct Redrive {
+    /// Those whose events are on their way again. Of many large events only the first may be here; ask again for the
+    /// others.
+    pub(super) redriven: Vec<Redriven>,
+    pub(super) refused: Vec<Refused>,
+}
+
+/// A dead letter that is none any more.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Redriven {
+    pub(super) id: DeadLetterId,
+    /// The place in the log at which its event is again.
+    pub(super) seq: Seq,
+}
+
+/// A dead letter that stays one.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Refused {
+    pub(super) id: DeadLetterId,
+    pub(super) reason: String,
+}
+
+/// Those that were there and are dropped.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Discarded {
+    pub(super) discarded: Vec<DeadLetterId>,
+}
