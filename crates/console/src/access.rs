@@ -28,8 +28,8 @@ pub(crate) const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Characters of a token's name, at most: it stands in tables and logs.
 pub(crate) const NAME_CHARS_MAX: usize = 64;
 /// Failed logins that one sender may make at once.
-pub(crate) const FAILURES_AT_ONCE: i64 = 10;
-/// Milliseconds after which a sender may fail once more: ten a minute.
-pub(crate) const FAILURE_EVERY_MS: i64 = 6_000;
+pub(crate) const FAILURES_AT_ONCE: i64 = 20;
+/// Milliseconds after which a sender may fail once more: twenty a minute.
+pub(crate) const FAILURE_EVERY_MS: i64 = 3_000;
 /// Senders whose failed logins are counted, at most; some 200 KiB.
 pub(crate) const SENDERS_MAX: usize = 4_096;

@@ -157,11 +157,12 @@ fn app(known: Arc<Known>, wide: bool, tell: Arc<dyn Tell>) -> Router {
     let (router, api) = routes().split_for_parts();
     let api = openapi::complete(api);
     let guarding = Arc::new(Guard::new(Arc::clone(&known), wide, Scopes::of(&api), Arc::clone(&tell)));
+    let descriptions = Arc::new(Descriptions { open: openapi::without_token(api.clone()), closed: api, wide });
     router
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(Extension(known))
-        .layer(Extension(Arc::new(api)))
+        .layer(Extension(descriptions))
         .layer(middleware::from_fn_with_state(guarding, guard))
         .with_state(tell)
 }
@@ -184,13 +185,25 @@ async fn status(State(tell): Shared, Query(Nothing {}): Query<Nothing>) -> Answe
     Ok(Json(tell.status().await?))
 }
 
+/// The description as it is served: where no token is needed it says so.
+struct Descriptions {
+    open: OpenApi,
+    closed: OpenApi,
+    wide: bool,
+}
+
 /// This description
 #[utoipa::path(
     get, path = "/api/v1/openapi.json", operation_id = "openapi", tag = "access",
     responses((status = 200, description = "OpenAPI 3.1", body = Object)), security(("token" = ["read"]))
 )]
-async fn describe(Extension(api): Extension<Arc<OpenApi>>, Query(Nothing {}): Query<Nothing>) -> Answer<Arc<OpenApi>> {
-    Ok(Json(api))
+async fn describe(
+    Extension(descriptions): Extension<Arc<Descriptions>>,
+    Extension(known): Extension<Arc<Known>>,
+    Query(Nothing {}): Query<Nothing>,
+) -> Json<OpenApi> {
+    let closed = descriptions.wide || known.needed();
+    Json(if closed { descriptions.closed.clone() } else { descriptions.open.clone() })
 }
 
 async fn not_found() -> Problem {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use axum::http::Method;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder, Type,
     path::Operation,
@@ -68,6 +68,14 @@ pub(crate) fn complete(mut api: OpenApi) -> OpenApi {
                 add("422", problem("The body is JSON, but not as described; the detail names the place"));
             }
         }
+    }
+    api
+}
+
+/// The same for a server that needs no token: it can be left out.
+pub(crate) fn without_token(mut api: OpenApi) -> OpenApi {
+    for operation in api.paths.paths.values_mut().flat_map(operations_mut) {
+        operation.security.get_or_insert_default().insert(0, SecurityRequirement::default());
     }
     api
 }

@@ -1,9 +1,11 @@
 //! Reading requests strictly: what is not known is refused with its name, and what cannot be used with its place.
 
+use std::fmt;
+
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use serde::de::DeserializeOwned;
+use serde::de::{self, DeserializeOwned, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -49,11 +51,28 @@ impl utoipa::ToSchema for Number {}
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = u64::deserialize(deserializer)?;
-        if number <= NUMBER_MAX {
-            return Ok(Self(number));
-        }
-        Err(serde::de::Error::custom(format_args!("{number} is not within 0 to {NUMBER_MAX}")))
+        deserializer.deserialize_u64(NumberVisitor)
+    }
+}
+
+struct NumberVisitor;
+
+impl Visitor<'_> for NumberVisitor {
+    type Value = Number;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a whole number, 0 to {NUMBER_MAX}")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Number, E> {
+        let unexpected = || E::invalid_value(Unexpected::Unsigned(number), &self);
+        if number <= NUMBER_MAX { Ok(Number(number)) } else { Err(unexpected()) }
+    }
+
+    /// JSON knows no whole numbers, so some writers make `7.0` of 7.
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Number, E> {
+        let whole = number.fract() == 0.0 && (0.0..=NUMBER_MAX as f64).contains(&number);
+        if whole { Ok(Number(number as u64)) } else { Err(E::invalid_value(Unexpected::Float(number), &self)) }
     }
 }
 
@@ -122,12 +141,12 @@ mod tests {
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Ids {
-        ids: Vec<u64>,
+        ids: Vec<Number>,
     }
 
     #[test]
     fn what_is_wrong_with_a_body_is_named() {
-        assert_eq!(parse::<Ids>(br#" {"ids":[1,2]} "#).unwrap().ids, [1, 2]);
+        assert_eq!(parse::<Ids>(br#" {"ids":[1,2.0]} "#).unwrap().ids, [Number(1), Number(2)]);
         let cases = [
             ("", 400, "EOF"),
             ("{", 400, "EOF"),
@@ -138,8 +157,10 @@ mod tests {
             ("{}", 422, "missing field `ids`"),
             ("{\"ids\":[1],\"rate\":1}", 422, "unknown field `rate`"),
             ("{\"ids\":[1],\"ids\":[2]}", 422, "duplicate field `ids`"),
-            ("{\"ids\":[1,-2]}", 422, "ids[1]: invalid value: integer `-2`"),
-            ("{\"ids\":[1.5]}", 422, "ids[0]"),
+            ("{\"ids\":[1,-2]}", 422, "ids[1]: invalid type: integer `-2`"),
+            ("{\"ids\":[1.5]}", 422, "ids[0]: invalid value: floating point `1.5`, expected a whole number"),
+            ("{\"ids\":[9007199254740992]}", 422, "0 to 9007199254740991"),
+            ("{\"ids\":[1e300]}", 422, "ids[0]"),
             ("{\"ids\":\"1\"}", 422, "ids: invalid type: string"),
         ];
         for (body, status, expected) in cases {

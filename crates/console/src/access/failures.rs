@@ -72,21 +72,21 @@ mod tests {
     #[test]
     fn a_flood_is_cut_off_for_its_sender_alone() {
         let mut failures = Failures::default();
-        assert_eq!(flood(&mut failures, "192.0.2.1", at(0)), 10);
-        assert_eq!(failures.note("192.0.2.1".parse().unwrap(), at(0)), Err(Duration::from_secs(6)));
-        assert_eq!(failures.note("192.0.2.1".parse().unwrap(), at(4)), Err(Duration::from_secs(2)));
-        assert_eq!(flood(&mut failures, "192.0.2.1", at(6)), 1);
-        assert_eq!(flood(&mut failures, "192.0.2.2", at(6)), 10);
-        assert_eq!(flood(&mut failures, "192.0.2.1", at(600)), 10);
+        assert_eq!(flood(&mut failures, "192.0.2.1", at(0)), 20);
+        assert_eq!(failures.note("192.0.2.1".parse().unwrap(), at(0)), Err(Duration::from_secs(3)));
+        assert_eq!(failures.note("192.0.2.1".parse().unwrap(), at(2)), Err(Duration::from_secs(1)));
+        assert_eq!(flood(&mut failures, "192.0.2.1", at(3)), 1);
+        assert_eq!(flood(&mut failures, "192.0.2.2", at(3)), 20);
+        assert_eq!(flood(&mut failures, "192.0.2.1", at(600)), 20);
     }
 
     #[test]
     fn a_network_of_ipv6_is_one_sender() {
         let mut failures = Failures::default();
-        assert_eq!(flood(&mut failures, "2001:db8::1", at(0)), 10);
+        assert_eq!(flood(&mut failures, "2001:db8::1", at(0)), 20);
         assert_eq!(flood(&mut failures, "2001:db8::2", at(0)), 0);
-        assert_eq!(flood(&mut failures, "2001:db8:0:1::1", at(0)), 10);
-        assert_eq!(flood(&mut failures, "192.0.2.1", at(0)) + flood(&mut failures, "::ffff:192.0.2.1", at(0)), 10);
+        assert_eq!(flood(&mut failures, "2001:db8:0:1::1", at(0)), 20);
+        assert_eq!(flood(&mut failures, "192.0.2.1", at(0)) + flood(&mut failures, "::ffff:192.0.2.1", at(0)), 20);
     }
 
     #[test]
@@ -94,7 +94,7 @@ mod tests {
         let mut failures = Failures::default();
         flood(&mut failures, "192.0.2.1", at(86_400));
         let wait = failures.note("192.0.2.1".parse().unwrap(), at(0)).unwrap_err();
-        assert!(wait <= Duration::from_secs(6), "{wait:?}");
+        assert!(wait <= Duration::from_secs(3), "{wait:?}");
     }
 
     #[test]

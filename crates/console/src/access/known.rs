@@ -63,7 +63,7 @@ impl Known {
     }
 
     /// Whether a request needs one.
-    pub(super) fn needed(&self) -> bool {
+    pub(crate) fn needed(&self) -> bool {
         self.refresh();
         self.state.lock().needed
     }
