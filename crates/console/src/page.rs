@@ -1,11 +1,9 @@
 //! Pages of lists: how many at most, and where the next one begins.
 //!
 //! A cursor says where the last page ended. What is in it is nobody's business but ours, so that another order or
-//! another store can have other cursors; so it is written in base64. It is no secret and no proof: one that was made up
-//! begins a page somewhere in the list that its sender may see anyway.
+//! another store can have other cursors. It is no secret and no proof: one that was made up begins a page somewhere in
+//! the list that its sender may see anyway, so all of the described form are taken.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer};
 
 use crate::problem::Problem;
@@ -35,16 +33,16 @@ impl<'de> Deserialize<'de> for Limit {
     }
 }
 
-/// Where a page of the list `list` ended.
-pub(crate) fn cursor(list: &str, place: &str) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{list}:{place}"))
+/// A number in a cursor.
+pub(crate) fn digits(number: u64) -> String {
+    format!("{number:016x}")
 }
 
-/// What a cursor of the list `list` says.
-pub(crate) fn place(list: &str, cursor: &str) -> Result<String, Problem> {
-    let text = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let place = text.as_deref().and_then(|text| text.strip_prefix(list)).and_then(|rest| rest.strip_prefix(':'));
-    place.map(str::to_owned).ok_or_else(unusable)
+/// The number that [`digits`] wrote.
+pub(crate) fn number(digits: &str) -> Result<u64, Problem> {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let number = u64::from_str_radix(digits, 16).ok();
+    number.filter(|_| digits.len() == 16 && digits.bytes().all(is_digit)).ok_or_else(unusable)
 }
 
 /// A cursor that this list did not give.
@@ -57,13 +55,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_read_by_its_list_alone() {
-        let next = cursor("letters", "17");
-        assert_eq!(place("letters", &next).unwrap(), "17");
-        for wrong in ["", "17", "!", &next[1..]] {
-            assert!(place("letters", wrong).is_err(), "{wrong}");
+    fn a_number_is_read_as_it_is_written() {
+        for there in [0, 17, u64::MAX] {
+            assert_eq!(number(&digits(there)).unwrap(), there);
         }
-        assert!(place("groups", &next).is_err() && place("letter", &next).is_err());
+        for wrong in ["", "17", "+000000000000011", "000000000000001G", "000000000000001F", "00000000000000011"] {
+            assert!(number(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

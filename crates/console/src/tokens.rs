@@ -13,11 +13,9 @@ use utoipa_axum::routes;
 
 use crate::access::{Known, Scope};
 use crate::page::{self, Limit};
+use crate::problem::Problem;
 use crate::request::Query;
 use crate::{Answer, Shared, Tell};
-
-/// The name of the list, for its cursors.
-const LIST: &str = "tokens";
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
     OpenApiRouter::new().routes(routes!(list))
@@ -28,7 +26,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
 #[into_params(parameter_in = Query)]
 struct TokensQuery {
     /// Where the page begins: `next` of the page before.
-    #[param(nullable = false)]
+    #[param(nullable = false, pattern = "^([0-9a-f]{2})+$")]
     cursor: Option<String>,
     /// How many at most.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
@@ -68,13 +66,13 @@ async fn list(
     Extension(known): Extension<Arc<Known>>,
     Query(query): Query<TokensQuery>,
 ) -> Answer<TokenPage> {
-    let behind = query.cursor.map(|cursor| page::place(LIST, &cursor)).transpose()?.unwrap_or_default();
+    let behind = query.cursor.map(|cursor| place(&cursor)).transpose()?.unwrap_or_default();
     let (now, all) = (tell.now(), known.all());
-    let mut entries: Vec<_> = all.iter().filter(|entry| entry.name > behind).collect();
+    let mut entries: Vec<_> = all.iter().filter(|entry| entry.name.as_bytes() > behind.as_slice()).collect();
     entries.sort_unstable_by_key(|entry| &entry.name);
     let more = entries.len() > query.limit.0;
     entries.truncate(query.limit.0);
-    let next = entries.last().filter(|_| more).map(|entry| page::cursor(LIST, &entry.name));
+    let next = entries.last().filter(|_| more).map(|entry| hex::encode(&entry.name));
     let shown = entries.into_iter().map(|entry| ShownToken {
         name: entry.name.clone(),
         id: entry.id.clone(),
@@ -84,4 +82,10 @@ async fn list(
         expired: entry.is_expired(now),
     });
     Ok(Json(TokenPage { tokens: shown.collect(), next }))
+}
+
+/// The name at which the page before ended.
+fn place(cursor: &str) -> Result<Vec<u8>, Problem> {
+    let lower = !cursor.bytes().any(|byte| byte.is_ascii_uppercase());
+    hex::decode(cursor).ok().filter(|name| lower && !name.is_empty()).ok_or_else(page::unusable)
 }

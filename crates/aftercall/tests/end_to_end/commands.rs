@@ -34,6 +34,7 @@ fn help_of_every_command() {
         "status",
         "dead-letters",
         "redrive",
+        "tokens",
         "check",
         "backup",
         "match",

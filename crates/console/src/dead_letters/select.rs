@@ -6,11 +6,7 @@ use serde::Deserialize;
 
 use crate::page::{self, Limit};
 use crate::problem::Problem;
-use crate::request::Number;
-
-/// The names of the lists, for their cursors.
-const LETTERS: &str = "dead-letters";
-const GROUPS: &str = "dead-letter-groups";
+use crate::request::{NUMBER_MAX, Number};
 
 /// Which dead letters are listed; every condition may be missing.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -39,7 +35,7 @@ pub(super) struct LettersQuery {
     #[param(nullable = false, inline)]
     after: Option<Number>,
     /// Where the page begins: `next` of the page before.
-    #[param(nullable = false)]
+    #[param(nullable = false, pattern = "^00[01][0-9a-f]{13}$")]
     cursor: Option<String>,
     /// How many at most.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
@@ -70,7 +66,7 @@ pub(super) struct GroupsQuery {
     #[param(nullable = false)]
     until: Option<i64>,
     /// Where the page begins: `next` of the page before.
-    #[param(nullable = false)]
+    #[param(nullable = false, pattern = "^[0-9a-f]{32}$")]
     cursor: Option<String>,
     /// How many groups at most.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
@@ -80,8 +76,10 @@ pub(super) struct GroupsQuery {
 impl LettersQuery {
     /// The query, and how many letters the page has. It asks for one more, which tells whether there is a next page.
     pub(super) fn page(self) -> Result<(DeadLetterQuery, usize), Problem> {
-        let cursor = self.cursor.map(|cursor| page::place(LETTERS, &cursor)).transpose()?;
-        let cursor = cursor.map(|place| place.parse().map_err(|_| page::unusable())).transpose()?;
+        let cursor = self.cursor.map(|cursor| page::number(&cursor)).transpose()?;
+        if cursor.is_some_and(|id| id > NUMBER_MAX) {
+            return Err(page::unusable());
+        }
         let query = DeadLetterQuery {
             destination: self.destination,
             conversation: self.conversation,
@@ -98,7 +96,7 @@ impl LettersQuery {
 
 /// The cursor behind a letter.
 pub(super) fn after_letter(id: DeadLetterId) -> String {
-    page::cursor(LETTERS, &id.0.to_string())
+    page::digits(id.0)
 }
 
 /// A page of groups. They stand in the order of size, so one that grows meanwhile may be seen twice or missed.
@@ -112,9 +110,8 @@ pub(super) struct GroupsPage {
 impl GroupsQuery {
     pub(super) fn page(self) -> Result<(DeadLetterQuery, GroupsPage), Problem> {
         let behind = self.cursor.map(|cursor| {
-            let place = page::place(GROUPS, &cursor)?;
-            let (count, name) = place.split_once(' ').ok_or_else(page::unusable)?;
-            count.parse().ok().zip(name.parse().ok()).ok_or_else(page::unusable)
+            let (count, name) = cursor.split_at_checked(16).ok_or_else(page::unusable)?;
+            Ok::<_, Problem>((page::number(count)?, Fingerprint(page::number(name)?)))
         });
         let query = DeadLetterQuery {
             destination: self.destination,
@@ -140,7 +137,57 @@ impl GroupsPage {
         let more = page.len() > self.limit;
         page.truncate(self.limit);
         let last = page.last().filter(|_| more);
-        let next = last.map(|group| page::cursor(GROUPS, &format!("{} {}", group.count, group.fingerprint)));
+        let next = last.map(|group| page::digits(group.count) + &page::digits(group.fingerprint.0));
         (page, next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(count: u64, name: u64) -> DeadLetterGroup {
+        let time = Timestamp::from_millis(1);
+        DeadLetterGroup {
+            fingerprint: Fingerprint(name),
+            destination: None,
+            stage: Stage::Map,
+            class: queue::FailureClass::Permanent,
+            status: None,
+            message: String::new(),
+            count,
+            first: time,
+            last: time,
+            sample: DeadLetterId(1),
+        }
+    }
+
+    #[test]
+    fn pages_of_groups_leave_none_out_and_repeat_none() {
+        // As they come: the largest first, those of a size by name.
+        let all: Vec<_> = [(9, 4), (7, 1), (7, 2), (7, 3), (1, 5)].map(|(count, name)| group(count, name)).into();
+        for limit in 1..7 {
+            let (mut seen, mut cursor) = (Vec::new(), None);
+            loop {
+                let query = GroupsQuery { cursor, limit: Limit(limit), ..GroupsQuery::default() };
+                let (page, next) = query.page().unwrap().1.of(all.clone());
+                assert!(page.len() <= limit);
+                seen.extend(page);
+                cursor = next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(seen, all, "{limit}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_of_another_list_is_refused() {
+        for cursor in ["", "17", "fffffffffffffffff", &page::digits(u64::MAX), &"ä".repeat(16)] {
+            let cursor = Some(cursor.to_owned());
+            assert!(LettersQuery { cursor: cursor.clone(), ..LettersQuery::default() }.page().is_err(), "{cursor:?}");
+            assert!(GroupsQuery { cursor: cursor.clone(), ..GroupsQuery::default() }.page().is_err(), "{cursor:?}");
+        }
     }
 }
