@@ -22,7 +22,7 @@ cargo xtask COMMAND
 
   tidy                  Checks what the compiler cannot: crate arrows, file sizes, module headers, banned calls, links.
   test                  Everything that must hold: installs what the tests need, runs all tests, the pattern cases
-                        through the binary, and 20 kills. The last line is `N passed, N failed`.
+                        through the binary, the admin API against its description, and 20 kills. The last line is `N passed, N failed`.
   torture [--kills N] [--seed S] [--rate EVENTS_PER_SECOND] [--dev]
                         Kills the real server N times (default 20) under load, and checks that nothing that was
                         acknowledged is lost, doubled or out of order. --dev takes the development build.

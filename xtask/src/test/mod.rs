@@ -2,6 +2,7 @@
 //!
 //! Works on a fresh machine: what the tests need besides Rust is installed first.
 
+mod api;
 mod needs;
 
 use std::process::Command;
@@ -24,9 +25,9 @@ pub(crate) fn run(repository: &Repository) -> Result<bool> {
     let began = Instant::now();
     needs::install()?;
     let mut sum = Outcome::default();
-    for (name, step) in
-        [("tests", tests as fn(&Repository) -> Result<Outcome>), ("pattern cases", cases), ("kills", kills)]
-    {
+    let steps: [(&str, fn(&Repository) -> Result<Outcome>); 4] =
+        [("tests", tests), ("pattern cases", cases), ("admin API", api::run), ("kills", kills)];
+    for (name, step) in steps {
         println!("\n== {name}");
         let outcome = step(repository).unwrap_or_else(|error| {
             eprintln!("error: {error:#}");

@@ -9,32 +9,56 @@ use anyhow::{Context as _, Result, bail};
 struct Need {
     /// A program; it is looked for in `PATH`.
     program: &'static str,
+    /// Arguments with which it only succeeds if all of it is there; none if its being there is enough.
+    probe: &'static [&'static str],
     /// What of Debian brings it.
     packages: &'static [&'static str],
     /// What it is for.
     reason: &'static str,
 }
 
-const NEEDS: [Need; 2] = [
-    Need { program: "cc", packages: &["gcc", "libc6-dev"], reason: "builds SQLite and the cryptography, and links" },
-    Need { program: "git", packages: &["git"], reason: "lists the files of the working tree" },
+const NEEDS: [Need; 3] = [
+    Need {
+        program: "cc",
+        probe: &[],
+        packages: &["gcc", "libc6-dev"],
+        reason: "builds SQLite and the cryptography, and links",
+    },
+    Need { program: "git", probe: &[], packages: &["git"], reason: "lists the files of the working tree" },
+    Need {
+        program: "python3",
+        probe: &["-c", "import ensurepip, venv"],
+        packages: &["python3", "python3-venv"],
+        reason: "runs schemathesis, which tests the admin API",
+    },
 ];
 
 /// Installs what is missing.
 pub(crate) fn install() -> Result<()> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !is_there(need.program)).collect();
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !need.is_met()).collect();
     if missing.is_empty() {
         return Ok(());
     }
     for need in &missing {
-        println!("`{}` is missing: it {}", need.program, need.reason);
+        println!("`{}` is missing, or not all of it is there: it {}", need.program, need.reason);
     }
     let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages).copied().collect();
     apt(&["update"], &packages)?;
     apt(&["install", "--yes", "--no-install-recommends"], &packages)?;
-    match missing.iter().find(|need| !is_there(need.program)) {
+    match missing.iter().find(|need| !need.is_met()) {
         Some(need) => bail!("`{}` is still missing after its installation; look at apt's output above", need.program),
         None => Ok(()),
+    }
+}
+
+impl Need {
+    fn is_met(&self) -> bool {
+        let probe = || {
+            let mut command = Command::new(self.program);
+            command.args(self.probe).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        };
+        is_there(self.program) && (self.probe.is_empty() || probe())
     }
 }
 
@@ -81,5 +105,12 @@ mod tests {
     fn a_program_is_found_in_the_path() {
         assert!(is_there("sh"));
         assert!(!is_there("no-program-has-this-name"));
+    }
+
+    #[test]
+    fn a_program_without_all_its_parts_is_missing() {
+        let need = |probe| Need { program: "sh", probe, packages: &[], reason: "" };
+        assert!(need(&[]).is_met() && need(&["-c", "true"]).is_met());
+        assert!(!need(&["-c", "false"]).is_met());
     }
 }
