@@ -10,6 +10,7 @@
 //! | [`tokens`] | who has a token |
 
 mod access;
+mod connections;
 mod dead_letters;
 mod openapi;
 mod page;
@@ -39,6 +40,7 @@ pub use access::{Caller, Entry, Scope, Token, TokenFile};
 pub use status::{DestinationStatus, SourceStatus, Status};
 
 use crate::access::{Guard, Known, guard};
+use crate::connections::{Limited, Sender};
 use crate::openapi::Scopes;
 use crate::problem::Problem;
 use crate::request::{Nothing, Query};
@@ -145,8 +147,8 @@ impl Console {
                 "others can reach the console, and it speaks plain HTTP: put something that does TLS before it"
             );
         }
-        let app = app(self.known, wide, tell).into_make_service_with_connect_info::<SocketAddr>();
-        if let Err(error) = axum::serve(self.listener, app).with_graceful_shutdown(stop).await {
+        let app = app(self.known, wide, tell).into_make_service_with_connect_info::<Sender>();
+        if let Err(error) = axum::serve(Limited::new(self.listener), app).with_graceful_shutdown(stop).await {
             tracing::error!(%error, "the console has stopped");
         }
     }

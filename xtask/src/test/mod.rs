@@ -20,12 +20,15 @@ const CASES: &str = "crates/routing/tests/fixtures/cases.jsonl";
 /// Kills in a run of the tests: some seconds, and enough to meet each kind of moment.
 const KILLS: &str = "20";
 
+/// A part of the tests.
+type Step = fn(&Repository) -> Result<Outcome>;
+
 /// Runs everything, and prints `N passed, N failed` last; whether nothing failed.
 pub(crate) fn run(repository: &Repository) -> Result<bool> {
     let began = Instant::now();
     needs::install()?;
     let mut sum = Outcome::default();
-    let steps: [(&str, fn(&Repository) -> Result<Outcome>); 4] =
+    let steps: [(&str, Step); 4] =
         [("tests", tests), ("pattern cases", cases), ("admin API", api::run), ("kills", kills)];
     for (name, step) in steps {
         println!("\n== {name}");

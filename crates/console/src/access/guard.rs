@@ -1,6 +1,6 @@
 //! What stands before every handler: the name under which we are asked, the token, and its scope.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::failures::Failures;
 use super::known::Login;
 use super::{Caller, Known, Scope, Token, host};
 use crate::Tell;
+use crate::connections::Sender;
 use crate::openapi::Scopes;
 use crate::problem::Problem;
 
@@ -32,7 +33,7 @@ pub(crate) struct Guard {
 pub(crate) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>();
     let needed = guard.scopes.needed(request.method(), path.map(MatchedPath::as_str));
-    let sender = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let sender = request.extensions().get::<ConnectInfo<Sender>>().map(|info| info.0.0);
     if !guard.wide && !host::is_loopback(request.uri(), request.headers()) {
         let detail = "an API on a loopback address answers only to a loopback name, such as localhost";
         return Problem::new(StatusCode::FORBIDDEN, "foreign-host", detail).into_response();
