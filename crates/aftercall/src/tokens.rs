@@ -103,9 +103,11 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
     output::print(&format!("{}\n", token.reveal()))?;
     // Beside the token, so that it alone can be put into a file.
     eprintln!(
-        "`{}` may {}; it is shown this once. Use it with --token-file, or in AFTERCALL_TOKEN.{}",
+        "`{}` has scope {}, and its hash is in {}; the token is shown this once. Use it with --token-file, or in \
+         AFTERCALL_TOKEN.{}",
         entry.name,
         entry.scope,
+        file.path().display(),
         if first { " From now on every request to the console needs a token." } else { "" }
     );
     Ok(())
