@@ -54,7 +54,8 @@ impl TokenFile {
         let read = File::open(&self.path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text));
         match read {
             Ok(_) => self.parse(&text).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // A data directory that is none is said by the queue, which cannot be opened then.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(self.failed(error)),
         }
     }
