@@ -12,8 +12,10 @@ mod logging;
 mod map;
 mod matching;
 mod output;
+mod quarantine;
 mod redrive;
 mod router;
+mod secrets;
 mod send;
 mod serve;
 mod status;
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args.what),
         Command::Redrive(args) => redrive::run(&args),
+        Command::Quarantine(args) => quarantine::run(&args.what),
+        Command::Secrets(args) => secrets::run(&args.what),
         Command::Check(args) => check::check(&args),
         Command::Backup(args) => check::backup(&args),
         Command::Match(args) => matching::run(&args),

@@ -10,8 +10,14 @@
 //! | `POST /api/v1/dead-letters/dry-run` | tries the present mapping on some; changes nothing |
 //! | `POST /api/v1/dead-letters/redrive` | delivers the events of some again |
 //! | `POST /api/v1/dead-letters/discard` | drops some, with a reason |
+//! | `GET /api/v1/quarantine`, `…/{id}`, `…/{id}/body` | [refused requests](quarantine) |
+//! | `GET /api/v1/quarantine-status` | how many there are, and what was left out |
+//! | `POST /api/v1/quarantine/release`, `…/drop` | verifies some again and publishes them; drops some |
+//! | `GET /api/v1/secrets` | the [secrets](secrets) of sources, and when they were last used |
 
 mod dead_letters;
+mod quarantine;
+mod secrets;
 mod status;
 
 use std::future::Future;
@@ -35,6 +41,9 @@ pub trait Tell: Send + Sync + 'static {
 
     /// The queue, for what it keeps.
     fn queue(&self) -> &dyn queue::Queue;
+
+    /// Intake, for its quarantine and its keys.
+    fn intake(&self) -> &intake::Handle;
 
     /// What the present routes and mappings would send for a dead letter that was read with its body; or why they would
     /// send nothing. Takes as long as a mapping may.
@@ -89,6 +98,8 @@ impl Console {
         let app = Router::new()
             .route("/api/v1/status", get(status))
             .merge(dead_letters::routes())
+            .merge(quarantine::routes())
+            .merge(secrets::routes())
             .fallback(not_found)
             .layer(middleware::from_fn(only_local))
             .with_state(tell);

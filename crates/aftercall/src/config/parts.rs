@@ -1,6 +1,7 @@
 //! From the file's tables to the parts that the server is made of. Whatever cannot be made says which key is wrong.
 
 mod destination;
+mod quarantine;
 mod source;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ const MAX_ROUTES: usize = 10_000;
 /// Everything that a configuration describes.
 pub(crate) struct Parts {
     pub(crate) queue: queue_sqlite::Options,
+    pub(crate) quarantine: quarantine_sqlite::Options,
     pub(crate) intake: intake::Options,
     pub(crate) console: std::net::SocketAddr,
     pub(crate) sources: Vec<intake::Source>,
@@ -113,6 +115,7 @@ impl File {
         self.check_sources_are_routed()?;
         Ok(Parts {
             queue,
+            quarantine: self.quarantine_options()?,
             intake: self.intake_options(),
             console: self.console_listen(),
             sources,
@@ -125,6 +128,7 @@ impl File {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.check_completeness()?;
         self.queue_options()?;
+        self.quarantine_options()?;
         self.sources.iter().try_for_each(|(name, table)| source::make(name, table).map(drop))?;
         self.destinations.iter().try_for_each(|(name, table)| destination::check(name, table))?;
         self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;
