@@ -65,8 +65,10 @@ async fn refuse_and_keep(
     head: &Parts,
     body: &mut Incoming,
 ) -> Answer {
-    // The body of a wrong signature has been read, and has been offered where it was.
-    let quarantine = peer.shared.quarantine.get().filter(|_| refusal.reason.is_unproved() && !body.is_end_stream());
+    // A wrong signature was found behind the body, and has been offered there.
+    let offered = refusal.reason == Reason::AuthMismatch && matches!(served.source.auth, Auth::Signature { .. });
+    let wanted = refusal.reason.is_unproved() && !offered && !body.is_end_stream();
+    let quarantine = peer.shared.quarantine.get().filter(|_| wanted);
     if let Some(quarantine) = quarantine {
         match into_quarantine(peer, &**quarantine, served, refusal, head, body).await {
             Ok(()) | Err(BodyFailure::NoMemory) => {}

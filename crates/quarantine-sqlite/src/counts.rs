@@ -107,6 +107,13 @@ impl Counts {
         *self.closed.lock() = Some(reason);
     }
 
+    /// The same, unless it is known already.
+    pub(crate) fn close_once(&self, reason: &str) {
+        if self.closed().is_none() {
+            self.close(reason.to_owned());
+        }
+    }
+
     /// A batch could not be written; the quarantine goes on.
     pub(crate) fn failed(&self, requests: u64, reason: &str) {
         if self.failures.fetch_add(1, Ordering::Relaxed) % LOG_EVERY_FAILURES == 0 {

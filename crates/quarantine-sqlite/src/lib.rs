@@ -29,6 +29,7 @@ use queue::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::counts::{Counts, Left};
+use crate::failure::Failed;
 use crate::keeper::Op;
 use crate::options::{CHANNEL_REQUESTS, WAITING_BYTES_MAX};
 use crate::store::Store;
@@ -53,9 +54,14 @@ impl SqliteQuarantine {
     /// Opens the file, or makes it, and starts its thread. Blocks for a moment. The data directory must exist and be
     /// locked by the caller.
     pub fn open(options: Options) -> Self {
+        let store = Store::open(&options);
+        Self::start(options, store)
+    }
+
+    fn start(options: Options, store: Result<Store, Failed>) -> Self {
         let shared = Arc::new(Shared { counts: Counts::new(&options), options, waiting: AtomicUsize::new(0) });
         let (ops, asked) = mpsc::channel(CHANNEL_REQUESTS);
-        match Store::open(&shared.options) {
+        match store {
             Ok(store) => {
                 store.kept().for_each(|(source, kept)| shared.counts.begin(source, kept));
                 let theirs = Arc::clone(&shared);
@@ -104,7 +110,10 @@ impl Quarantine for SqliteQuarantine {
             waiting.fetch_sub(bytes, Ordering::Relaxed);
             let left = match refused {
                 mpsc::error::TrySendError::Full(_) => Left::Busy,
-                mpsc::error::TrySendError::Closed(_) => Left::Failed,
+                mpsc::error::TrySendError::Closed(_) => {
+                    self.shared.counts.close_once("it has ended");
+                    Left::Failed
+                }
             };
             self.shared.counts.left_out(&source, left);
         }
@@ -139,5 +148,48 @@ impl Quarantine for SqliteQuarantine {
             // Closed already is as good.
             let _ = self.ask(|reply| Op::Close { reply }).await;
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use intake::{QuarantineCounts, Reason};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_counted_and_the_quarantine_goes_on_when_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::new(dir.path().to_owned());
+        let store = Store::open(&options).unwrap();
+        store.limit_pages(40);
+        let quarantine = SqliteQuarantine::start(options, Ok(store));
+        let keep = || {
+            quarantine.keep(Quarantined {
+                source: Arc::from("genesys"),
+                received: Timestamp::default(),
+                sender: [127, 0, 0, 1].into(),
+                reason: Reason::AuthMismatch,
+                headers: HeaderMap::new(),
+                credential: None,
+                body: Bytes::from(vec![b'x'; 8_000]),
+            });
+        };
+        let counts = || -> QuarantineCounts { quarantine.status().sources.into_iter().next().unwrap() };
+        let all = || quarantine.list(QuarantineQuery { source: None, after: None, limit: 1_000 });
+        for _ in 0..60 {
+            keep();
+            // Waits for the thread; what was asked together with a write that fails, fails too.
+            let _ = all().await;
+        }
+        let (kept, full) = (all().await.unwrap().len() as u64, counts());
+        assert!(kept > 0 && full.failed > 0, "{full:?}");
+        assert_eq!((full.requests, full.kept, full.kept + full.failed), (kept, kept, 60));
+        assert_eq!((quarantine.status().closed, quarantine.shared.waiting.load(Ordering::Relaxed)), (None, 0));
+        quarantine.remove(QuarantineSelection::All).await.unwrap();
+        keep();
+        assert_eq!((all().await.unwrap().len(), counts().failed), (1, full.failed));
     }
 }

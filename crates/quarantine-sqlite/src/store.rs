@@ -40,6 +40,13 @@ impl Store {
         Ok(store)
     }
 
+    /// As if the disk had room for so many pages.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, pages: u32) {
+        let set = |row: &rusqlite::Row<'_>| row.get::<_, u32>(0);
+        assert_eq!(self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], set).unwrap(), pages);
+    }
+
     pub(crate) fn kept(&self) -> impl Iterator<Item = (&str, Kept)> {
         self.kept.iter().map(|(source, kept)| (&**source, *kept))
     }

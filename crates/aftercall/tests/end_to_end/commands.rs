@@ -34,6 +34,8 @@ fn help_of_every_command() {
         "status",
         "dead-letters",
         "redrive",
+        "quarantine",
+        "secrets",
         "check",
         "backup",
         "match",
