@@ -116,7 +116,7 @@ impl Counts {
 
     /// A batch could not be written; the quarantine goes on.
     pub(crate) fn failed(&self, requests: u64, reason: &str) {
-        if self.failures.fetch_add(1, Ordering::Relaxed) % LOG_EVERY_FAILURES == 0 {
+        if self.failures.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOG_EVERY_FAILURES) {
             tracing::warn!(requests, reason, "refused requests could not be kept; events are not concerned");
         }
     }

@@ -32,12 +32,15 @@ pub(crate) enum Op {
     Close { reply: Reply<()> },
 }
 
+/// Sends an answer; instead of it the failure of the batch, if it failed.
+type Answer = Box<dyn FnOnce(Option<&QuarantineError>)>;
+
 /// What a batch has changed, to be told when it is committed.
 #[derive(Default)]
 struct Batch {
     /// By source: requests put in, and pushed out.
     changed: BTreeMap<Arc<str>, (u64, u64)>,
-    answers: Vec<Box<dyn FnOnce(Option<&QuarantineError>)>>,
+    answers: Vec<Answer>,
     requests: Vec<(Arc<str>, usize)>,
     made_room: bool,
     ends: bool,

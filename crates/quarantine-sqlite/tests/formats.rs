@@ -1,4 +1,5 @@
 //! Stored formats: the present one is read, others are refused with the cure.
+#![cfg(test)]
 
 use std::path::Path;
 

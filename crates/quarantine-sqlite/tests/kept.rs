@@ -1,4 +1,5 @@
 //! What goes in comes out, within bounds, over restarts, kills and damage.
+#![cfg(test)]
 
 use std::path::Path;
 use std::sync::Arc;

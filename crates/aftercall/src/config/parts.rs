@@ -107,6 +107,7 @@ impl File {
     /// Makes everything.
     pub(crate) fn parts(&self) -> Result<Parts, ConfigError> {
         self.check_completeness()?;
+        let quarantine = self.quarantine_options()?;
         let sources = self.sources.iter().map(|(name, table)| source::make(name, table)).collect::<Result<_, _>>()?;
         let destinations: Vec<_> =
             self.destinations.iter().map(|(name, table)| destination::make(name, table)).collect::<Result<_, _>>()?;
@@ -115,7 +116,7 @@ impl File {
         self.check_sources_are_routed()?;
         Ok(Parts {
             queue,
-            quarantine: self.quarantine_options()?,
+            quarantine,
             intake: self.intake_options(),
             console: self.console_listen(),
             sources,

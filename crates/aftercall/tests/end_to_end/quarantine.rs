@@ -121,6 +121,34 @@ fn what_a_wrong_secret_refused_is_released_once_and_a_resend_is_a_duplicate() {
 }
 
 #[test]
+fn a_wrong_token_is_never_on_disk_and_its_request_can_still_be_released() {
+    const RIGHT: &str = "the-token-that-the-sender-has";
+    let site = Site::new(TO_FILE);
+    let server = site.start();
+    let post = |token: &str, id: &str| {
+        let headers = [("authorization", format!("Bearer {token}")), ("cookie", "session=private".to_owned())];
+        let body = format!(r#"{{"id":"{id}","detail-type":"v2.acw","detail":{{"conversationId":"{id}"}}}}"#);
+        server.client().post("/in/eventbridge", &headers, body.as_bytes()).unwrap()
+    };
+    assert_eq!(post(RIGHT, "one").status, 401);
+    assert_eq!(post("a-key-of-something-else", "two").status, 401);
+    let requests = listed(&site, &server, &["--source", "eventbridge"]);
+    assert_eq!(requests.len(), 2);
+    let shown = run(&site, &server, &["quarantine", "show", &requests[0]["id"].to_string()], 0);
+    assert!(shown.contains("authorization bearer; only a salted digest is kept"), "{shown}");
+    for file in ["quarantine.db", "quarantine.db-wal"] {
+        let stored = fs::read(site.path("data").join(file)).unwrap();
+        for secret in [RIGHT, "a-key-of-something-else", "session=private"] {
+            assert!(!stored.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret} is in {file}");
+        }
+    }
+    fs::write(site.path("eventbridge-token"), RIGHT).unwrap();
+    let released = json(&site, &server, &["quarantine", "release", "--source", "eventbridge"], 1);
+    assert_eq!((&released["released"], &released["accepted"], &released["failing"]), (&1.into(), &1.into(), &1.into()));
+    assert_eq!(post(RIGHT, "one").counts(), (0, 1));
+}
+
+#[test]
 fn a_flood_of_bad_signatures_stays_within_its_bounds_while_genuine_events_are_all_accepted() {
     const GENUINE: usize = 300;
     let site = Site::with_head(SMALL, TO_FILE);

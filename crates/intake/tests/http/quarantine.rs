@@ -212,7 +212,7 @@ async fn a_credential_is_recognised_by_what_was_kept_of_it_and_only_in_its_place
     let body = r#"{"detail-type":"v2.acw","detail":{"conversationId":"c-1"}}"#;
     assert_eq!(ask(&server, post("/in/bus", "x-api-key: new\r\n", body)).await.status, 401);
     assert_eq!(ask(&server, post("/in/bus", "", body)).await.status, 401);
-    let mut release = async |auth: Auth| {
+    let release = async |auth: Auth| {
         server.set_sources(vec![keyed(auth)]).unwrap();
         server.release(&[0, 1], false).await.unwrap().into_iter().map(|one| one.result).collect::<Vec<_>>()
     };
