@@ -1,5 +1,7 @@
 //! The command line.
 
+mod quarantine;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use self::quarantine::*;
 use crate::output;
 
 /// Gets every contact-centre event to the CRM, the warehouse and the quality team: nothing lost, nothing doubled, in
@@ -39,6 +42,10 @@ pub(crate) enum Command {
     Redrive(RedriveArgs),
     /// Say who may ask the server for what
     Tokens(crate::tokens::TokensArgs),
+    /// See requests that failed verification, and release those that were genuine
+    Quarantine(QuarantineArgs),
+    /// Tell which secrets are in use, and when each was last used
+    Secrets(SecretsArgs),
     /// Read everything that is stored and report damage
     Check(CheckArgs),
     /// Copy the queue while the server runs

@@ -163,13 +163,15 @@ fn short(value: &Value) -> String {
     text(value).chars().take(MESSAGE_SHOWN).collect()
 }
 
-fn ago(value: &Value) -> String {
+/// How long ago a time was.
+pub(crate) fn ago(value: &Value) -> String {
     value
         .as_i64()
         .map_or_else(|| "-".to_owned(), |at| format!("{} ago", age(Timestamp::from_millis(at).until(serve::now()))))
 }
 
-fn when(value: &Value) -> String {
+/// A time, and how long ago it was.
+pub(crate) fn when(value: &Value) -> String {
     let time = value.as_i64().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
     time.map_or_else(|| "-".to_owned(), |time| format!("{time} ({})", ago(value)))
 }

@@ -12,8 +12,10 @@ mod logging;
 mod map;
 mod matching;
 mod output;
+mod quarantine;
 mod redrive;
 mod router;
+mod secrets;
 mod send;
 mod serve;
 mod status;
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
         Command::DeadLetters(args) => dead_letters::run(&args.what),
         Command::Redrive(args) => redrive::run(&args),
         Command::Tokens(args) => tokens::run(&args),
+        Command::Quarantine(args) => quarantine::run(&args.what),
+        Command::Secrets(args) => secrets::run(&args.what),
         Command::Check(args) => check::check(&args),
         Command::Backup(args) => check::backup(&args),
         Command::Match(args) => matching::run(&args),

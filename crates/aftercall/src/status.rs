@@ -44,8 +44,21 @@ fn show(status: &Value) -> String {
         number("identities"),
         bytesize::ByteSize(number("disk_bytes")),
     ));
-    text.push_str(&format!("{}\n\n{}\n", destinations(status), sources(status)));
+    text.push_str(&format!("{}\n\n{}\n{}", destinations(status), sources(status), quarantine(status)));
     text
+}
+
+/// A line if something is in the quarantine, or something is wrong with it.
+fn quarantine(status: &Value) -> String {
+    let quarantine = &status["quarantine"];
+    if let Some(reason) = quarantine["closed"].as_str() {
+        return format!("\nthe quarantine is closed, events are not concerned: {reason}\n");
+    }
+    let sources = quarantine["sources"].as_array().into_iter().flatten();
+    match sources.filter_map(|counts| counts["requests"].as_u64()).sum::<u64>() {
+        0 => String::new(),
+        count => format!("\n{count} refused requests are in the quarantine: aftercall quarantine list\n"),
+    }
 }
 
 fn destinations(status: &Value) -> Table {

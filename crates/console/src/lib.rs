@@ -6,6 +6,8 @@
 //! | module | requests |
 //! |---|---|
 //! | [`dead_letters`] | lists, groups, one and its body, dry runs, redrives, discards |
+//! | [`quarantine`] | refused requests: listed, shown, released, dropped |
+//! | [`secrets`] | the secrets of sources, and when they were last used |
 //! | [`status`] | the state of the server |
 //! | [`tokens`] | who has a token |
 
@@ -15,7 +17,9 @@ mod dead_letters;
 mod openapi;
 mod page;
 mod problem;
+mod quarantine;
 mod request;
+mod secrets;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -57,6 +61,9 @@ pub trait Tell: Send + Sync + 'static {
 
     /// The queue, for what it keeps.
     fn queue(&self) -> &dyn queue::Queue;
+
+    /// Intake, for its quarantine and its keys.
+    fn intake(&self) -> &intake::Handle;
 
     /// What the present routes and mappings would send for a dead letter that was read with its body; or why they would
     /// send nothing. Takes as long as a mapping may.
@@ -175,6 +182,8 @@ fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
         .routes(routes!(status))
         .routes(routes!(describe))
         .merge(dead_letters::routes())
+        .merge(quarantine::routes())
+        .merge(secrets::routes())
         .merge(tokens::routes())
 }
 

@@ -22,7 +22,8 @@ const TOKEN: &str = "token";
 #[openapi(
     info(
         title = "Aftercall admin API",
-        description = "What a running server tells about itself, and what can be done with dead letters. Times are \
+        description = "What a running server tells about itself, and what can be done with dead letters and refused \
+                       requests. Times are \
                        milliseconds of Unix time. Errors are problem details (RFC 9457)."
     ),
     servers((url = "/")),
@@ -30,6 +31,7 @@ const TOKEN: &str = "token";
     tags(
         (name = "status", description = "How the server is doing"),
         (name = "dead letters", description = "What failed for good"),
+        (name = "quarantine", description = "Requests that failed verification"),
         (name = "access", description = "Tokens, and this description")
     )
 )]

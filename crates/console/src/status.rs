@@ -19,6 +19,8 @@ pub struct Status {
     pub queue: QueueStatus,
     /// Each configured source.
     pub sources: Vec<SourceStatus>,
+    /// The quarantine, if there is one.
+    pub quarantine: Option<intake::QuarantineStatus>,
     /// Each configured destination.
     pub destinations: Vec<DestinationStatus>,
 }

@@ -30,19 +30,32 @@ pub(crate) async fn check_headers(auth: &Auth, headers: &HeaderMap, now: Timesta
         Auth::Signature { scheme, .. } => {
             scheme.claim(headers, now).map(Proof::Claimed).map_err(|failure| unsigned(scheme, &failure))
         }
-        Auth::ApiKey { header, keyring } => {
-            let given = only(headers, header).map_err(|reason| no_credential(reason, auth))?;
-            known_secret(auth, keyring, given, now).await
+        Auth::ApiKey { keyring, .. } | Auth::Bearer { keyring } | Auth::Basic { keyring } => {
+            let given = given(auth, headers).unwrap_or(Err(Reason::AuthMissing));
+            known_secret(auth, keyring, &given.map_err(|reason| no_credential(reason, auth))?, now).await
         }
-        Auth::Bearer { keyring } => {
-            let given = credential(headers, "bearer").map_err(|reason| no_credential(reason, auth))?;
-            known_secret(auth, keyring, given, now).await
-        }
-        Auth::Basic { keyring } => {
-            let given = credential(headers, "basic").map_err(|reason| no_credential(reason, auth))?;
-            let pair = STANDARD_BASE64.decode(given).map_err(|_| no_credential(Reason::AuthMalformed, auth))?;
-            known_secret(auth, keyring, &Zeroizing::new(pair), now).await
-        }
+    }
+}
+
+/// The credential in the header where the source expects one; `None` if it expects none.
+pub(crate) fn given(auth: &Auth, headers: &HeaderMap) -> Option<Result<Zeroizing<Vec<u8>>, Reason>> {
+    let plain = |found: Result<&[u8], Reason>| found.map(|text| Zeroizing::new(text.to_vec()));
+    Some(match auth {
+        Auth::Open | Auth::Signature { .. } => return None,
+        Auth::ApiKey { header, .. } => plain(only(headers, header)),
+        Auth::Bearer { .. } => plain(credential(headers, "bearer")),
+        Auth::Basic { .. } => credential(headers, "basic")
+            .and_then(|text| STANDARD_BASE64.decode(text).map(Zeroizing::new).map_err(|_| Reason::AuthMalformed)),
+    })
+}
+
+/// The name of the place where [`given`] looks.
+pub(crate) fn place(auth: &Auth) -> Option<String> {
+    match auth {
+        Auth::Open | Auth::Signature { .. } => None,
+        Auth::ApiKey { header, .. } => Some(header.to_string()),
+        Auth::Bearer { .. } => Some("authorization bearer".to_owned()),
+        Auth::Basic { .. } => Some("authorization basic".to_owned()),
     }
 }
 
@@ -53,7 +66,7 @@ pub(crate) async fn keys_changed(keyring: &Arc<Keyring>, now: Timestamp) -> bool
         return false;
     }
     let keyring = Arc::clone(keyring);
-    tokio::task::spawn_blocking(move || keyring.reread()).await.unwrap_or(false)
+    tokio::task::spawn_blocking(move || keyring.reread(now)).await.unwrap_or(false)
 }
 
 /// The refusal of a request whose signature is missing or wrong. Never names the expected value.
@@ -87,7 +100,7 @@ async fn known_secret(auth: &Auth, keyring: &Arc<Keyring>, given: &[u8], now: Ti
     Err(no_credential(Reason::AuthMismatch, auth))
 }
 
-fn no_credential(reason: Reason, auth: &Auth) -> Refusal {
+pub(crate) fn no_credential(reason: Reason, auth: &Auth) -> Refusal {
     let (place, challenge) = match auth {
         Auth::ApiKey { header, .. } => (format!("`{header}`"), format!("ApiKey header=\"{header}\"")),
         Auth::Basic { .. } => ("`Authorization: Basic`".to_owned(), "Basic realm=\"intake\"".to_owned()),

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use crate::counters::SourceCounts;
 use crate::error::Error;
-use crate::keyring::KeyStatus;
+use crate::keyring::{KeyStatus, Used};
+use crate::quarantine::{KeyUse, Quarantine, QuarantineError};
+use crate::release::{self, Release};
 use crate::server::{Mode, Shared};
-use crate::source::Source;
+use crate::source::{ServedSource, Source};
 
 /// Steers a running [`crate::Intake`]. All clones steer the same one.
 #[derive(Clone)]
@@ -45,13 +47,58 @@ impl Handle {
     /// The keys of each source by its name, with their last use; without the sources that have none.
     pub fn keys(&self) -> Vec<(String, Vec<KeyStatus>)> {
         let sources = self.shared.sources.load();
-        let keys_of = |served: &Arc<crate::source::ServedSource>| {
+        let keys_of = |served: &Arc<ServedSource>| {
             let keyring = served.source.auth.keyring()?;
             Some((served.source.name.to_string(), keyring.status()))
         };
         let mut keys: Vec<_> = sources.values().filter_map(keys_of).collect();
         keys.sort_by(|a, b| a.0.cmp(&b.0));
         keys
+    }
+
+    /// Keeps refused requests in this quarantine from now on. Only the first call counts.
+    pub fn keep_refused_in(&self, quarantine: Arc<dyn Quarantine>) {
+        let _ = self.shared.quarantine.set(quarantine);
+    }
+
+    /// The quarantine, if there is one.
+    pub fn quarantine(&self) -> Option<&Arc<dyn Quarantine>> {
+        self.shared.quarantine.get()
+    }
+
+    /// Verifies refused requests again, with the keys of now and as of the time when they came, and publishes those that
+    /// pass as if they came now; what is released is taken out of the quarantine. With `dry_run` nothing is changed.
+    ///
+    /// Of a crash in its middle the requests that were published and are still in the quarantine are left; releasing
+    /// them again gives duplicates. At most [`crate::options::RELEASE_MAX`] are looked at, in the order given.
+    pub async fn release(&self, ids: &[u64], dry_run: bool) -> Result<Vec<Release>, QuarantineError> {
+        release::release(&self.shared, ids, dry_run).await
+    }
+
+    /// The use of every key that was ever used, to be saved.
+    pub fn key_uses(&self) -> Vec<KeyUse> {
+        let sources = self.shared.sources.load();
+        let of_source = |served: &Arc<ServedSource>| {
+            let usage = served.source.auth.keyring().map(|keyring| keyring.usage()).unwrap_or_default();
+            let source = Arc::clone(&served.source.name);
+            usage.into_iter().map(move |(fingerprint, used)| KeyUse {
+                source: Arc::clone(&source),
+                fingerprint,
+                last_used: used.last,
+                uses: used.uses,
+            })
+        };
+        sources.values().flat_map(of_source).collect()
+    }
+
+    /// Adds the use of keys that was saved before the start. To be called once.
+    pub fn remember_key_uses(&self, uses: Vec<KeyUse>) {
+        let sources = self.shared.sources.load();
+        for KeyUse { source, fingerprint, last_used, uses } in uses {
+            if let Some(keyring) = sources.get(&source).and_then(|served| served.source.auth.keyring()) {
+                keyring.remember([(fingerprint, Used { last: last_used, uses })]);
+            }
+        }
     }
 
     /// Why no requests can be accepted now, if so; what `/health/ready` says.

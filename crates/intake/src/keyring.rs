@@ -4,7 +4,9 @@
 //! that vanishes or becomes unreadable leaves its last good keys in force.
 
 mod key;
+mod usage;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,13 +15,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arc_swap::ArcSwap;
 use event::Timestamp;
 use parking_lot::Mutex;
-use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::options::{MAX_KEYS, MAX_SECRET_FILE_BYTES, MISMATCH_REFRESH};
 use crate::secret::{Secret, SecretError, SecretFormat, SecretSource};
 use crate::stamp::Stamp;
 use key::Key;
+
+pub(crate) use key::{digest, salted};
+pub use usage::KeyStatus;
+pub(crate) use usage::Used;
 
 /// Several secrets, each of which is good.
 pub struct Keyring {
@@ -28,6 +33,8 @@ pub struct Keyring {
     origins: Mutex<Vec<Origin>>,
     /// Milliseconds of the last reading that a mismatch caused.
     reread: AtomicI64,
+    /// What is known of the use of keys by their fingerprints, from before the start or before they were taken out.
+    past: Mutex<HashMap<String, Used>>,
 }
 
 /// One configured origin of secrets, and what it last gave.
@@ -35,19 +42,12 @@ struct Origin {
     source: SecretSource,
     stamp: Option<Stamp>,
     keys: Vec<Arc<Key>>,
+    /// The line of the file on which each key stands, counted from 1.
+    lines: Vec<usize>,
+    /// When the secrets were last read from it.
+    read_at: Option<Timestamp>,
     /// Set while the file cannot be read, so that this is said once.
-    failing: bool,
-}
-
-/// One key, as `status` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct KeyStatus {
-    /// Where it comes from.
-    pub origin: String,
-    /// The first 8 hexadecimal digits of its SHA-256, to tell keys apart.
-    pub fingerprint: String,
-    /// When a request was last verified with it; `None` since start.
-    pub last_used: Option<Timestamp>,
+    failing: Option<String>,
 }
 
 impl Keyring {
@@ -71,12 +71,8 @@ impl Keyring {
             keys: ArcSwap::from_pointee(keys),
             origins: Mutex::new(origins),
             reread: AtomicI64::new(i64::MIN),
+            past: Mutex::default(),
         })
-    }
-
-    /// The keys with their last use, in the order of the configuration.
-    pub fn status(&self) -> Vec<KeyStatus> {
-        self.keys.load().iter().map(|key| key.status()).collect()
     }
 
     /// Whether one of `tags` is the HMAC-SHA256 of the joined `pieces` by one of the keys. Every key is tried against
@@ -105,9 +101,14 @@ impl Keyring {
         found
     }
 
+    /// Whether a credential of which only a salted digest was kept is one of the secrets.
+    pub(crate) fn has_salted(&self, salt: &[u8], proof: &[u8; 32], now: Timestamp) -> bool {
+        self.any(now, |key| key.has_salted(salt, proof))
+    }
+
     /// Reads the files again that have changed. Returns whether the keys did. Blocks on files.
-    pub fn refresh(&self) -> bool {
-        self.reread_files(false)
+    pub fn refresh(&self, now: Timestamp) -> bool {
+        self.reread_files(false, now)
     }
 
     /// Whether a mismatch at `now` may cause [`Keyring::reread`]: there are files, and none was read so within a second.
@@ -120,21 +121,22 @@ impl Keyring {
 
     /// Reads all files again, changed or not, because a change within one tick of the file system's clock leaves no
     /// trace. Returns whether the keys changed. Blocks on files.
-    pub(crate) fn reread(&self) -> bool {
-        self.reread_files(true)
+    pub(crate) fn reread(&self, now: Timestamp) -> bool {
+        self.reread_files(true, now)
     }
 
     fn has_files(&self) -> bool {
         self.origins.lock().iter().any(|origin| matches!(origin.source, SecretSource::File(_)))
     }
 
-    fn reread_files(&self, all: bool) -> bool {
+    fn reread_files(&self, all: bool, now: Timestamp) -> bool {
         let mut origins = self.origins.lock();
         let mut changed = false;
         for origin in origins.iter_mut() {
-            changed |= origin.refresh(self.format, all);
+            changed |= origin.refresh(self.format, all, now);
         }
         if changed {
+            self.carry_over(&self.keys.load(), &origins);
             let mut keys = gather(&origins);
             if keys.len() > MAX_KEYS {
                 tracing::warn!(
@@ -157,16 +159,17 @@ impl fmt::Debug for Keyring {
 }
 
 impl Origin {
-    fn refresh(&mut self, format: SecretFormat, all: bool) -> bool {
+    fn refresh(&mut self, format: SecretFormat, all: bool, now: Timestamp) -> bool {
         let SecretSource::File(path) = &self.source else { return false };
-        match reread(path, format, if all { None } else { self.stamp }) {
+        let read = reread(path, format, if all { None } else { self.stamp });
+        if read.is_ok() && self.failing.take().is_some() {
+            tracing::info!(file = %path.display(), "a secret file can be read again");
+        }
+        match read {
             Ok(None) => false,
-            Ok(Some((stamp, secrets))) => {
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!(file = %path.display(), "a secret file can be read again");
-                }
-                self.stamp = Some(stamp);
-                let fresh = keys_of(&self.source, &secrets, &self.keys);
+            Ok(Some((stamp, (lines, secrets)))) => {
+                (self.stamp, self.lines, self.read_at) = (Some(stamp), lines, Some(now));
+                let fresh = keys_of(&secrets, &self.keys);
                 let changed =
                     fresh.len() != self.keys.len() || !fresh.iter().zip(&self.keys).all(|(a, b)| Arc::ptr_eq(a, b));
                 if changed {
@@ -176,7 +179,7 @@ impl Origin {
                 changed
             }
             Err(reason) => {
-                if !std::mem::replace(&mut self.failing, true) {
+                if self.failing.replace(reason.to_string()).is_none() {
                     tracing::warn!(file = %path.display(), %reason, "a secret file cannot be read; its last keys stay valid");
                 }
                 false
@@ -186,7 +189,7 @@ impl Origin {
 }
 
 /// The file's secrets, if its stamp differs from `known`.
-fn reread(path: &Path, format: SecretFormat, known: Option<Stamp>) -> Result<Option<(Stamp, Vec<Secret>)>, Reason> {
+fn reread(path: &Path, format: SecretFormat, known: Option<Stamp>) -> Result<Option<(Stamp, Lines)>, Reason> {
     let stamp = Stamp::of(path)?;
     if known == Some(stamp) {
         return Ok(None);
@@ -200,48 +203,51 @@ fn open(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Origin, KeyringError> {
     let refuse = |reason| KeyringError::Unusable { origin: source.to_string(), reason };
-    let (stamp, secrets) = match &source {
-        SecretSource::Env(name) => {
-            let text = Zeroizing::new(env(name).ok_or_else(|| refuse(Reason::NotSet))?);
-            (None, vec![Secret::parse(text.as_bytes(), format).map_err(|error| refuse(error.into()))?])
-        }
-        SecretSource::Value(text) => {
-            (None, vec![Secret::parse(text.as_bytes(), format).map_err(|error| refuse(error.into()))?])
-        }
+    let single = |text: &str| match Secret::parse(text.as_bytes(), format) {
+        Ok(secret) => Ok((None, (vec![1], vec![secret]))),
+        Err(error) => Err(refuse(error.into())),
+    };
+    let (stamp, (lines, secrets)) = match &source {
+        SecretSource::Env(name) => single(&Zeroizing::new(env(name).ok_or_else(|| refuse(Reason::NotSet))?))?,
+        SecretSource::Value(text) => single(text)?,
         SecretSource::File(path) => {
             let stamp = Stamp::of(path).map_err(|error| refuse(error.into()))?;
             (Some(stamp), read_file(path, format).map_err(refuse)?)
         }
     };
-    let keys = keys_of(&source, &secrets, &[]);
-    Ok(Origin { source, stamp, keys, failing: false })
+    let keys = keys_of(&secrets, &[]);
+    Ok(Origin { source, stamp, keys, lines, read_at: None, failing: None })
 }
 
+/// The secrets of a file, and the lines on which they stand, counted from 1.
+type Lines = (Vec<usize>, Vec<Secret>);
+
 /// One secret per line; blank lines don't count.
-fn read_file(path: &Path, format: SecretFormat) -> Result<Vec<Secret>, Reason> {
+fn read_file(path: &Path, format: SecretFormat) -> Result<Lines, Reason> {
     let size = std::fs::metadata(path)?.len();
     if size > MAX_SECRET_FILE_BYTES {
         return Err(Reason::TooLarge);
     }
     let text = Zeroizing::new(std::fs::read(path)?);
-    let mut secrets = Vec::new();
+    let (mut lines, mut secrets) = (Vec::new(), Vec::new());
     for (at, line) in text.split(|&byte| byte == b'\n').enumerate() {
         if !line.trim_ascii().is_empty() {
             let secret = Secret::parse(line, format).map_err(|error| Reason::Line { line: at + 1, error })?;
+            lines.push(at + 1);
             secrets.push(secret);
         }
     }
-    if secrets.is_empty() { Err(Reason::Secret(SecretError::Empty)) } else { Ok(secrets) }
+    if secrets.is_empty() { Err(Reason::Secret(SecretError::Empty)) } else { Ok((lines, secrets)) }
 }
 
 /// Makes keys, keeping those of `old` whose secret is still there, and so the time of their last use.
-fn keys_of(source: &SecretSource, secrets: &[Secret], old: &[Arc<Key>]) -> Vec<Arc<Key>> {
+fn keys_of(secrets: &[Secret], old: &[Arc<Key>]) -> Vec<Arc<Key>> {
     secrets
         .iter()
         .map(|secret| {
             let digest = key::digest(secret.expose());
             let known = old.iter().find(|key| key.has_digest(&digest));
-            known.cloned().unwrap_or_else(|| Arc::new(Key::new(secret, source.to_string().into())))
+            known.cloned().unwrap_or_else(|| Arc::new(Key::new(secret)))
         })
         .collect()
 }

@@ -8,7 +8,8 @@
 //!
 //! A body is read only after address, source, method, size, media type and every credential in the headers have been
 //! found good, and what it may cost in bytes and time is bounded (`options`). Nothing is published before the body's
-//! signature has been verified over its raw bytes. Every refusal is a problem detail of RFC 9457 (`problem`).
+//! signature has been verified over its raw bytes. What cannot be verified is offered to the quarantine (`quarantine`),
+//! from which it can be released once the keys are right (`release`). Every refusal is a problem detail of RFC 9457 (`problem`).
 
 mod activity;
 mod auth;
@@ -22,8 +23,10 @@ mod keyring;
 mod memory;
 pub mod options;
 mod problem;
+mod quarantine;
 mod rate;
 mod receive;
+mod release;
 mod respond;
 mod secret;
 mod server;
@@ -38,6 +41,11 @@ pub use handle::Handle;
 pub use keyring::{KeyStatus, Keyring, KeyringError, Reason as KeyringReason};
 pub use options::{Limits, Options, TlsFiles};
 pub use problem::Reason;
+pub use quarantine::{
+    Credential, KeyUse, Quarantine, QuarantineCounts, QuarantineEntry, QuarantineError, QuarantineQuery,
+    QuarantineSelection, QuarantineStatus, Quarantined,
+};
+pub use release::{NotReleased, Release, Released};
 pub use secret::{Secret, SecretError, SecretFormat, SecretSource, SecretSourceError};
 pub use server::{Clock, Intake};
 pub use signature::{Claim, ContentError, Encoding, SignatureFailure, SignatureScheme, SignedContent, SignedTime};

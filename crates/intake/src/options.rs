@@ -17,6 +17,10 @@ pub const LOG_EVERY: Duration = Duration::from_secs(10);
 /// Bodies up to this size have a share of [`Limits::body_memory`] of their own, which large ones cannot take. Events
 /// are 1 to 2 KiB.
 pub const SMALL_BODY_BYTES: usize = 64 * 1024;
+/// Bytes of bodies, at once, that are read only to be kept in the quarantine. What finds no room is not kept.
+pub const REFUSED_BODY_MEMORY: usize = 8 * 1024 * 1024;
+/// Refused requests that are released in one go; each costs a sync.
+pub const RELEASE_MAX: usize = 100;
 /// Bodies from this size on are verified and split on a thread of their own: HMAC and JSON take about 2 ms per MiB.
 pub const LARGE_BODY_BYTES: usize = 256 * 1024;
 /// Bytes that must arrive within [`Limits::body_stall`].

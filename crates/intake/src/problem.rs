@@ -84,6 +84,16 @@ impl Reason {
         self.facts().0
     }
 
+    /// The reason with this code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
+    /// Whether the request did not prove where it comes from.
+    pub const fn is_unproved(self) -> bool {
+        matches!(self, Self::AuthMissing | Self::AuthMalformed | Self::AuthMismatch | Self::AuthTime)
+    }
+
     /// The status it is answered with.
     pub fn status(self) -> StatusCode {
         StatusCode::from_u16(self.facts().1).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -233,6 +243,8 @@ mod tests {
         for (number, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, number);
             assert!(codes.insert(reason.code()));
+            assert_eq!(Reason::from_code(reason.code()), Some(reason));
+            assert_eq!(reason.is_unproved(), reason.status() == StatusCode::UNAUTHORIZED);
             assert!(reason.status().is_client_error() || reason.status().is_server_error());
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! It is answered 200 only after the queue has said that every event of it is durable. If the sender is gone by then,
 //! or this process dies, the events may be stored without an answer; the sender will send them again, and they will be
-//! recognised. An unauthenticated request never reaches the queue.
+//! recognised. An unauthenticated request never reaches the queue; it may be kept in the quarantine, which waits for
+//! nothing.
 
 use std::sync::Arc;
 
@@ -18,10 +19,11 @@ use crate::body::{self, BodyFailure};
 use crate::head;
 use crate::options::{BUSY_RETRY, LARGE_BODY_BYTES, MIN_PROGRESS_BYTES, SMALL_BODY_BYTES, STOPPED_RETRY};
 use crate::problem::{Answer, Reason, Refusal};
+use crate::quarantine::{self, Quarantine, Quarantined};
 use crate::respond;
 use crate::server::{Peer, Shared};
 use crate::signature::{Claim, SignatureFailure};
-use crate::source::{Auth, ServedSource};
+use crate::source::{Auth, ServedSource, Source};
 
 /// Answers a request to the source `name`.
 pub(crate) async fn receive(peer: &Peer, name: &str, head: Parts, mut body: Incoming) -> Answer {
@@ -38,9 +40,8 @@ pub(crate) async fn receive(peer: &Peer, name: &str, head: Parts, mut body: Inco
     match accept(peer, &served, &head, &mut body).await {
         Ok(answer) => answer,
         Err(refusal) => {
-            // The place for the quarantine: a refusal for want of authenticity, with head and body, ends here.
             served.counters.refused(&refusal, name, peer.address, (shared.clock)());
-            refuse(peer, &refusal, &head, &mut body).await
+            refuse_and_keep(peer, &served, &refusal, &head, &mut body).await
         }
     }
 }
@@ -48,14 +49,96 @@ pub(crate) async fn receive(peer: &Peer, name: &str, head: Parts, mut body: Inco
 /// Answers a refusal. What is left of a small body is read first, so that the connection can go on; otherwise the
 /// connection is closed, as it is not known where the next request begins.
 pub(crate) async fn refuse(peer: &Peer, refusal: &Refusal, head: &Parts, body: &mut Incoming) -> Answer {
-    let small = head::announced(&head.headers).is_some_and(|bytes| bytes <= SMALL_BODY_BYTES as u64);
-    let unasked = head.headers.contains_key(http::header::EXPECT);
     let read = body.is_end_stream()
-        || small && !unasked && body::discard(body, SMALL_BODY_BYTES, &peer.shared.options.limits).await;
+        || may_read_on(head) && body::discard(body, SMALL_BODY_BYTES, &peer.shared.options.limits).await;
     if !read {
         peer.activity.linger();
     }
     refusal.answer(!read && head.version < Version::HTTP_2)
+}
+
+/// Refuses, and puts the request into the quarantine if its body is one that is read to its end anyway.
+async fn refuse_and_keep(
+    peer: &Peer,
+    served: &ServedSource,
+    refusal: &Refusal,
+    head: &Parts,
+    body: &mut Incoming,
+) -> Answer {
+    // A wrong signature was found behind the body, and has been offered there.
+    let offered = refusal.reason == Reason::AuthMismatch && matches!(served.source.auth, Auth::Signature { .. });
+    let wanted = refusal.reason.is_unproved() && !offered && !body.is_end_stream();
+    let quarantine = peer.shared.quarantine.get().filter(|_| wanted);
+    if let Some(quarantine) = quarantine {
+        match into_quarantine(peer, &**quarantine, served, refusal, head, body).await {
+            Ok(()) | Err(BodyFailure::NoMemory) => {}
+            Err(_) => {
+                peer.activity.linger();
+                return refusal.answer(head.version < Version::HTTP_2);
+            }
+        }
+    }
+    refuse(peer, refusal, head, body).await
+}
+
+/// Reads a body that was refused at its head, if it is small, and offers the request to the quarantine. The memory for
+/// it is apart from that of the bodies that may be genuine.
+async fn into_quarantine(
+    peer: &Peer,
+    quarantine: &dyn Quarantine,
+    served: &ServedSource,
+    refusal: &Refusal,
+    head: &Parts,
+    body: &mut Incoming,
+) -> Result<(), BodyFailure> {
+    let shared = &*peer.shared;
+    let source = &served.source;
+    let announced = head::announced(&head.headers).and_then(|bytes| usize::try_from(bytes).ok());
+    let Some(bytes) = announced.filter(|_| may_read_on(head)) else {
+        quarantine.too_large(&source.name);
+        return Ok(());
+    };
+    if !quarantine.admits(&source.name, bytes, (shared.clock)()) {
+        return Ok(());
+    }
+    let limits = &shared.options.limits;
+    let (read, _reserved) = body::read(body, SMALL_BODY_BYTES, limits, &shared.refused_memory).await?;
+    quarantine.keep(quarantined(source, peer, refusal, &head.headers, &read, (shared.clock)()));
+    Ok(())
+}
+
+/// Offers a request with a wrong signature to the quarantine.
+fn offer(peer: &Peer, source: &Source, refusal: &Refusal, headers: &HeaderMap, body: &Bytes, received: Timestamp) {
+    let Some(quarantine) = peer.shared.quarantine.get().filter(|_| refusal.reason.is_unproved()) else { return };
+    if quarantine.admits(&source.name, body.len(), received) {
+        quarantine.keep(quarantined(source, peer, refusal, headers, body, received));
+    }
+}
+
+fn quarantined(
+    source: &Source,
+    peer: &Peer,
+    refusal: &Refusal,
+    headers: &HeaderMap,
+    body: &Bytes,
+    received: Timestamp,
+) -> Quarantined {
+    Quarantined {
+        source: Arc::clone(&source.name),
+        received,
+        sender: peer.address,
+        reason: refusal.reason,
+        headers: quarantine::headers(&source.auth, headers),
+        credential: quarantine::credential(&source.auth, headers),
+        // A piece of a larger buffer would keep all of it.
+        body: Bytes::copy_from_slice(body),
+    }
+}
+
+/// Whether what is left of a refused body is small, and comes without being asked for.
+fn may_read_on(head: &Parts) -> bool {
+    let small = head::announced(&head.headers).is_some_and(|bytes| bytes <= SMALL_BODY_BYTES as u64);
+    small && !head.headers.contains_key(http::header::EXPECT)
 }
 
 async fn accept(peer: &Peer, served: &Arc<ServedSource>, head: &Parts, body: &mut Incoming) -> Result<Answer, Refusal> {
@@ -74,11 +157,17 @@ async fn accept(peer: &Peer, served: &Arc<ServedSource>, head: &Parts, body: &mu
         body::read(body, max, limits, &shared.memory).await.map_err(|failure| unread(&failure, max, shared))?;
     let received = (shared.clock)();
     let size = body.len();
-    let events = examine(served, &proof, &head.headers, &body, received).await?;
+    let events = match examine(served, &proof, &head.headers, &body, received).await {
+        Ok(events) => events,
+        Err(refusal) => {
+            offer(peer, source, &refusal, &head.headers, &body, received);
+            return Err(refusal);
+        }
+    };
     served.counters.authentic(size);
     match events {
-        Ok(events) => publish(shared, served, events, received).await,
-        Err(error) => reject(shared, served, error, body, received).await,
+        Ok(events) => Ok(respond::accepted(&publish(shared, served, events, received).await?)),
+        Err(error) => Ok(respond::dead_lettered(reject(shared, served, &error, body, received).await?, &error)),
     }
 }
 
@@ -106,6 +195,14 @@ async fn examine(
             Refusal::new(Reason::RateLimited, detail).retry_after(wait)
         })?;
     }
+    split_apart(served, body).await
+}
+
+/// Makes events; of a large body on a thread of its own.
+pub(crate) async fn split_apart(
+    served: &Arc<ServedSource>,
+    body: &Bytes,
+) -> Result<Result<Vec<queue::NewEvent>, BodyError>, Refusal> {
     if body.len() < LARGE_BODY_BYTES {
         return Ok(split(served, body));
     }
@@ -113,7 +210,8 @@ async fn examine(
     tokio::task::spawn_blocking(move || split(&served, &body)).await.map_err(|_| internal())
 }
 
-async fn verify(
+/// Compares a claim with the body; of a large one on a thread of its own.
+pub(crate) async fn verify(
     served: &Arc<ServedSource>,
     claim: &Claim,
     headers: &HeaderMap,
@@ -141,31 +239,32 @@ fn split(served: &ServedSource, body: &Bytes) -> Result<Vec<queue::NewEvent>, Bo
     Ok(events.into_iter().map(publishable).collect())
 }
 
-async fn publish(
+/// Publishes the events of one body. They are durable when this returns.
+pub(crate) async fn publish(
     shared: &Shared,
     served: &ServedSource,
     events: Vec<queue::NewEvent>,
     received: Timestamp,
-) -> Result<Answer, Refusal> {
+) -> Result<Vec<Published>, Refusal> {
     if events.is_empty() {
-        return Ok(respond::accepted(&[]));
+        return Ok(Vec::new());
     }
     let source = Arc::clone(&served.source.name);
     let publication = Publication { source, received, events, content: event::content_hash };
     let published = shared.queue.publish(publication).await.map_err(|error| not_stored(&error))?;
     let duplicates = published.iter().filter(|one| Published::is_duplicate(one)).count() as u64;
     served.counters.published(published.len() as u64 - duplicates, duplicates);
-    Ok(respond::accepted(&published))
+    Ok(published)
 }
 
 /// An authentic body that is no event: sending it again would not help, so it is kept as a dead letter and answered 200.
-async fn reject(
+pub(crate) async fn reject(
     shared: &Shared,
     served: &ServedSource,
-    error: BodyError,
+    error: &BodyError,
     body: Bytes,
     received: Timestamp,
-) -> Result<Answer, Refusal> {
+) -> Result<DeadLetterId, Refusal> {
     let failure = Failure {
         stage: Stage::Intake,
         class: FailureClass::Permanent,
@@ -176,9 +275,9 @@ async fn reject(
     };
     let source = Arc::clone(&served.source.name);
     let rejection = Rejection { source, received, failure, body };
-    let id: DeadLetterId = shared.queue.reject(rejection).await.map_err(|error| not_stored(&error))?;
+    let id = shared.queue.reject(rejection).await.map_err(|error| not_stored(&error))?;
     served.counters.unreadable();
-    Ok(respond::dead_lettered(id, &error))
+    Ok(id)
 }
 
 fn unread(failure: &BodyFailure, max: usize, shared: &Shared) -> Refusal {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -22,8 +22,9 @@ use crate::counters::{Counters, SourceCounts};
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::memory::BodyMemory;
-use crate::options::{ACCEPT_PAUSE, BACKLOG, BUSY_RETRY, CUT_TIME, Options};
+use crate::options::{ACCEPT_PAUSE, BACKLOG, BUSY_RETRY, CUT_TIME, Options, REFUSED_BODY_MEMORY};
 use crate::problem::{Reason, Refusal};
+use crate::quarantine::Quarantine;
 use crate::source::{self, Source, Sources};
 use crate::tls::Tls;
 
@@ -52,7 +53,9 @@ impl Intake {
             sources: ArcSwap::default(),
             counters: Mutex::default(),
             unnamed: Counters::default(),
+            quarantine: OnceLock::new(),
             memory: BodyMemory::new(options.limits.body_memory),
+            refused_memory: BodyMemory::new(REFUSED_BODY_MEMORY),
             serving: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             closed: Notify::new(),
@@ -183,7 +186,10 @@ pub(crate) struct Shared {
     pub(crate) unnamed: Counters,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) clock: Clock,
+    pub(crate) quarantine: OnceLock<Arc<dyn Quarantine>>,
     pub(crate) memory: Arc<BodyMemory>,
+    /// Of bodies that are read only for the quarantine.
+    pub(crate) refused_memory: Arc<BodyMemory>,
     pub(crate) mode: watch::Sender<Mode>,
     pub(crate) tls: Option<Tls>,
     loopback: bool,
@@ -197,8 +203,22 @@ impl Shared {
         let mut counters = self.counters.lock();
         let served =
             source::serve(sources, self.loopback, |name| Arc::clone(counters.entry(Arc::clone(name)).or_default()))?;
+        self.take_over_keys(&served);
         self.sources.store(Arc::new(served));
         Ok(())
+    }
+
+    /// What is known of the keys of a source is known of the same keys in its new keyring.
+    fn take_over_keys(&self, served: &Sources) {
+        let (now, before) = ((self.clock)(), self.sources.load());
+        for (name, served) in served {
+            let Some(keyring) = served.source.auth.keyring() else { continue };
+            keyring.read_at(now);
+            let old = before.get(name).and_then(|old| old.source.auth.keyring());
+            if let Some(old) = old.filter(|old| !Arc::ptr_eq(old, keyring)) {
+                keyring.remember(old.usage());
+            }
+        }
     }
 
     /// Counts one more request, unless there are too many.
@@ -217,9 +237,10 @@ impl Shared {
 
     /// Reads changed files of secrets and certificates. Blocks.
     pub(crate) fn refresh_files(&self) {
+        let now = (self.clock)();
         for served in self.sources.load().values() {
             if let Some(keyring) = served.source.auth.keyring() {
-                keyring.refresh();
+                keyring.refresh(now);
             }
         }
         if let Some(tls) = &self.tls {

@@ -163,6 +163,17 @@ impl SignatureScheme {
         }
     }
 
+    /// All headers that take part.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        let time = self.timestamp.as_ref().map(|time| &time.header);
+        std::iter::once(&self.header).chain(self.content.headers()).chain(time)
+    }
+
+    /// Whether the value of the signature's header has the form of one.
+    pub(crate) fn could_be_signature(&self, value: &[u8]) -> bool {
+        if self.list { !self.several(value).is_empty() } else { self.one(value).is_some() }
+    }
+
     /// Reads and checks what can be checked without the body.
     ///
     /// A header that comes twice is refused: a proxy and this server could choose differently among them.

@@ -7,13 +7,14 @@ use toml::{Table, Value};
 use super::{File, Finding};
 
 /// The layers, lowest first. A crate may depend on crates of lower layers only.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["event"],
     &["routing"],
     &["queue"],
     &["queue-sqlite", "queue-aws"],
     &["destinations", "genesys"],
     &["intake", "delivery", "operate", "reconcile"],
+    &["quarantine-sqlite"],
     &["console", "simulator"],
     &["aftercall", "aftercall-lambda"],
     &["bench", "fuzz"],
@@ -23,7 +24,7 @@ const ALONE: [&str; 2] = ["xtask", "faultfs"];
 /// Judges the others from outside, so it must not share their mistakes. In its tests it may compare itself with them.
 const OUTSIDE: &str = "simulator";
 /// Backends, and who wires them; all others know the port only.
-const BACKENDS: [&str; 2] = ["queue-sqlite", "queue-aws"];
+const BACKENDS: [&str; 3] = ["queue-sqlite", "queue-aws", "quarantine-sqlite"];
 const WIRES_BACKENDS: [&str; 3] = ["aftercall", "aftercall-lambda", "bench"];
 /// Pure crates, and what would make them otherwise.
 const PURE: [&str; 2] = ["event", "routing"];
@@ -106,7 +107,7 @@ fn judge(from: &Member, arrow: &Arrow, layers: &BTreeMap<&str, usize>) -> Option
     if BACKENDS.contains(&to) && !dev && !WIRES_BACKENDS.contains(&name) {
         return Some((
             format!("`{name}` names the backend `{to}`"),
-            "use the port `queue`; backends are named where they are wired",
+            "use the port; backends are named where they are wired",
         ));
     }
     if layers.get(name).is_some_and(|own| target >= own) {

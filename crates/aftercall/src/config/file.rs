@@ -17,6 +17,7 @@ pub(crate) struct File {
     pub(crate) intake: IntakeTable,
     pub(crate) console: ConsoleTable,
     pub(crate) queue: QueueTable,
+    pub(crate) quarantine: QuarantineTable,
     pub(crate) sources: BTreeMap<String, SourceTable>,
     pub(crate) destinations: BTreeMap<String, DestinationTable>,
     pub(crate) routes: Vec<RouteTable>,
@@ -62,6 +63,16 @@ pub(crate) struct ConsoleTable {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct QueueTable {
     pub(crate) dedupe_window: Option<Time>,
+    pub(crate) retention: Option<Time>,
+}
+
+/// What is kept of requests that fail verification; for each source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct QuarantineTable {
+    pub(crate) enabled: Option<bool>,
+    pub(crate) requests: Option<u64>,
+    pub(crate) bytes: Option<Size>,
     pub(crate) retention: Option<Time>,
 }
 

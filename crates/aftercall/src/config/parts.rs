@@ -2,6 +2,7 @@
 
 mod console;
 mod destination;
+mod quarantine;
 mod source;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ const MAX_ROUTES: usize = 10_000;
 /// Everything that a configuration describes.
 pub(crate) struct Parts {
     pub(crate) queue: queue_sqlite::Options,
+    pub(crate) quarantine: quarantine_sqlite::Options,
     pub(crate) intake: intake::Options,
     pub(crate) console: std::net::SocketAddr,
     pub(crate) sources: Vec<intake::Source>,
@@ -106,6 +108,7 @@ impl File {
     /// Makes everything.
     pub(crate) fn parts(&self) -> Result<Parts, ConfigError> {
         self.check_completeness()?;
+        let quarantine = self.quarantine_options()?;
         let sources = self.sources.iter().map(|(name, table)| source::make(name, table)).collect::<Result<_, _>>()?;
         let destinations: Vec<_> =
             self.destinations.iter().map(|(name, table)| destination::make(name, table)).collect::<Result<_, _>>()?;
@@ -115,6 +118,7 @@ impl File {
         self.check_console()?;
         Ok(Parts {
             queue,
+            quarantine,
             intake: self.intake_options(),
             console: self.console_listen(),
             sources,
@@ -127,6 +131,7 @@ impl File {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.check_completeness()?;
         self.queue_options()?;
+        self.quarantine_options()?;
         self.sources.iter().try_for_each(|(name, table)| source::make(name, table).map(drop))?;
         self.destinations.iter().try_for_each(|(name, table)| destination::check(name, table))?;
         self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;

@@ -27,6 +27,7 @@ fn every_default_that_the_file_names_is_the_codes() {
     assert_eq!(format!("{one:?}"), format!("{other:?}"));
     let (one, other) = (written.queue_options().unwrap().queue, default.queue_options().unwrap().queue);
     assert_eq!(one, other);
+    assert_eq!(written.quarantine_options().unwrap(), default.quarantine_options().unwrap());
 }
 
 /// Asks the parser what it knows by giving it a key that it does not, and looks for each of those in the file.
@@ -39,6 +40,7 @@ fn every_key_of_the_code_stands_in_the_file() {
         ("intake.limits.?", "[intake.limits]\n?=1"),
         ("console.?", "[console]\n?=1"),
         ("queue.?", "[queue]\n?=1"),
+        ("quarantine.?", "[quarantine]\n?=1"),
         ("sources", "[sources.a]\n?=1"),
         ("auth", "[sources.a]\nauth={ ?=1 }"),
         ("destinations", "[destinations.a]\n?=1"),
@@ -103,6 +105,8 @@ fn a_bad_value_names_its_place_and_its_cure() {
             ),
             "routes[1].mapping: ",
         ),
+        (&format!("[quarantine]\nrequests = 0\n{open}"), "quarantine.requests: is 0"),
+        (&format!("[quarantine]\nbytes = 1\n{open}"), "quarantine.bytes: is too little"),
         ("[queue]\nretention = \"1h\"\n[sources.a]\nauth = { open = true }", "queue.retention: is shorter"),
     ];
     for (text, expected) in cases {

@@ -36,7 +36,7 @@ pub(crate) struct Server {
 impl Server {
     /// Opens the queue, starts the services, and listens; ready when it returns.
     pub(crate) async fn start(parts: Parts) -> anyhow::Result<Self> {
-        let Parts { queue, intake, console, sources, destinations, routes } = parts;
+        let Parts { queue, quarantine, intake, console, sources, destinations, routes } = parts;
         let dir = queue.dir.clone();
         let opened = tokio::task::spawn_blocking(move || SqliteQueue::open(&queue)).await?;
         let queue: Arc<dyn Queue> =
@@ -49,6 +49,7 @@ impl Server {
         let tls = intake.tls.is_some();
         let (receiving, intake) = Intake::bind(intake, sources, Arc::clone(&queue), clock())?;
         let console = Console::bind(console, TokenFile::in_dir(&dir), now()).await?;
+        super::quarantine::open(quarantine, &intake).await?;
         let mut services = Vec::with_capacity(destinations.len());
         for (parts, consumer) in destinations.into_iter().zip(ids) {
             let made = delivery::Parts {
@@ -76,6 +77,7 @@ impl Server {
             tokio::spawn(receiving.run()),
             tokio::spawn(console.serve(tell, stopped(&stop))),
             tokio::spawn(upkeep(Arc::clone(&queue), stopped(&stop))),
+            tokio::spawn(super::quarantine::tend(intake.clone(), stopped(&stop))),
         ];
         Ok(Self { queue, intake, tls, services, console: console_address, stop, tasks })
     }
@@ -158,6 +160,10 @@ impl console::Tell for Teller {
         &*self.queue
     }
 
+    fn intake(&self) -> &intake::Handle {
+        &self.intake
+    }
+
     fn now(&self) -> Timestamp {
         now()
     }
@@ -196,6 +202,7 @@ impl console::Tell for Teller {
                 ready: self.intake.not_ready().is_none(),
                 queue,
                 sources: self.intake.counts().into_iter().map(source).collect(),
+                quarantine: self.intake.quarantine().map(|quarantine| quarantine.status()),
                 destinations: self.destinations.iter().map(destination).collect(),
             })
         })

@@ -35,6 +35,8 @@ fn help_of_every_command() {
         "dead-letters",
         "redrive",
         "tokens",
+        "quarantine",
+        "secrets",
         "check",
         "backup",
         "match",

@@ -27,11 +27,15 @@ mod hostile;
 #[cfg(test)]
 mod kept;
 #[cfg(test)]
+mod quarantine;
+#[cfg(test)]
 mod recorder;
 #[cfg(test)]
 mod redrive;
 #[cfg(test)]
 mod restart;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod site;
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! One key: what is made of a secret to check requests with it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use aws_lc_rs::{constant_time, digest, hmac};
 use event::Timestamp;
 
-use super::KeyStatus;
+use super::usage::Used;
 use crate::secret::Secret;
 
+/// Bytes of the digest that tell keys apart; too few to check a guess at a good secret by them.
+const FINGERPRINT_BYTES: usize = 4;
 /// Never used yet.
 const NEVER: i64 = i64::MIN;
 
@@ -16,17 +17,20 @@ const NEVER: i64 = i64::MIN;
 pub(super) struct Key {
     hmac: hmac::Key,
     digest: [u8; 32],
-    origin: Arc<str>,
+    fingerprint: String,
     last_used: AtomicI64,
+    uses: AtomicU64,
 }
 
 impl Key {
-    pub(super) fn new(secret: &Secret, origin: Arc<str>) -> Self {
+    pub(super) fn new(secret: &Secret) -> Self {
+        let digest = digest(secret.expose());
         Self {
             hmac: hmac::Key::new(hmac::HMAC_SHA256, secret.expose()),
-            digest: digest(secret.expose()),
-            origin,
+            fingerprint: hex::encode(&digest[..FINGERPRINT_BYTES]),
+            digest,
             last_used: AtomicI64::new(NEVER),
+            uses: AtomicU64::new(0),
         }
     }
 
@@ -43,22 +47,44 @@ impl Key {
         equal(&self.digest, digest)
     }
 
-    pub(super) fn used(&self, now: Timestamp) {
-        self.last_used.fetch_max(now.as_millis(), Ordering::Relaxed);
+    /// Whether `proof` is [`salted`] of this secret.
+    pub(super) fn has_salted(&self, salt: &[u8], proof: &[u8; 32]) -> bool {
+        equal(&salted(salt, &self.digest), proof)
     }
 
-    pub(super) fn status(&self) -> KeyStatus {
-        let last_used = self.last_used.load(Ordering::Relaxed);
-        KeyStatus {
-            origin: self.origin.to_string(),
-            fingerprint: hex::encode(&self.digest[..4]),
-            last_used: (last_used != NEVER).then(|| Timestamp::from_millis(last_used)),
-        }
+    pub(super) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Takes note of a request that was verified with it.
+    pub(super) fn used(&self, now: Timestamp) {
+        self.last_used.fetch_max(now.as_millis(), Ordering::Relaxed);
+        self.uses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Adds what is known from before.
+    pub(super) fn add(&self, past: &Used) {
+        self.last_used.fetch_max(past.last.as_millis(), Ordering::Relaxed);
+        self.uses.fetch_add(past.uses, Ordering::Relaxed);
+    }
+
+    /// How it was used, if it ever was.
+    pub(super) fn usage(&self) -> Option<Used> {
+        let last = self.last_used.load(Ordering::Relaxed);
+        (last != NEVER).then(|| Used { last: Timestamp::from_millis(last), uses: self.uses.load(Ordering::Relaxed) })
     }
 }
 
+/// What is kept of a credential that was refused: enough to tell whether it is a secret, not to find it out. The salt
+/// makes two of the same look different, and tables of known passwords useless.
+pub(crate) fn salted(salt: &[u8], digest: &[u8; 32]) -> [u8; 32] {
+    let mut proof = [0; 32];
+    proof.copy_from_slice(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, salt), digest).as_ref());
+    proof
+}
+
 /// SHA-256. Comparing digests hides where two secrets differ, and their lengths.
-pub(super) fn digest(secret: &[u8]) -> [u8; 32] {
+pub(crate) fn digest(secret: &[u8]) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest::digest(&digest::SHA256, secret).as_ref());
     bytes

@@ -66,13 +66,13 @@ fn a_changed_file_rotates_and_keeps_the_time_of_use() {
     let (_dir, path, keyring) = file_keyring("old\n");
     assert!(keyring.has_secret(b"old", at(5)));
     std::fs::write(&path, "new\nold\n").unwrap();
-    assert!(keyring.refresh());
-    assert!(!keyring.refresh(), "nothing has changed since");
+    assert!(keyring.refresh(at(9)));
+    assert!(!keyring.refresh(at(9)), "nothing has changed since");
     assert!(keyring.has_secret(b"new", at(7)) && keyring.has_secret(b"old", at(6)));
     let used: Vec<_> = keyring.status().iter().map(|key| key.last_used).collect();
     assert_eq!(used, [Some(at(7)), Some(at(6))]);
     std::fs::write(&path, "new\n").unwrap();
-    assert!(keyring.refresh());
+    assert!(keyring.refresh(at(9)));
     assert!(!keyring.has_secret(b"old", at(8)));
 }
 
@@ -80,11 +80,11 @@ fn a_changed_file_rotates_and_keeps_the_time_of_use() {
 fn a_file_that_vanishes_or_breaks_leaves_its_last_keys() {
     let (_dir, path, keyring) = file_keyring("good\n");
     std::fs::remove_file(&path).unwrap();
-    assert!(!keyring.refresh() && keyring.has_secret(b"good", at(0)));
+    assert!(!keyring.refresh(at(9)) && keyring.has_secret(b"good", at(0)));
     std::fs::write(&path, "\n").unwrap();
-    assert!(!keyring.refresh() && keyring.has_secret(b"good", at(0)));
+    assert!(!keyring.refresh(at(9)) && keyring.has_secret(b"good", at(0)));
     std::fs::write(&path, "better\n").unwrap();
-    assert!(keyring.refresh() && keyring.has_secret(b"better", at(0)));
+    assert!(keyring.refresh(at(9)) && keyring.has_secret(b"better", at(0)));
 }
 
 #[test]
@@ -103,8 +103,8 @@ fn a_change_that_left_no_trace_is_found_by_reading() {
     let times = std::fs::FileTimes::new().set_modified(std::fs::metadata(&path).unwrap().modified().unwrap());
     std::fs::write(&path, "bbbb\n").unwrap();
     std::fs::File::options().write(true).open(&path).unwrap().set_times(times).unwrap();
-    assert!(!keyring.refresh());
-    assert!(keyring.reread() && keyring.has_secret(b"bbbb", at(0)));
+    assert!(!keyring.refresh(at(9)));
+    assert!(keyring.reread(at(9)) && keyring.has_secret(b"bbbb", at(0)));
 }
 
 #[test]
@@ -113,4 +113,49 @@ fn status_and_debug_do_not_show_secrets() {
     assert!(!format!("{keyring:?} {:?}", keyring.status()).contains("hunter2"));
     assert_eq!(keyring.status()[0].fingerprint.len(), 8);
     assert_eq!(keyring.status()[0].last_used, None);
+}
+
+#[test]
+fn each_secret_says_where_it_stands_and_whether_it_can_be_read() {
+    let (_dir, path, keyring) = file_keyring("\nold\n");
+    keyring.read_at(at(1));
+    let status = || keyring.status().into_iter().map(|key| (key.origin, key.read_at, key.error)).collect::<Vec<_>>();
+    let name = |line: usize| format!("file:{}#{line}", path.display());
+    assert_eq!(status(), [(name(2), Some(at(1)), None)]);
+    std::fs::write(&path, "new\n\nold\n").unwrap();
+    assert!(keyring.refresh(at(2)));
+    assert_eq!(status(), [(name(1), Some(at(2)), None), (name(3), Some(at(2)), None)]);
+    std::fs::remove_file(&path).unwrap();
+    assert!(!keyring.refresh(at(3)));
+    let told = status();
+    assert!(told.iter().all(|(_, read, error)| *read == Some(at(2)) && error.is_some()), "{told:?}");
+    std::fs::write(&path, "new\n\nold\n").unwrap();
+    keyring.refresh(at(4));
+    assert!(status().iter().all(|(_, read, error)| *read == Some(at(4)) && error.is_none()));
+}
+
+#[test]
+fn the_use_of_a_key_is_known_after_a_restart_and_after_it_was_away() {
+    let (_dir, path, keyring) = file_keyring("old\n");
+    assert!(keyring.has_secret(b"old", at(5)) && keyring.has_secret(b"old", at(6)));
+    let again = Keyring::load([SecretSource::File(path.clone())], SecretFormat::Plain, &no_env).unwrap();
+    again.remember(keyring.usage());
+    let used = |keyring: &Keyring| keyring.status().iter().map(|key| (key.last_used, key.uses)).collect::<Vec<_>>();
+    assert_eq!(used(&again), [(Some(at(6)), 2)]);
+    std::fs::write(&path, "another\n").unwrap();
+    assert!(again.reread(at(7)));
+    assert_eq!(used(&again), [(None, 0)]);
+    assert_eq!(again.usage().len(), 1, "what is gone is not forgotten");
+    std::fs::write(&path, "old\n").unwrap();
+    assert!(again.reread(at(8)) && again.has_secret(b"old", at(9)));
+    assert_eq!(used(&again), [(Some(at(9)), 3)]);
+}
+
+#[test]
+fn a_salted_digest_tells_whether_a_credential_is_a_secret() {
+    let (_dir, _path, keyring) = file_keyring("one\ntwo\n");
+    let proof = |salt: &[u8], secret: &[u8]| key::salted(salt, &key::digest(secret));
+    assert!(keyring.has_salted(b"salt", &proof(b"salt", b"two"), at(0)));
+    assert!(!keyring.has_salted(b"salt", &proof(b"salt", b"three"), at(0)));
+    assert!(!keyring.has_salted(b"salt", &proof(b"other", b"two"), at(0)));
 }

@@ -9,6 +9,8 @@ mod hostile;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod quarantine;
+#[cfg(test)]
 mod queue_states;
 #[cfg(test)]
 mod refuse;

@@ -1,0 +1,153 @@
+//! The quarantine over the admin API: pages, one with its body, releasing and dropping.
+
+mod wire;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use intake::options::RELEASE_MAX;
+use intake::{Quarantine, QuarantineError, QuarantineQuery, QuarantineSelection, QuarantineStatus, Quarantined};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::wire::{Dropped, Outcome, Page, RequestsQuery, Shown, ToDrop, ToRelease};
+use crate::access::Caller;
+use crate::page::{self, PAGE_MAX};
+use crate::problem::Problem;
+use crate::request::{Body, Id, NUMBER_MAX, Nothing, Number, Query};
+use crate::{Answer, Shared, Tell};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(body))
+        .routes(routes!(release))
+        .routes(routes!(remove))
+        .routes(routes!(status))
+}
+
+/// Lists refused requests, the oldest first
+#[utoipa::path(
+    get, path = "/api/v1/quarantine", operation_id = "list_quarantine", tag = "quarantine",
+    params(RequestsQuery), responses((status = 200, description = "A page of them", body = Page)),
+    security(("token" = ["read"]))
+)]
+async fn list(State(tell): Shared, Query(query): Query<RequestsQuery>) -> Answer<Page> {
+    let cursor = query.cursor.map(|cursor| page::number(&cursor)).transpose()?;
+    if cursor.is_some_and(|id| id > NUMBER_MAX) {
+        return Err(page::unusable());
+    }
+    let limit = query.limit.0;
+    let after = query.after.map(|after| after.0).max(cursor);
+    let asked = QuarantineQuery { source: query.source, after, limit: limit + 1 };
+    let mut requests = of(&*tell)?.list(asked).await?;
+    let more = requests.len() > limit;
+    requests.truncate(limit);
+    let next = requests.last().filter(|_| more).map(|entry| page::digits(entry.id));
+    Ok(Json(Page { requests, next }))
+}
+
+/// Shows a refused request with the start of its body
+#[utoipa::path(
+    get, path = "/api/v1/quarantine/{id}", operation_id = "show_quarantine", tag = "quarantine",
+    params(("id" = inline(Number), Path, description = "Its number")),
+    responses((status = 200, description = "It", body = Shown), (status = 404, response = crate::openapi::NotFound)),
+    security(("token" = ["read"]))
+)]
+async fn show(State(tell): Shared, Id(id): Id, Query(Nothing {}): Query<Nothing>) -> Answer<Shown> {
+    Ok(Json(Shown::new(id, find(&*tell, id).await?)))
+}
+
+/// The body's bytes, exactly as they came
+#[utoipa::path(
+    get, path = "/api/v1/quarantine/{id}/body", operation_id = "read_quarantine_body", tag = "quarantine",
+    params(("id" = inline(Number), Path, description = "Its number")),
+    responses(
+        (status = 200, description = "They", content_type = "application/octet-stream"),
+        (status = 404, response = crate::openapi::NotFound)
+    ),
+    security(("token" = ["read"]))
+)]
+async fn body(State(tell): Shared, Id(id): Id, Query(Nothing {}): Query<Nothing>) -> Result<Response, Problem> {
+    Ok(find(&*tell, id).await?.body.into_response())
+}
+
+async fn find(tell: &dyn Tell, id: u64) -> Result<Quarantined, Problem> {
+    let found = of(tell)?.read(id).await?;
+    found.ok_or_else(|| Problem::not_found(format!("there is no request {id} in the quarantine (any more)")))
+}
+
+/// Verifies refused requests again, and publishes those that are genuine
+#[utoipa::path(
+    post, path = "/api/v1/quarantine/release", operation_id = "release_quarantine", tag = "quarantine",
+    request_body = ToRelease, responses((status = 200, description = "What became of them", body = Outcome)),
+    security(("token" = ["operate"]))
+)]
+async fn release(
+    State(tell): Shared,
+    Extension(caller): Extension<Caller>,
+    Query(Nothing {}): Query<Nothing>,
+    Body(ToRelease { ids, dry_run }): Body<ToRelease>,
+) -> Answer<Outcome> {
+    let ids = checked(ids, RELEASE_MAX)?;
+    let mut done = Outcome::default();
+    tell.intake().release(&ids, dry_run).await?.into_iter().for_each(|release| done.add(release));
+    if !dry_run {
+        let (released, failing, by) = (done.released.len(), done.failing.len(), &*caller.name);
+        tracing::info!(released, failing, by, "refused requests were verified again");
+    }
+    Ok(Json(done))
+}
+
+/// Drops refused requests for good
+#[utoipa::path(
+    post, path = "/api/v1/quarantine/drop", operation_id = "drop_quarantine", tag = "quarantine",
+    request_body = ToDrop, responses((status = 200, description = "How many were dropped", body = Dropped)),
+    security(("token" = ["operate"]))
+)]
+async fn remove(
+    State(tell): Shared,
+    Extension(caller): Extension<Caller>,
+    Query(Nothing {}): Query<Nothing>,
+    Body(asked): Body<ToDrop>,
+) -> Answer<Dropped> {
+    let which = match asked {
+        ToDrop { ids: Some(ids), source: None, all: false } => QuarantineSelection::Ids(checked(ids, PAGE_MAX)?),
+        ToDrop { ids: None, source: Some(source), all: false } => QuarantineSelection::Source(source),
+        ToDrop { ids: None, source: None, all: true } => QuarantineSelection::All,
+        _ => return Err(Problem::unusable("say exactly one of `ids`, `source` and `all`")),
+    };
+    let dropped = of(&*tell)?.remove(which).await?;
+    tracing::info!(dropped, by = &*caller.name, "refused requests were dropped from the quarantine");
+    Ok(Json(Dropped { dropped }))
+}
+
+/// How many refused requests there are, and how many were left out
+#[utoipa::path(
+    get, path = "/api/v1/quarantine-status", operation_id = "quarantine_status", tag = "quarantine",
+    responses((status = 200, description = "By source", body = QuarantineStatus)), security(("token" = ["read"]))
+)]
+async fn status(State(tell): Shared, Query(Nothing {}): Query<Nothing>) -> Answer<QuarantineStatus> {
+    Ok(Json(of(&*tell)?.status()))
+}
+
+fn of(tell: &dyn Tell) -> Result<&Arc<dyn Quarantine>, QuarantineError> {
+    tell.intake().quarantine().ok_or_else(|| QuarantineError::Closed("this server has none".to_owned()))
+}
+
+fn checked(ids: Vec<Number>, most: usize) -> Result<Vec<u64>, Problem> {
+    if (1..=most).contains(&ids.len()) {
+        return Ok(ids.into_iter().map(|id| id.0).collect());
+    }
+    Err(Problem::unusable(format!("`ids` must name 1 to {most} requests")))
+}
+
+impl From<QuarantineError> for Problem {
+    fn from(error: QuarantineError) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "quarantine-unavailable", error).with(header::RETRY_AFTER, 1)
+    }
+}

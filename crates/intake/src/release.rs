@@ -1,0 +1,161 @@
+//! Releasing refused requests: verified again, they go the way that they would have gone.
+//!
+//! The keys are those of now; the time by which a signed time is judged is that of the request's arrival, so a request
+//! that was too old then stays so. Their events have the same identities as if the request had been accepted, so what
+//! the sender has sent again meanwhile is a duplicate, and so is a release that a crash has cut off and that is repeated.
+
+use std::sync::Arc;
+
+use event::EventId;
+use queue::{DeadLetterId, Published};
+
+use crate::auth;
+use crate::keyring::Keyring;
+use crate::options::RELEASE_MAX;
+use crate::problem::{Reason, Refusal};
+use crate::quarantine::{Credential, Quarantine, QuarantineError, QuarantineSelection, Quarantined};
+use crate::receive;
+use crate::server::Shared;
+use crate::source::{Auth, ServedSource};
+
+/// What became of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// Its number in the quarantine.
+    pub id: u64,
+    /// Where it went, or why it stays.
+    pub result: Result<Released, NotReleased>,
+}
+
+/// A request that is authentic after all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Released {
+    /// It would be released; nothing was changed.
+    Would,
+    /// Its events are durable, or were already.
+    Published {
+        /// How many were new.
+        accepted: usize,
+        /// How many were known.
+        duplicates: usize,
+        /// Their ids.
+        events: Vec<EventId>,
+    },
+    /// Its body is no event, so it is a dead letter now.
+    DeadLetter {
+        /// Which one.
+        id: DeadLetterId,
+        /// What is wrong with the body.
+        error: String,
+    },
+}
+
+/// Why a request was not released.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotReleased {
+    /// Released or dropped meanwhile, or pushed out.
+    #[error("it is not in the quarantine any more")]
+    Missing,
+    /// Its source is not configured.
+    #[error("there is no source `{0}` any more; configure it again, or drop the request")]
+    NoSource(String),
+    /// It still fails.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Releases these, one after the other, so that the order in which they came is the order of their events.
+pub(crate) async fn release(shared: &Arc<Shared>, ids: &[u64], dry_run: bool) -> Result<Vec<Release>, QuarantineError> {
+    let closed = || QuarantineError::Closed("this server has none".to_owned());
+    let quarantine = shared.quarantine.get().ok_or_else(closed)?;
+    let refreshed = Arc::clone(shared);
+    // It fails only by a panic, which is reported; then the keys are those that were read last.
+    let _ = tokio::task::spawn_blocking(move || refreshed.refresh_files()).await;
+    let mut releases = Vec::with_capacity(ids.len().min(RELEASE_MAX));
+    let mut released = Vec::new();
+    let mut failure = None;
+    for &id in ids.iter().take(RELEASE_MAX) {
+        let result = match quarantine.read(id).await {
+            Ok(Some(request)) => release_one(shared, request, dry_run).await,
+            Ok(None) => Err(NotReleased::Missing),
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        };
+        if matches!(result, Ok(Released::Published { .. } | Released::DeadLetter { .. })) {
+            released.push(id);
+        }
+        releases.push(Release { id, result });
+    }
+    take_out(&**quarantine, released).await?;
+    match failure {
+        Some(error) if releases.is_empty() => Err(error),
+        _ => Ok(releases),
+    }
+}
+
+async fn take_out(quarantine: &dyn Quarantine, released: Vec<u64>) -> Result<(), QuarantineError> {
+    if released.is_empty() {
+        return Ok(());
+    }
+    quarantine.remove(QuarantineSelection::Ids(released)).await.map(drop)
+}
+
+async fn release_one(shared: &Shared, request: Quarantined, dry_run: bool) -> Result<Released, NotReleased> {
+    let sources = shared.sources.load();
+    let Some(served) = sources.get(&request.source) else {
+        return Err(NotReleased::NoSource(request.source.to_string()));
+    };
+    let refused = |refusal: Refusal| NotReleased::Refused(refusal.detail.into_owned());
+    prove(shared, served, &request).await.map_err(refused)?;
+    if dry_run {
+        return Ok(Released::Would);
+    }
+    let now = (shared.clock)();
+    match receive::split_apart(served, &request.body).await.map_err(refused)? {
+        Ok(events) => {
+            let published = receive::publish(shared, served, events, now).await.map_err(refused)?;
+            let duplicates = published.iter().filter(|one| one.is_duplicate()).count();
+            let events = published.iter().map(Published::id).collect();
+            Ok(Released::Published { accepted: published.len() - duplicates, duplicates, events })
+        }
+        Err(error) => {
+            let id = receive::reject(shared, served, &error, request.body, now).await.map_err(refused)?;
+            Ok(Released::DeadLetter { id, error: error.to_string() })
+        }
+    }
+}
+
+/// Checks what intake would check, as of the time when the request came.
+async fn prove(shared: &Shared, served: &Arc<ServedSource>, request: &Quarantined) -> Result<(), Refusal> {
+    let source = &served.source;
+    if !source.allows(request.sender) {
+        let detail = format!("{} is not in the `allow` list of this source", request.sender);
+        return Err(Refusal::new(Reason::AddressNotAllowed, detail));
+    }
+    if request.body.len() > source.max_body_bytes.unwrap_or(shared.options.limits.body_bytes) {
+        return Err(Refusal::new(Reason::BodyTooLarge, "its body is larger than this source allows now"));
+    }
+    match &source.auth {
+        Auth::Open => Ok(()),
+        Auth::Signature { scheme, .. } => {
+            let unsigned = |failure| auth::unsigned(scheme, &failure);
+            let claim = scheme.claim(&request.headers, request.received).map_err(unsigned)?;
+            receive::verify(served, &claim, &request.headers, &request.body, request.received).await.map_err(unsigned)
+        }
+        Auth::ApiKey { keyring, .. } | Auth::Bearer { keyring } | Auth::Basic { keyring } => {
+            let kept =
+                request.credential.as_ref().filter(|kept| Some(&kept.place) == auth::place(&source.auth).as_ref());
+            let kept = kept.ok_or_else(|| auth::no_credential(Reason::AuthMissing, &source.auth))?;
+            match is_known(kept, keyring, request) {
+                true => Ok(()),
+                false => Err(auth::no_credential(Reason::AuthMismatch, &source.auth)),
+            }
+        }
+    }
+}
+
+fn is_known(kept: &Credential, keyring: &Keyring, request: &Quarantined) -> bool {
+    keyring.has_salted(&kept.salt, &kept.proof, request.received)
+}
