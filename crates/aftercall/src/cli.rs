@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::alarms::{AlarmsArgs, DestinationArgs};
 use crate::output;
 
 /// Gets every contact-centre event to the CRM, the warehouse and the quality team: nothing lost, nothing doubled, in
@@ -37,6 +38,12 @@ pub(crate) enum Command {
     DeadLetters(DeadLettersArgs),
     /// Deliver the events of dead letters again, once what was wrong is mended
     Redrive(RedriveArgs),
+    /// Show what is wrong now, and what to do about it
+    Alarms(AlarmsArgs),
+    /// Let nothing more go out to a destination; what is accepted for it waits
+    Pause(DestinationArgs),
+    /// Let deliveries go out to a destination again
+    Resume(DestinationArgs),
     /// Read everything that is stored and report damage
     Check(CheckArgs),
     /// Copy the queue while the server runs

@@ -3,6 +3,7 @@
 //! This crate is the binary: the command line, the configuration, and the wiring of the other crates.
 
 mod admin;
+mod alarms;
 mod check;
 mod cli;
 mod config;
@@ -33,6 +34,9 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args.what),
         Command::Redrive(args) => redrive::run(&args),
+        Command::Alarms(args) => alarms::run(&args),
+        Command::Pause(args) => alarms::set_paused(&args, true),
+        Command::Resume(args) => alarms::set_paused(&args, false),
         Command::Check(args) => check::check(&args),
         Command::Backup(args) => check::backup(&args),
         Command::Match(args) => matching::run(&args),

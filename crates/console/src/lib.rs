@@ -10,7 +10,10 @@
 //! | `POST /api/v1/dead-letters/dry-run` | tries the present mapping on some; changes nothing |
 //! | `POST /api/v1/dead-letters/redrive` | delivers the events of some again |
 //! | `POST /api/v1/dead-letters/discard` | drops some, with a reason |
+//! | `GET /api/v1/alarms` | [`Alarms`]: what is wrong, and how the notifiers are doing |
+//! | `POST /api/v1/destinations/{name}/pause` | lets nothing more go out; `resume` lets it |
 
+mod alarms;
 mod dead_letters;
 mod status;
 
@@ -26,6 +29,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 
+pub use alarms::Alarms;
 pub use status::{DestinationStatus, SourceStatus, Status};
 
 /// Tells the state of the server at the time it is asked.
@@ -39,6 +43,12 @@ pub trait Tell: Send + Sync + 'static {
     /// What the present routes and mappings would send for a dead letter that was read with its body; or why they would
     /// send nothing. Takes as long as a mapping may.
     fn try_mapping(&self, letter: &queue::DeadLetter) -> Result<bytes::Bytes, String>;
+
+    /// What is wrong, and who is told of it.
+    fn alarms(&self) -> Alarms;
+
+    /// Lets nothing more go out to a destination, or lets it again. Returns whether there is one of this name.
+    fn set_paused(&self, destination: &str, paused: bool) -> bool;
 
     /// The time.
     fn now(&self) -> event::Timestamp;
@@ -89,6 +99,7 @@ impl Console {
         let app = Router::new()
             .route("/api/v1/status", get(status))
             .merge(dead_letters::routes())
+            .merge(alarms::routes())
             .fallback(not_found)
             .layer(middleware::from_fn(only_local))
             .with_state(tell);

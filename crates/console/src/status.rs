@@ -4,6 +4,8 @@ use delivery::HealthSnapshot;
 use queue::QueueStatus;
 use serde::Serialize;
 
+use crate::Alarms;
+
 /// The whole server.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
@@ -21,6 +23,8 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     /// Each configured destination.
     pub destinations: Vec<DestinationStatus>,
+    /// What is wrong, and who is told of it.
+    pub alarms: Alarms,
 }
 
 /// One source.

@@ -151,10 +151,13 @@ async fn publish(
         return Ok(respond::accepted(&[]));
     }
     let source = Arc::clone(&served.source.name);
+    let topics: Vec<_> = events.iter().map(|event| Arc::clone(&event.topic)).collect();
     let publication = Publication { source, received, events, content: event::content_hash };
     let published = shared.queue.publish(publication).await.map_err(|error| not_stored(&error))?;
     let duplicates = published.iter().filter(|one| Published::is_duplicate(one)).count() as u64;
     served.counters.published(published.len() as u64 - duplicates, duplicates);
+    let accepted = topics.iter().zip(&published).filter(|(_, one)| !one.is_duplicate());
+    served.counters.topics.accepted(accepted.map(|(topic, _)| topic), received);
     Ok(respond::accepted(&published))
 }
 

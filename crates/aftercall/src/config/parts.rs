@@ -1,5 +1,6 @@
 //! From the file's tables to the parts that the server is made of. Whatever cannot be made says which key is wrong.
 
+mod alarms;
 mod destination;
 mod source;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use destinations::Destination;
 use routing::{Mapping, Pattern};
 
+pub(crate) use self::alarms::{Action, AlarmParts};
 pub(crate) use self::source::scheme as signature_scheme;
 use super::ConfigError;
 use super::file::{File, RouteTable};
@@ -28,6 +30,7 @@ pub(crate) struct Parts {
     pub(crate) sources: Vec<intake::Source>,
     pub(crate) destinations: Vec<DestinationParts>,
     pub(crate) routes: Vec<RouteParts>,
+    pub(crate) alarms: AlarmParts,
 }
 
 /// One destination.
@@ -118,6 +121,7 @@ impl File {
             sources,
             routes,
             destinations,
+            alarms: self.alarm_parts()?,
         })
     }
 
@@ -128,6 +132,7 @@ impl File {
         self.sources.iter().try_for_each(|(name, table)| source::make(name, table).map(drop))?;
         self.destinations.iter().try_for_each(|(name, table)| destination::check(name, table))?;
         self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;
+        self.alarm_parts()?;
         self.check_sources_are_routed()
     }
 

@@ -3,6 +3,8 @@
 //! Each test has a server of its own in a directory of its own ([`site`]), on ports of the system's choice.
 
 #[cfg(test)]
+mod alarms;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod commands;
