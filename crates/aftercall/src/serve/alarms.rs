@@ -131,6 +131,7 @@ impl Watch {
             }
             if action.pause && self.set_paused(&subject, true) {
                 tracing::error!(destination = subject, alarm = notice.alarm.key, "an alarm paused a destination");
+                notice.alarm.todo.retain(|step| !step.starts_with(operate::alarms::BY_ITSELF));
                 notice.alarm.detail.push_str(" It was paused, as [[alarms.actions]] has it.");
                 notice.alarm.todo.push(format!("to go on: aftercall resume {subject}{}", self.options.ask));
             }
@@ -145,7 +146,7 @@ impl Watch {
         let new_letters = within_limit(letters.read_new(&**queue)).await;
         let status = within_limit(queue.status(now())).await;
         let groups = match (new_letters, &status) {
-            (Some(Ok(())), Some(Ok(status))) => letters.settle(&**queue, status).await,
+            (Some(Ok(())), Some(Ok(status))) => letters.settle(status),
             _ => None,
         };
         let status = status.and_then(Result::ok);
@@ -184,45 +185,44 @@ impl Watch {
 #[derive(Default)]
 struct Letters {
     ledger: Ledger,
-    counted: Option<Instant>,
-    /// How long the last count took.
+    /// The ledger has once had all there were.
+    complete: bool,
+    /// When it was begun, and how long reading took until it was complete.
+    begun: Option<Instant>,
     took: Duration,
 }
 
 impl Letters {
+    /// Reads letters that are new; a bounded number, the others next time.
     async fn read_new(&mut self, queue: &dyn Queue) -> Result<(), QueueError> {
-        if self.counted.is_none() {
-            return self.count(queue).await;
-        }
+        let begin = Instant::now();
+        self.begun.get_or_insert(begin);
+        let was_complete = self.complete;
         for _ in 0..PAGES_MAX {
             let after = self.ledger.last();
             let page = queue.dead_letters(DeadLetterQuery { after, limit: LETTERS_PAGE, ..Default::default() }).await?;
             self.ledger.add(&page);
             if page.len() < LETTERS_PAGE {
+                self.complete = true;
                 break;
             }
         }
+        if !was_complete {
+            self.took += begin.elapsed();
+        }
         Ok(())
     }
 
-    /// The groups, after those that are gone were found out; `None` if that has to wait.
-    async fn settle(&mut self, queue: &dyn Queue, status: &QueueStatus) -> Option<Vec<queue::DeadLetterGroup>> {
+    /// The groups, after those that are gone were found out; `None` while that is not known.
+    fn settle(&mut self, status: &QueueStatus) -> Option<Vec<queue::DeadLetterGroup>> {
         if self.ledger.compare(status) == Mismatch::Recount {
             let pause = RECOUNT_EVERY.max(self.took * RECOUNT_SHARE);
-            if self.counted.is_some_and(|counted| counted.elapsed() < pause) {
-                return None;
+            if self.begun.is_none_or(|begun| begun.elapsed() >= pause) {
+                *self = Self::default();
             }
-            within_limit(self.count(queue)).await?.ok()?;
+            return None;
         }
-        Some(self.ledger.groups())
-    }
-
-    async fn count(&mut self, queue: &dyn Queue) -> Result<(), QueueError> {
-        let begin = Instant::now();
-        let groups = queue.dead_letter_groups(DeadLetterQuery::default()).await?;
-        self.ledger.recounted(groups);
-        (self.counted, self.took) = (Some(Instant::now()), begin.elapsed());
-        Ok(())
+        self.complete.then(|| self.ledger.groups())
     }
 }
 
@@ -242,8 +242,7 @@ async fn commit(queue: &dyn Queue) -> Option<Duration> {
 
 fn free_bytes(dir: &std::path::Path) -> Option<u64> {
     let stat = nix::sys::statvfs::statvfs(dir).ok()?;
-    // Both are 64 bits wide here and 32 bits elsewhere.
-    #[allow(clippy::useless_conversion, reason = "their width differs between systems")]
+    #[expect(clippy::useless_conversion, reason = "their width differs between systems")]
     Some(u64::from(stat.blocks_available()).saturating_mul(u64::from(stat.fragment_size())))
 }
 
@@ -253,7 +252,7 @@ fn destination(name: &str, health: &Health, consumers: &[ConsumerStatus]) -> Des
     let gate = health.gate;
     let breaker = match gate.map(|gate| (gate.breaker.state, gate.breaker.since)) {
         Some((BreakerState::Open | BreakerState::HalfOpen, Some(since))) => Breaker::Open(since),
-        Some((BreakerState::Ramp, _)) => Breaker::Ramp,
+        // In the ramp deliveries go out again, and it ends only when there are enough of them.
         _ => Breaker::Closed,
     };
     DestinationReading {

@@ -212,11 +212,16 @@ fn an_open_breaker_pauses_its_destination_calls_for_repair_and_ends_after_a_resu
     );
     waiting::until_so("it is paused", || run(&site, &server, &["status"], 0).contains("PAUSED"));
     down.store(false, Ordering::SeqCst);
-    let alarm = open(&server).remove(0);
-    let resume =
-        alarm["todo"].as_array().unwrap().iter().filter_map(Value::as_str).find_map(|step| step.split_once(": "));
-    let command = resume.map(|(_, command)| command.to_owned()).unwrap_or_default();
-    assert!(command.starts_with("aftercall resume crm --console "), "{alarm}");
+    let command = waiting::until("the alarm says how to go on", || {
+        let alarm = open(&server).into_iter().find(|alarm| alarm["kind"] == "breaker-open")?;
+        let steps: Vec<_> = alarm["todo"].as_array()?.iter().filter_map(Value::as_str).collect();
+        steps
+            .iter()
+            .filter(|step| step.contains(" resume "))
+            .find_map(|step| step.split_once(": "))
+            .map(|(_, command)| command.to_owned())
+    });
+    assert!(command.starts_with("aftercall resume crm --console "), "{command}");
     assert_eq!(server.consumer("crm")["dead_letters"], 0);
     assert!(server.consumer("crm")["unsettled"].as_u64().unwrap() >= 25, "nothing went out");
 

@@ -130,11 +130,9 @@ fn dead_group(group: &DeadLetterGroup, memory: &Memory<'_>, options: &Options) -
 
 fn breaker(destination: &DestinationReading, options: &Options, now: Timestamp) -> Option<Condition> {
     let longest = options.breaker_open?;
-    let (open_for, fading) = match destination.breaker {
-        Breaker::Closed => return None,
-        Breaker::Ramp => (Duration::ZERO, true),
-        Breaker::Open(since) => (since.until(now), since.until(now) < longest),
-    };
+    let Breaker::Open(since) = destination.breaker else { return None };
+    let open_for = since.until(now);
+    let fading = open_for < longest;
     let text = text::breaker(destination, open_for, &options.ask);
     Some(condition(Kind::BreakerOpen, &destination.name, open_for.as_secs(), fading, text))
 }

@@ -28,3 +28,4 @@ pub use options::Options;
 pub use reading::{Breaker, DestinationReading, NotifierReading, Reading, SourceReading, TopicReading};
 pub use silence::Silence;
 pub use state::{State, Tracked};
+pub use text::BY_ITSELF;

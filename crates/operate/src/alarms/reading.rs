@@ -47,8 +47,6 @@ pub enum Breaker {
     /// Deliveries go out.
     #[default]
     Closed,
-    /// They begin to go out again.
-    Ramp,
     /// They have waited since then.
     Open(Timestamp),
 }

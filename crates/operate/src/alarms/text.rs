@@ -9,6 +9,8 @@ use super::silence::Silent;
 
 /// Characters of a text that somebody else wrote, at most: a pager shows little.
 const QUOTED_MAX: usize = 160;
+/// How a step begins that says that nothing has to be done; not so if a destination is paused.
+pub const BY_ITSELF: &str = "nothing else";
 const WAITS: &str = "Nothing is lost: what was accepted is on disk and waits; no retry budget is spent.";
 const KEPT: &str = "Nothing is lost: each dead letter keeps its event, also beyond retention, until it is redriven or \
                     discarded. Other events go on.";
@@ -103,7 +105,7 @@ pub(super) fn breaker(destination: &DestinationReading, open_for: Duration, ask:
         let resume = format!("aftercall resume {name}{ask}");
         (format!("destination {name} is down and paused"), format!("when it works again: {resume}"))
     } else {
-        let then = "nothing else: it is probed, and goes on by itself when it works again".to_owned();
+        let then = format!("{BY_ITSELF}: it is probed, and goes on when it works again");
         (format!("destination {name} is down for {}", age(open_for)), then)
     };
     let detail = format!("Last error: {last}. {waits}");
