@@ -151,9 +151,9 @@ fn refused(source: &str, count: u64, options: &Options) -> Option<Condition> {
 
 fn source_silent(silent: &Silent, options: &Options, now: Timestamp) -> Condition {
     let for_now = silent.since.until(now);
-    let text = text::silent(silent, for_now, &options.ask);
-    let one = condition(Kind::SourceSilent, &silent.source, for_now.as_secs(), false, text);
-    Condition { key: format!("source-silent/{}/{}", silent.source, silent.topic), ..one }
+    let words = text::silent(silent, for_now, &options.ask);
+    let one = condition(Kind::SourceSilent, &silent.source, for_now.as_secs(), false, words);
+    Condition { key: format!("source-silent/{}/{}", silent.source, text::quoted(&silent.topic)), ..one }
 }
 
 fn failing(notifier: &NotifierReading, options: &Options, now: Timestamp) -> Option<Condition> {

@@ -62,6 +62,7 @@ pub enum Tracked {
 impl State {
     /// Takes in a reading; returns what to tell, in the order in which it was found.
     pub fn step(&mut self, reading: &Reading, options: &Options, now: Timestamp) -> Vec<Notice> {
+        self.not_in_the_future(options, now);
         let conditions = self.conditions(reading, options, now);
         let mut notices = Vec::new();
         let unread = reading.groups.is_none();
@@ -94,6 +95,22 @@ impl State {
     /// Forgets what was learnt about sources that are no longer configured.
     pub fn keep_sources(&mut self, sources: &[String]) {
         self.silence.keep(sources);
+    }
+
+    /// A clock that was wrong and was set back must not keep an alarm open, or closed, until it gets there again.
+    fn not_in_the_future(&mut self, options: &Options, now: Timestamp) {
+        let back = |at: &mut Timestamp| *at = (*at).min(now);
+        for tracked in self.tracked.values_mut() {
+            match tracked {
+                Tracked::Pending { since } => back(since),
+                Tracked::Open { alarm, gone_since, told, .. } => {
+                    back(&mut alarm.opened);
+                    back(told);
+                    gone_since.iter_mut().for_each(back);
+                }
+                Tracked::Cooling { until } => *until = (*until).min(now.plus(options.cool_down)),
+            }
+        }
     }
 
     fn conditions(&mut self, reading: &Reading, options: &Options, now: Timestamp) -> Vec<Condition> {

@@ -252,6 +252,19 @@ fn a_restart_opens_nothing_again_and_ends_what_is_over() {
 }
 
 #[test]
+fn a_clock_that_was_years_ahead_keeps_no_alarm_open_and_none_closed() {
+    let mut run = Run::new(Options::default());
+    let (right, years) = (run.now, Duration::from_secs(100_000_000));
+    run.now = right.plus(years);
+    run.show(60, |_| groups(vec![group(1, 3), group(2, 3)]));
+    run.show(120, |_| groups(vec![group(1, 3)]));
+    run.now = right;
+    assert_eq!(run.show(120, |_| calm()).len(), 1, "the open one ends");
+    let told = run.show(600, |_| groups(vec![group(1, 3), group(2, 3)]));
+    assert_eq!(told.iter().filter(|(change, _)| *change == Change::Opened).count(), 2, "both can open again: {told:?}");
+}
+
+#[test]
 fn each_text_names_the_command_and_what_becomes_of_the_events() {
     let ask = " --console 127.0.0.1:9081".to_owned();
     let mut run = Run::new(Options { ask, ..Options::default() });

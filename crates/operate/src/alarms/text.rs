@@ -35,7 +35,7 @@ pub(super) fn age(span: Duration) -> String {
 }
 
 /// What another program wrote, in one short line.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTED_MAX).collect()
 }
 
@@ -79,7 +79,12 @@ pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, ask: &str) -> Tex
     let id = group.fingerprint;
     match group.stage {
         Stage::Intake => todo.push(format!("mend the sender; then aftercall dead-letters list --group {id}{ask}")),
-        Stage::Map | Stage::Route => todo.push("mend the mapping in the configuration, and restart".to_owned()),
+        Stage::Map | Stage::Route => {
+            let sample = group.sample.0;
+            todo.push(format!("aftercall dead-letters show {sample} --body{ask} > event.json"));
+            todo.push("aftercall map --mapping @new.jq --event @event.json     # until it passes".to_owned());
+            todo.push("put the mapping into the configuration, and restart".to_owned());
+        }
         Stage::Deliver | Stage::Queue => todo.push(format!("mend what {place} complains about")),
     }
     if group.stage != Stage::Intake {

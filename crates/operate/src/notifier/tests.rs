@@ -186,12 +186,30 @@ async fn a_command_gets_the_notice_and_is_killed_when_its_time_is_over() {
     once(shell("exit 0"), &notice()).await.expect("one that reads nothing is fine");
     let error = once(shell("echo no such pager >&2; exit 3"), &notice()).await.unwrap_err().to_string();
     assert!(error.contains("exit status: 3") && error.contains("no such pager"), "{error}");
-    let mut slow = options("it", shell("echo $$ > $0/pid; exec sleep 1000"));
-    slow.timeout = Duration::from_millis(300);
+    once(shell("sleep 1000 & echo $! > $0/left; exit 0"), &notice())
+        .await
+        .expect("what it leaves running holds up nobody");
+    let left = pid(&dir, "left");
+    rustix::process::kill_process(left, rustix::process::Signal::KILL).unwrap();
+    let mut slow = options("it", shell("echo $$ > $0/pid; sleep 1000 & echo $! > $0/child; wait"));
+    slow.timeout = Duration::from_secs(1);
     let error = send_once(&slow, &notice(), "server-1", now()).await.unwrap_err().to_string();
     assert!(error.contains("it was killed"), "{error}");
-    let pid = std::fs::read_to_string(dir.path().join("pid")).unwrap();
-    assert!(!std::path::Path::new(&format!("/proc/{}", pid.trim())).exists(), "nothing is left of it");
+    for file in ["pid", "child"] {
+        let pid = pid(&dir, file);
+        until(|| !is_running(pid)).await;
+    }
+}
+
+fn pid(dir: &tempfile::TempDir, file: &str) -> rustix::process::Pid {
+    let text = std::fs::read_to_string(dir.path().join(file)).unwrap();
+    rustix::process::Pid::from_raw(text.trim().parse().unwrap()).unwrap()
+}
+
+/// Whether there is such a process that has not ended; one that nobody has waited for yet has.
+fn is_running(pid: rustix::process::Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.is_ok_and(|stat| !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
 }
 
 #[test]

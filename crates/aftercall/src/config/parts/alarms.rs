@@ -13,6 +13,9 @@ use super::super::{ConfigError, Secrets};
 
 /// How often a reading is taken, without a setting: an alarm is seconds late at most, and a reading costs milliseconds.
 const EVERY: Duration = Duration::from_secs(5);
+/// More often measures nothing else; less often, and an hour would not be seen whole.
+const EVERY_MIN: Duration = Duration::from_millis(50);
+const EVERY_MAX: Duration = Duration::from_secs(60);
 /// Notifiers of one configuration; each has a task and an outbox of its own.
 const MAX_NOTIFIERS: usize = 20;
 
@@ -80,8 +83,8 @@ impl File {
     /// Everything about alarms.
     pub(crate) fn alarm_parts(&self) -> Result<AlarmParts, ConfigError> {
         let every = self.alarms_every();
-        if every < Duration::from_millis(50) {
-            return Err(ConfigError::value("alarms.every", "is too short; a second is often enough"));
+        if !(EVERY_MIN..=EVERY_MAX).contains(&every) {
+            return Err(ConfigError::value("alarms.every", "must be from 50ms to 1m"));
         }
         Ok(AlarmParts {
             options: self.alarm_options(),
