@@ -174,6 +174,29 @@ fn refused_signatures_count_within_their_window() {
 }
 
 #[test]
+fn a_source_that_falls_silent_in_office_hours_pages_and_one_that_sleeps_at_night_does_not() {
+    let mut run = Run::new(Options::default());
+    let mut accepted = 0;
+    let mut told = Vec::new();
+    // Minutes of three weeks from a Monday, 09:00; on the fourth Monday nothing comes from noon to one.
+    for minute in 0..(21 * 24 * 60 + 5 * 60) {
+        let (hour, silent) = ((9 + minute / 60) % 24, (21 * 24 * 60 + 180..21 * 24 * 60 + 240).contains(&minute));
+        accepted += if (8..18).contains(&hour) && !silent { 3 } else { 0 };
+        let topics = vec![TopicReading { topic: "acw".to_owned(), accepted, last: None }];
+        let genesys = SourceReading { name: "genesys".to_owned(), refused: 0, topics };
+        let reading = Reading { sources: vec![genesys], ..calm() };
+        for notice in run.state.step(&reading, &run.options, run.now) {
+            told.push((minute - 21 * 24 * 60, notice.change, notice.alarm));
+        }
+        run.now = run.now.plus(Duration::from_secs(60));
+    }
+    let short: Vec<_> = told.iter().map(|(minute, change, alarm)| (*minute, *change, alarm.key.as_str())).collect();
+    let key = "source-silent/genesys/acw";
+    assert_eq!(short, [(209, Change::Opened, key), (239, Change::Updated, key), (241, Change::Resolved, key)]);
+    assert!(told[0].2.summary.contains("genesys (acw) has sent nothing for 30m"), "{:?}", told[0].2);
+}
+
+#[test]
 fn fifty_thousand_dead_letters_of_one_group_are_one_alarm_with_bounded_updates() {
     let mut run = Run::new(Options::default());
     let mut count = 0;
