@@ -54,6 +54,7 @@ pub(crate) struct Watch {
     actions: Vec<Action>,
     notifiers: Notifiers,
     state: Mutex<State>,
+    saving: Mutex<()>,
 }
 
 impl Watch {
@@ -73,7 +74,15 @@ impl Watch {
         kept.state.keep_sources(&sources);
         let clock: operate::notifier::Clock = Arc::new(now);
         let notifiers = Notifiers::start(notifiers, &kept.waiting, &instance, &clock);
-        Ok(Arc::new(Self { watched, options, every, actions, notifiers, state: Mutex::new(kept.state) }))
+        Ok(Arc::new(Self {
+            watched,
+            options,
+            every,
+            actions,
+            notifiers,
+            state: Mutex::new(kept.state),
+            saving: Mutex::default(),
+        }))
     }
 
     /// What is wrong now, and how the notifiers are doing.
@@ -97,7 +106,7 @@ impl Watch {
         self.save().await;
     }
 
-    async fn watch(&self) {
+    async fn watch(self: &Arc<Self>) {
         let mut letters = Letters::default();
         let (mut saved, mut saved_waiting) = (Instant::now(), usize::MAX);
         loop {
@@ -164,10 +173,15 @@ impl Watch {
         }
     }
 
-    /// Saves what is to be remembered.
-    async fn save(&self) {
-        let (dir, kept) = (self.watched.dir.clone(), Kept::new(self.state().clone(), self.notifiers.waiting()));
-        match tokio::task::spawn_blocking(move || kept.save(&dir)).await {
+    /// Saves what is to be remembered. One save that was given up may still be writing when the next begins, so they wait
+    /// for each other, and each takes what there is when its turn comes.
+    async fn save(self: &Arc<Self>) {
+        let watch = Arc::clone(self);
+        let saving = tokio::task::spawn_blocking(move || {
+            let _turn = watch.saving.lock().unwrap_or_else(PoisonError::into_inner);
+            Kept::new(watch.state().clone(), watch.notifiers.waiting()).save(&watch.watched.dir)
+        });
+        match saving.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!(%error, "alarms cannot be saved; after a restart they would be told again")

@@ -1,6 +1,6 @@
 //! Who is told of alarms: PagerDuty, a Slack-compatible webhook, a signed webhook, a command.
 //!
-//! Each notifier has an [outbox](outbox) of bounded size and a task of its own that empties it: one notice at a time,
+//! Each notifier has an [`Outbox`] of bounded size and a task of its own that empties it: one notice at a time,
 //! again with growing pauses until it is taken, or refused for good. A notifier that fails is seen in `status`, in the
 //! log, and is an alarm for the others. No secret reaches a log, an error or a `Debug` text.
 
@@ -15,7 +15,6 @@ mod tests;
 mod webhook;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use destinations::Secret;
@@ -111,15 +110,6 @@ impl NotifyError {
 /// What the outboxes hold, to be kept over a restart.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Waiting(pub BTreeMap<String, Vec<Notice>>);
-
-/// Certificates of a private authority, and where they are.
-#[derive(Debug, Clone)]
-pub struct Authority {
-    /// The file.
-    pub path: PathBuf,
-    /// Its content.
-    pub pem: Vec<u8>,
-}
 
 /// A time as people and PagerDuty read it.
 fn written(at: Timestamp) -> String {

@@ -1,5 +1,6 @@
 //! Notifiers against real sockets and processes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
