@@ -128,6 +128,46 @@ fn a_faulty_mapping_pages_once_says_what_to_do_and_is_resolved_when_it_is_dealt_
 }
 
 #[test]
+fn of_two_groups_the_one_that_is_redriven_ends_and_the_other_stays() {
+    let crm = r#"
+[destinations.crm]
+kind = "file"
+path = "events.ndjson"
+[[routes]]
+destination = "crm"
+mapping = 'if .data.kind == "a" then error("no name") else error("no queue") end'
+"#;
+    let site = site("", crm);
+    let server = site.start();
+    for number in 0..6 {
+        let kind = if number < 2 { "a" } else { "b" };
+        assert_eq!(
+            server.post(format!(r#"{{"webhookEventId":"g-{number}","data":{{"kind":"{kind}"}}}}"#)).counts(),
+            (1, 0)
+        );
+    }
+    waiting::until_so("both alarms are open", || {
+        open(&server).iter().filter_map(|alarm| alarm["level"].as_u64()).sum::<u64>() == 6
+    });
+    // The first group is mended.
+    assert_eq!(server.stop(), Some(0));
+    let config = fs::read_to_string(site.path("aftercall.toml")).unwrap();
+    fs::write(site.path("aftercall.toml"), config.replace(r#"error("no name")"#, "{ name: 1 }")).unwrap();
+    let server = site.start();
+    let alarm = |name: &str| open(&server).into_iter().find(|alarm| alarm["summary"].to_string().contains(name));
+    let command = waiting::until("it says how", || {
+        let steps = alarm("no name")?["todo"].as_array()?.clone();
+        let last = steps.last()?.as_str()?.to_owned();
+        last.contains(&server.console.to_string()).then_some(last)
+    });
+    let args: Vec<_> = command.split(' ').skip(1).collect();
+    assert_eq!(site.run(&args).status.code(), Some(0), "{command}");
+    waiting::until_so("the first is resolved", || alarm("no name").is_none());
+    assert_eq!(alarm("no queue").map(|alarm| alarm["level"].clone()), Some(4.into()));
+    assert_eq!(site.events().len(), 2);
+}
+
+#[test]
 fn a_notifier_that_fails_is_tried_again_and_shows_in_the_status() {
     let mended = Arc::new(AtomicBool::new(false));
     let is_mended = Arc::clone(&mended);
