@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use self::quarantine::*;
+use crate::alarms::{AlarmsArgs, DestinationArgs};
 use crate::output;
 
 /// Gets every contact-centre event to the CRM, the warehouse and the quality team: nothing lost, nothing doubled, in
@@ -46,6 +47,12 @@ pub(crate) enum Command {
     Quarantine(QuarantineArgs),
     /// Tell which secrets are in use, and when each was last used
     Secrets(SecretsArgs),
+    /// Show what is wrong now, and what to do about it
+    Alarms(AlarmsArgs),
+    /// Let nothing more go out to a destination; what is accepted for it waits
+    Pause(DestinationArgs),
+    /// Let deliveries go out to a destination again
+    Resume(DestinationArgs),
     /// Read everything that is stored and report damage
     Check(CheckArgs),
     /// Copy the queue while the server runs

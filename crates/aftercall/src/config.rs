@@ -1,5 +1,6 @@
 //! The configuration: one TOML file, read strictly, with errors that point at the place and name the cure.
 
+mod alarms;
 mod error;
 mod file;
 mod parts;
@@ -12,7 +13,7 @@ use std::path::Path;
 
 pub(crate) use self::error::ConfigError;
 pub(crate) use self::file::{AuthTable, File, SignatureSetting, SourceTable};
-pub(crate) use self::parts::{Parts, RouteParts, signature_scheme};
+pub(crate) use self::parts::{Action, AlarmParts, Parts, RouteParts, signature_scheme};
 pub(crate) use self::secrets::Secrets;
 
 /// The default file, every key commented.

@@ -3,6 +3,7 @@
 //! This crate is the binary: the command line, the configuration, and the wiring of the other crates.
 
 mod admin;
+mod alarms;
 mod check;
 mod cli;
 mod config;
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
         Command::Tokens(args) => tokens::run(&args),
         Command::Quarantine(args) => quarantine::run(&args.what),
         Command::Secrets(args) => secrets::run(&args.what),
+        Command::Alarms(args) => alarms::run(&args),
+        Command::Pause(args) => alarms::set_paused(&args, true),
+        Command::Resume(args) => alarms::set_paused(&args, false),
         Command::Check(args) => check::check(&args),
         Command::Backup(args) => check::backup(&args),
         Command::Match(args) => matching::run(&args),

@@ -1,5 +1,6 @@
 //! `aftercall serve`: wires the parts together, runs them, and stops them in the order in which events flow.
 
+mod alarms;
 mod quarantine;
 mod trial;
 mod wiring;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::admin::Admin;
 use crate::cli::StatusArgs;
-use crate::output;
+use crate::{alarms, output};
 
 /// Asks the running server and shows what it says.
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
@@ -45,6 +45,7 @@ fn show(status: &Value) -> String {
         bytesize::ByteSize(number("disk_bytes")),
     ));
     text.push_str(&format!("{}\n\n{}\n{}", destinations(status), sources(status), quarantine(status)));
+    text.push_str(&alarms::in_status(status));
     text
 }
 

@@ -5,6 +5,7 @@
 //!
 //! | module | requests |
 //! |---|---|
+//! | [`alarms`] | what is wrong, how the notifiers are doing, and pausing a destination |
 //! | [`dead_letters`] | lists, groups, one and its body, dry runs, redrives, discards |
 //! | [`quarantine`] | refused requests: listed, shown, released, dropped |
 //! | [`secrets`] | the secrets of sources, and when they were last used |
@@ -12,6 +13,7 @@
 //! | [`tokens`] | who has a token |
 
 mod access;
+mod alarms;
 mod connections;
 mod dead_letters;
 mod openapi;
@@ -41,6 +43,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use access::{Caller, Entry, Scope, Token, TokenFile};
+pub use alarms::Alarms;
 pub use status::{DestinationStatus, SourceStatus, Status};
 
 use crate::access::{Guard, Known, guard};
@@ -68,6 +71,12 @@ pub trait Tell: Send + Sync + 'static {
     /// What the present routes and mappings would send for a dead letter that was read with its body; or why they would
     /// send nothing. Takes as long as a mapping may.
     fn try_mapping(&self, letter: &queue::DeadLetter) -> Result<bytes::Bytes, String>;
+
+    /// What is wrong, and who is told of it.
+    fn alarms(&self) -> Alarms;
+
+    /// Lets nothing more go out to a destination, or lets it again. Returns whether there is one of this name.
+    fn set_paused(&self, destination: &str, paused: bool) -> bool;
 
     /// The time.
     fn now(&self) -> Timestamp;
@@ -181,6 +190,7 @@ fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
     OpenApiRouter::with_openapi(openapi::Description::openapi())
         .routes(routes!(status))
         .routes(routes!(describe))
+        .merge(alarms::routes())
         .merge(dead_letters::routes())
         .merge(quarantine::routes())
         .merge(secrets::routes())

@@ -30,6 +30,7 @@ const TOKEN: &str = "token";
     components(schemas(Problem), responses(NotFound)),
     tags(
         (name = "status", description = "How the server is doing"),
+        (name = "alarms", description = "What is wrong now, and the hand on a destination"),
         (name = "dead letters", description = "What failed for good"),
         (name = "quarantine", description = "Requests that failed verification"),
         (name = "access", description = "Tokens, and this description")

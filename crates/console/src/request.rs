@@ -21,8 +21,8 @@ pub(crate) const NUMBER_MAX: u64 = (1 << 53) - 1;
 #[derive(Debug)]
 pub(crate) struct Query<T>(pub(crate) T);
 
-/// For requests that take no query.
-#[derive(Debug, Deserialize)]
+/// For requests that take no query, or an object without anything in it.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Nothing {}
 
@@ -89,6 +89,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         let id = text.parse().ok().filter(|id| digits && *id <= NUMBER_MAX);
         id.map(Self).ok_or_else(wrong)
+    }
+}
+
+/// A name in the path.
+#[derive(Debug)]
+pub(crate) struct Name(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let named = Path::<String>::from_request_parts(parts, state).await;
+        named.map(|Path(name)| Self(name)).map_err(|_| Problem::bad("the name in the path is no text in UTF-8"))
     }
 }
 

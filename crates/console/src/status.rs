@@ -4,6 +4,8 @@ use delivery::HealthSnapshot;
 use queue::QueueStatus;
 use serde::Serialize;
 
+use crate::Alarms;
+
 /// The whole server.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Status {
@@ -23,6 +25,8 @@ pub struct Status {
     pub quarantine: Option<intake::QuarantineStatus>,
     /// Each configured destination.
     pub destinations: Vec<DestinationStatus>,
+    /// What is wrong, and who is told of it.
+    pub alarms: Alarms,
 }
 
 /// One source.
@@ -53,6 +57,8 @@ pub(crate) struct SourceCounters {
     unreadable: u64,
     /// Requests refused: pairs of the problem's code and how many.
     refused: Vec<(String, u64)>,
+    /// What was accepted, by topic.
+    topics: Vec<intake::TopicCounts>,
 }
 
 /// One destination's service; its place in the log is in the queue's status.

@@ -44,11 +44,35 @@ impl Handle {
         self.pause.send_replace(false);
     }
 
+    /// Pauses and resumes it, for those who may do nothing else to it.
+    pub fn switch(&self) -> Switch {
+        Switch { destination: Arc::clone(&self.destination), pause: self.pause.clone() }
+    }
+
     /// Waits for the end of the service. Unless it was told to stop, it ends only with an error.
     pub async fn ended(&mut self) -> Result<(), Error> {
         match (&mut self.task).await {
             Ok(result) => result,
             Err(_) => Err(Error::Bug { destination: self.destination.to_string() }),
         }
+    }
+}
+
+/// Pauses and resumes a service. All clones switch the same one; one whose service has ended does nothing.
+#[derive(Debug, Clone)]
+pub struct Switch {
+    destination: Arc<str>,
+    pause: watch::Sender<bool>,
+}
+
+impl Switch {
+    /// The name of the destination.
+    pub fn destination(&self) -> &Arc<str> {
+        &self.destination
+    }
+
+    /// Lets nothing more go out while `paused`. What is under way ends as it would.
+    pub fn set_paused(&self, paused: bool) {
+        self.pause.send_replace(paused);
     }
 }

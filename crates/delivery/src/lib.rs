@@ -35,7 +35,7 @@ pub use breaker::{BreakerOptions, BreakerState, BreakerStatus};
 pub use clock::{Clock, SystemClock};
 pub use error::Error;
 pub use gate::GateStatus;
-pub use handle::Handle;
+pub use handle::{Handle, Switch};
 pub use health::{Health, HealthSnapshot, LATENCY_BOUNDS_MS, LastError};
 pub use mapper::{MapError, Mapper};
 pub use options::Options;

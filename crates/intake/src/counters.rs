@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::options::LOG_EVERY;
 use crate::problem::{Reason, Refusal};
+use crate::topics::{TopicCounts, Topics};
 
 /// Counts of one source since start, or of requests that name no source.
 #[derive(Debug, Default)]
@@ -19,6 +20,7 @@ pub(crate) struct Counters {
     duplicates: AtomicU64,
     unreadable: AtomicU64,
     refused: [Refused; Reason::ALL.len()],
+    pub(crate) topics: Topics,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +49,8 @@ pub struct SourceCounts {
     pub unreadable: u64,
     /// Requests refused, with the reason's code; only reasons that occurred.
     pub refused: Vec<(&'static str, u64)>,
+    /// What was accepted, by topic.
+    pub topics: Vec<TopicCounts>,
 }
 
 impl Counters {
@@ -97,6 +101,7 @@ impl Counters {
                 .map(|(reason, refused)| (reason.code(), read(&refused.count)))
                 .filter(|(_, n)| *n > 0)
                 .collect(),
+            topics: self.topics.snapshot(),
         }
     }
 }

@@ -34,6 +34,7 @@ mod signature;
 mod source;
 mod stamp;
 mod tls;
+mod topics;
 
 pub use counters::SourceCounts;
 pub use error::Error;
@@ -50,3 +51,4 @@ pub use secret::{Secret, SecretError, SecretFormat, SecretSource, SecretSourceEr
 pub use server::{Clock, Intake};
 pub use signature::{Claim, ContentError, Encoding, SignatureFailure, SignatureScheme, SignedContent, SignedTime};
 pub use source::{Auth, Source};
+pub use topics::TopicCounts;

@@ -29,6 +29,9 @@ pub const MIN_PROGRESS_BYTES: usize = 1024;
 pub const BUSY_RETRY: Duration = Duration::from_secs(1);
 /// What a sender is told to wait when the queue has stopped, which a person has to mend.
 pub const STOPPED_RETRY: Duration = Duration::from_secs(30);
+/// Topics of one source that are counted apart. Genesys Cloud has some dozens; a sender that makes up ever new ones
+/// costs no more than this.
+pub const TOPICS_MAX: usize = 64;
 /// Idle time allowed when there are almost no connections left; see [`Limits::connections`].
 pub const CROWDED_IDLE: Duration = Duration::from_secs(2);
 /// What a connection that was refused may still send before it is cut off, so that it can read the refusal.

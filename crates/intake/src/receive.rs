@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, Version};
 use hyper::body::{Body, Incoming};
 use queue::{DeadLetterId, Failure, FailureClass, Publication, Published, QueueError, Rejection, Stage};
+use smallvec::SmallVec;
 
 use crate::auth::{self, Proof};
 use crate::body::{self, BodyFailure};
@@ -250,10 +251,13 @@ pub(crate) async fn publish(
         return Ok(Vec::new());
     }
     let source = Arc::clone(&served.source.name);
+    let topics: SmallVec<[_; 1]> = events.iter().map(|event| Arc::clone(&event.topic)).collect();
     let publication = Publication { source, received, events, content: event::content_hash };
     let published = shared.queue.publish(publication).await.map_err(|error| not_stored(&error))?;
     let duplicates = published.iter().filter(|one| Published::is_duplicate(one)).count() as u64;
     served.counters.published(published.len() as u64 - duplicates, duplicates);
+    let accepted = topics.iter().zip(&published).filter(|(_, one)| !one.is_duplicate());
+    served.counters.topics.accepted(accepted.map(|(topic, _)| topic), received);
     Ok(published)
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::alarms::{AlarmsTable, NotifierTable};
 use super::units::{Size, Time};
 
 /// The whole file.
@@ -21,6 +22,8 @@ pub(crate) struct File {
     pub(crate) sources: BTreeMap<String, SourceTable>,
     pub(crate) destinations: BTreeMap<String, DestinationTable>,
     pub(crate) routes: Vec<RouteTable>,
+    pub(crate) alarms: AlarmsTable,
+    pub(crate) notifiers: BTreeMap<String, NotifierTable>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

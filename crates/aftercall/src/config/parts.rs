@@ -1,5 +1,6 @@
 //! From the file's tables to the parts that the server is made of. Whatever cannot be made says which key is wrong.
 
+mod alarms;
 mod console;
 mod destination;
 mod quarantine;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use destinations::Destination;
 use routing::{Mapping, Pattern};
 
+pub(crate) use self::alarms::{Action, AlarmParts};
 pub(crate) use self::source::scheme as signature_scheme;
 use super::ConfigError;
 use super::file::{File, RouteTable};
@@ -31,6 +33,7 @@ pub(crate) struct Parts {
     pub(crate) sources: Vec<intake::Source>,
     pub(crate) destinations: Vec<DestinationParts>,
     pub(crate) routes: Vec<RouteParts>,
+    pub(crate) alarms: AlarmParts,
 }
 
 /// One destination.
@@ -124,6 +127,7 @@ impl File {
             sources,
             routes,
             destinations,
+            alarms: self.alarm_parts()?,
         })
     }
 
@@ -136,6 +140,7 @@ impl File {
         self.destinations.iter().try_for_each(|(name, table)| destination::check(name, table))?;
         self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;
         self.check_sources_are_routed()?;
+        self.alarm_parts()?;
         self.check_console()
     }
 

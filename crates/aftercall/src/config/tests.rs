@@ -28,6 +28,7 @@ fn every_default_that_the_file_names_is_the_codes() {
     let (one, other) = (written.queue_options().unwrap().queue, default.queue_options().unwrap().queue);
     assert_eq!(one, other);
     assert_eq!(written.quarantine_options().unwrap(), default.quarantine_options().unwrap());
+    assert_eq!((written.alarm_options(), written.alarms_every()), (default.alarm_options(), default.alarms_every()));
 }
 
 /// Asks the parser what it knows by giving it a key that it does not, and looks for each of those in the file.
@@ -49,6 +50,9 @@ fn every_key_of_the_code_stands_in_the_file() {
         ("breaker", "[destinations.a]\nbreaker={ ?=1 }"),
         ("rate", "[destinations.a]\nrate={ ?=1 }"),
         ("routes", "[[routes]]\n?=1"),
+        ("alarms.?", "[alarms]\n?=1"),
+        ("actions", "[[alarms.actions]]\n?=1"),
+        ("notifiers", "[notifiers.a]\n?=1"),
     ];
     for (table, text) in ask {
         let error = toml::from_str::<File>(&text.replace('?', "zzz")).unwrap_err();
@@ -69,6 +73,8 @@ fn a_bad_value_names_its_place_and_its_cure() {
         Err(error) => error.to_string(),
     };
     let open = "[sources.a]\nauth = { open = true }\n";
+    let routed =
+        format!("{open}[destinations.d]\nkind = \"http\"\nurl = \"http://x\"\n[[routes]]\ndestination = \"d\"\n");
     let cases = [
         ("", "sources: there is none"),
         ("[queue]\nretention = \"1 fortnight\"", "a time with its unit"),
@@ -107,6 +113,26 @@ fn a_bad_value_names_its_place_and_its_cure() {
         ),
         (&format!("[quarantine]\nrequests = 0\n{open}"), "quarantine.requests: is 0"),
         (&format!("[quarantine]\nbytes = 1\n{open}"), "quarantine.bytes: is too little"),
+        (&format!("{routed}[notifiers.n]\nkind = \"pagerduty\""), "notifiers.n.routing_key: is missing"),
+        (
+            &format!("{routed}[notifiers.n]\nkind = \"slack\"\nurl = \"https://hunter2\""),
+            "notifiers.n.url: is a secret",
+        ),
+        (
+            &format!("{routed}[notifiers.n]\nkind = \"webhook\"\nurl = \"ftp://x\"\nsecret = \"env:PATH\""),
+            "notifiers.n.secret: is not written",
+        ),
+        (
+            &format!("{routed}[notifiers.n]\nkind = \"command\"\nurl = \"http://x\""),
+            "means nothing for kind = \"command\"",
+        ),
+        (&format!("{routed}[notifiers.n]\nkind = \"command\"\ncommand = []"), "notifiers.n.command: is missing"),
+        (
+            &format!("{routed}[[alarms.actions]]\non = \"disk-low\"\npause = true"),
+            "alarms.actions[1].pause: needs an alarm",
+        ),
+        (&format!("{routed}[[alarms.actions]]\non = \"breaker-open\""), "has nothing to do"),
+        (&format!("{routed}[[alarms.actions]]\non = \"disk-low\"\ncall = \"n\""), "there is no notifier `n`"),
         ("[queue]\nretention = \"1h\"\n[sources.a]\nauth = { open = true }", "queue.retention: is shorter"),
     ];
     for (text, expected) in cases {

@@ -18,6 +18,7 @@ use rand::RngExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::alarms::{Watch, Watched};
 use super::{UPKEEP_EVERY, clock, now};
 use crate::config::Parts;
 use crate::router::{self, Table};
@@ -36,7 +37,7 @@ pub(crate) struct Server {
 impl Server {
     /// Opens the queue, starts the services, and listens; ready when it returns.
     pub(crate) async fn start(parts: Parts) -> anyhow::Result<Self> {
-        let Parts { queue, quarantine, intake, console, sources, destinations, routes } = parts;
+        let Parts { queue, quarantine, intake, console, sources, destinations, routes, alarms } = parts;
         let dir = queue.dir.clone();
         let opened = tokio::task::spawn_blocking(move || SqliteQueue::open(&queue)).await?;
         let queue: Arc<dyn Queue> =
@@ -66,10 +67,20 @@ impl Server {
         }
         let stop = watch::Sender::new(false);
         let console_address = console.address();
+        let health: Vec<_> = services.iter().map(|s| (s.destination().to_string(), Arc::clone(s.health()))).collect();
+        let watched = Watched {
+            dir,
+            queue: Arc::clone(&queue),
+            intake: intake.clone(),
+            destinations: health.clone(),
+            switches: services.iter().map(delivery::Handle::switch).collect(),
+        };
+        let watch = Watch::start(watched, alarms, console_address).await?;
         let tell = Arc::new(Teller {
             queue: Arc::clone(&queue),
             intake: intake.clone(),
-            destinations: services.iter().map(|s| (s.destination().to_string(), Arc::clone(s.health()))).collect(),
+            destinations: health,
+            watch: Arc::clone(&watch),
             table,
             started: now(),
         });
@@ -78,6 +89,7 @@ impl Server {
             tokio::spawn(console.serve(tell, stopped(&stop))),
             tokio::spawn(upkeep(Arc::clone(&queue), stopped(&stop))),
             tokio::spawn(super::quarantine::tend(intake.clone(), stopped(&stop))),
+            tokio::spawn(watch.run(stopped(&stop))),
         ];
         Ok(Self { queue, intake, tls, services, console: console_address, stop, tasks })
     }
@@ -151,6 +163,7 @@ struct Teller {
     queue: Arc<dyn Queue>,
     intake: intake::Handle,
     destinations: Vec<(String, Arc<Health>)>,
+    watch: Arc<Watch>,
     table: Arc<Table>,
     started: Timestamp,
 }
@@ -162,6 +175,14 @@ impl console::Tell for Teller {
 
     fn intake(&self) -> &intake::Handle {
         &self.intake
+    }
+
+    fn alarms(&self) -> console::Alarms {
+        self.watch.tell()
+    }
+
+    fn set_paused(&self, destination: &str, paused: bool) -> bool {
+        self.watch.set_paused(destination, paused)
     }
 
     fn now(&self) -> Timestamp {
@@ -204,6 +225,7 @@ impl console::Tell for Teller {
                 sources: self.intake.counts().into_iter().map(source).collect(),
                 quarantine: self.intake.quarantine().map(|quarantine| quarantine.status()),
                 destinations: self.destinations.iter().map(destination).collect(),
+                alarms: self.watch.tell(),
             })
         })
     }

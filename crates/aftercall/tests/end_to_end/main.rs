@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod access;
+mod alarms;
 #[cfg(test)]
 mod client;
 #[cfg(test)]

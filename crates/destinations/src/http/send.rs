@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::Error;
@@ -34,18 +34,27 @@ impl HttpDestination {
         let client = client(&options)?;
         Ok(Self(Arc::new(Shared { client, options, headers })))
     }
+
+    /// Like [`Destination::send`], with headers that only this request has, such as a signature of its payload.
+    ///
+    /// # Errors
+    /// As [`Destination::send`].
+    pub async fn send_with(&self, delivery: OutgoingDelivery, headers: HeaderMap) -> Result<Receipt, SendError> {
+        self.0.attempt(delivery, headers).await
+    }
 }
 
 impl Destination for HttpDestination {
     fn send(&self, delivery: OutgoingDelivery) -> BoxFuture<'_, Result<Receipt, SendError>> {
-        Box::pin(self.0.attempt(delivery))
+        Box::pin(self.0.attempt(delivery, HeaderMap::new()))
     }
 }
 
 impl Shared {
-    async fn attempt(&self, delivery: OutgoingDelivery) -> Result<Receipt, SendError> {
+    async fn attempt(&self, delivery: OutgoingDelivery, more: HeaderMap) -> Result<Receipt, SendError> {
         let deadline = Instant::now() + self.options.timeout;
-        let request = self.request(delivery)?;
+        let mut request = self.request(delivery)?;
+        request.headers_mut().extend(more);
         let answer = match timeout_at(deadline, self.client.request(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(failed_to_send(&error)),

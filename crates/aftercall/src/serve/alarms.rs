@@ -1,0 +1,301 @@
+//! Alarms at work: takes a reading every few seconds, lets `operate` decide, does what the configuration wants done, and
+//! tells the notifiers.
+//!
+//! A reading is cheap: counts that the server has anyway, one event a destination, and the dead letters that are new. It
+//! has a time limit, so a disk that hangs is found and does not stop the alarms. What alarms must remember is saved
+//! before the next reading; a crash before that opens the same alarm again, under the same key.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use console::Alarms;
+use delivery::{BreakerState, Health, Switch};
+use operate::alarms::{
+    Breaker, Change, DestinationReading, Kind, Ledger, Mismatch, Notice, Options, Reading, SourceReading, State,
+    TopicReading,
+};
+use operate::notifier::Notifiers;
+use operate::store::Kept;
+use queue::{ConsumerStatus, DeadLetterQuery, Queue, QueueError, QueueStatus};
+use tokio::time::timeout;
+
+use super::now;
+use crate::config::{Action, AlarmParts};
+
+/// A part of a reading that takes longer is left out of it.
+const READING_LIMIT: Duration = Duration::from_secs(10);
+/// Dead letters that are read at a time.
+const LETTERS_PAGE: usize = 1_000;
+/// Pages of new dead letters in one reading; more are read by the next ones.
+const PAGES_MAX: usize = 20;
+/// Groups are counted anew at most so often, and never for more than a twentieth of the time.
+const RECOUNT_EVERY: Duration = Duration::from_secs(10);
+const RECOUNT_SHARE: u32 = 20;
+/// What was learnt is saved at least so often.
+const SAVE_EVERY: Duration = Duration::from_secs(300);
+/// Refusals that speak of a wrong secret, or of somebody who has none.
+const AUTH: &str = "auth-";
+
+/// What the alarms watch.
+pub(crate) struct Watched {
+    pub(crate) dir: PathBuf,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) intake: intake::Handle,
+    pub(crate) destinations: Vec<(String, Arc<Health>)>,
+    pub(crate) switches: Vec<Switch>,
+}
+
+/// The alarms of a running server.
+pub(crate) struct Watch {
+    watched: Watched,
+    options: Options,
+    every: Duration,
+    actions: Vec<Action>,
+    notifiers: Notifiers,
+    state: Mutex<State>,
+    saving: Mutex<()>,
+}
+
+impl Watch {
+    /// Starts the notifiers, with what was not told before the last stop. `console` is where this server is asked.
+    pub(crate) async fn start(
+        watched: Watched,
+        parts: AlarmParts,
+        console: std::net::SocketAddr,
+    ) -> anyhow::Result<Arc<Self>> {
+        let AlarmParts { mut options, every, instance, notifiers, actions } = parts;
+        if console != std::net::SocketAddr::from(([127, 0, 0, 1], 8081)) {
+            options.ask = format!(" --console {console}");
+        }
+        let dir = watched.dir.clone();
+        let mut kept = tokio::task::spawn_blocking(move || Kept::load(&dir)).await?;
+        let sources: Vec<_> = watched.intake.counts().into_iter().map(|counts| counts.source).collect();
+        kept.state.keep_sources(&sources);
+        let clock: operate::notifier::Clock = Arc::new(now);
+        let notifiers = Notifiers::start(notifiers, &kept.waiting, &instance, &clock);
+        Ok(Arc::new(Self {
+            watched,
+            options,
+            every,
+            actions,
+            notifiers,
+            state: Mutex::new(kept.state),
+            saving: Mutex::default(),
+        }))
+    }
+
+    /// What is wrong now, and how the notifiers are doing.
+    pub(crate) fn tell(&self) -> Alarms {
+        Alarms { open: self.state().open(), notifiers: self.notifiers.status() }
+    }
+
+    /// Lets nothing more go out to a destination, or lets it again.
+    pub(crate) fn set_paused(&self, destination: &str, paused: bool) -> bool {
+        let found = self.watched.switches.iter().find(|switch| **switch.destination() == *destination);
+        found.inspect(|switch| switch.set_paused(paused)).is_some()
+    }
+
+    /// Watches until `stop` is ready.
+    pub(crate) async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
+        tokio::select! {
+            () = self.watch() => {}
+            () = stop => {}
+        }
+        self.notifiers.stop().await;
+        self.save().await;
+    }
+
+    async fn watch(self: &Arc<Self>) {
+        let mut letters = Letters::default();
+        let (mut saved, mut saved_waiting) = (Instant::now(), usize::MAX);
+        loop {
+            let reading = self.reading(&mut letters).await;
+            let notices = self.state().step(&reading, &self.options, now());
+            let new = !notices.is_empty();
+            for mut notice in notices {
+                log(&notice);
+                self.act(&mut notice);
+                self.notifiers.tell(&notice);
+            }
+            let waiting = self.notifiers.status().iter().map(|status| status.waiting).sum();
+            if new || waiting != saved_waiting || saved.elapsed() >= SAVE_EVERY {
+                self.save().await;
+                (saved, saved_waiting) = (Instant::now(), waiting);
+            }
+            tokio::time::sleep(self.every).await;
+        }
+    }
+
+    /// Does what the configuration wants done when an alarm opens, and says so in its notice.
+    fn act(&self, notice: &mut Notice) {
+        if notice.change != Change::Opened {
+            return;
+        }
+        for action in &self.actions {
+            let subject = notice.alarm.subject.clone();
+            let about = action.destination.as_ref().is_none_or(|name| *name == subject);
+            if action.on != notice.alarm.kind || !about {
+                continue;
+            }
+            if action.pause && self.set_paused(&subject, true) {
+                tracing::error!(destination = subject, alarm = notice.alarm.key, "an alarm paused a destination");
+                notice.alarm.todo.retain(|step| !step.starts_with(operate::alarms::BY_ITSELF));
+                notice.alarm.detail.push_str(" It was paused, as [[alarms.actions]] has it.");
+                notice.alarm.todo.push(format!("to go on: aftercall resume {subject}{}", self.options.ask));
+            }
+            if let Some(name) = &action.call {
+                self.notifiers.tell_one(name, notice);
+            }
+        }
+    }
+
+    async fn reading(&self, letters: &mut Letters) -> Reading {
+        let Watched { dir, queue, intake, destinations, .. } = &self.watched;
+        let new_letters = within_limit(letters.read_new(&**queue)).await;
+        let status = within_limit(queue.status(now())).await;
+        let groups = match (new_letters, &status) {
+            (Some(Ok(())), Some(Ok(status))) => letters.settle(status),
+            _ => None,
+        };
+        let status = status.and_then(Result::ok);
+        let consumers = status.map(|status| status.consumers).unwrap_or_default();
+        let dir = dir.clone();
+        let free = within_limit(tokio::task::spawn_blocking(move || free_bytes(&dir))).await;
+        Reading {
+            stopped: queue.poisoned(),
+            groups,
+            destinations: destinations.iter().map(|(name, health)| destination(name, health, &consumers)).collect(),
+            sources: intake.counts().into_iter().filter(|counts| !counts.source.is_empty()).map(source).collect(),
+            disk_free: free.and_then(Result::ok).flatten(),
+            commit: commit(&**queue).await,
+            notifiers: self.notifiers.readings(),
+        }
+    }
+
+    /// Saves what is to be remembered. One save that was given up may still be writing when the next begins, so they wait
+    /// for each other, and each takes what there is when its turn comes.
+    async fn save(self: &Arc<Self>) {
+        let watch = Arc::clone(self);
+        let saving = tokio::task::spawn_blocking(move || {
+            let _turn = watch.saving.lock().unwrap_or_else(PoisonError::into_inner);
+            Kept::new(watch.state().clone(), watch.notifiers.waiting()).save(&watch.watched.dir)
+        });
+        match saving.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "alarms cannot be saved; after a restart they would be told again")
+            }
+            Err(error) => tracing::error!(%error, "saving alarms ended early"),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The groups of dead letters, kept up with what is new.
+#[derive(Default)]
+struct Letters {
+    ledger: Ledger,
+    /// The ledger has once had all there were.
+    complete: bool,
+    /// When it was begun, and how long reading took until it was complete.
+    begun: Option<Instant>,
+    took: Duration,
+}
+
+impl Letters {
+    /// Reads letters that are new; a bounded number, the others next time.
+    async fn read_new(&mut self, queue: &dyn Queue) -> Result<(), QueueError> {
+        let begin = Instant::now();
+        self.begun.get_or_insert(begin);
+        let was_complete = self.complete;
+        for _ in 0..PAGES_MAX {
+            let after = self.ledger.last();
+            let page = queue.dead_letters(DeadLetterQuery { after, limit: LETTERS_PAGE, ..Default::default() }).await?;
+            self.ledger.add(&page);
+            if page.len() < LETTERS_PAGE {
+                self.complete = true;
+                break;
+            }
+        }
+        if !was_complete {
+            self.took += begin.elapsed();
+        }
+        Ok(())
+    }
+
+    /// The groups, after those that are gone were found out; `None` while that is not known.
+    fn settle(&mut self, status: &QueueStatus) -> Option<Vec<queue::DeadLetterGroup>> {
+        if self.ledger.compare(status) == Mismatch::Recount {
+            let pause = RECOUNT_EVERY.max(self.took * RECOUNT_SHARE);
+            if self.begun.is_none_or(|begun| begun.elapsed() >= pause) {
+                *self = Self::default();
+            }
+            return None;
+        }
+        self.complete.then(|| self.ledger.groups())
+    }
+}
+
+async fn within_limit<T>(work: impl Future<Output = T>) -> Option<T> {
+    timeout(READING_LIMIT, work).await.ok()
+}
+
+/// How long the writer takes for a commit that changes nothing, behind those that are under way; what a sender waits.
+async fn commit(queue: &dyn Queue) -> Option<Duration> {
+    let begin = Instant::now();
+    match within_limit(queue.settle(Vec::new(), now())).await {
+        Some(Ok(())) => Some(begin.elapsed()),
+        Some(Err(_)) => None,
+        None => Some(READING_LIMIT),
+    }
+}
+
+fn free_bytes(dir: &std::path::Path) -> Option<u64> {
+    let stat = nix::sys::statvfs::statvfs(dir).ok()?;
+    #[expect(clippy::useless_conversion, reason = "their width differs between systems")]
+    Some(u64::from(stat.blocks_available()).saturating_mul(u64::from(stat.fragment_size())))
+}
+
+fn destination(name: &str, health: &Health, consumers: &[ConsumerStatus]) -> DestinationReading {
+    let consumer = consumers.iter().find(|consumer| consumer.configured && consumer.name == name);
+    let health = health.snapshot();
+    let gate = health.gate;
+    let breaker = match gate.map(|gate| (gate.breaker.state, gate.breaker.since)) {
+        Some((BreakerState::Open | BreakerState::HalfOpen, Some(since))) => Breaker::Open(since),
+        // In the ramp deliveries go out again, and it ends only when there are enough of them.
+        _ => Breaker::Closed,
+    };
+    DestinationReading {
+        name: name.to_owned(),
+        oldest: consumer.and_then(|consumer| consumer.oldest_unsettled),
+        waiting: consumer.map_or(0, |consumer| consumer.unsettled),
+        breaker,
+        paused: gate.is_some_and(|gate| gate.paused),
+        last_error: health.last_error.map(|error| error.message),
+    }
+}
+
+fn source(counts: intake::SourceCounts) -> SourceReading {
+    let refused = counts.refused.iter().filter(|(code, _)| code.starts_with(AUTH)).map(|(_, count)| count).sum();
+    let topic = |topic: intake::TopicCounts| TopicReading {
+        topic: topic.topic.to_string(),
+        accepted: topic.accepted,
+        last: Some(topic.last),
+    };
+    SourceReading { name: counts.source, refused, topics: counts.topics.into_iter().map(topic).collect() }
+}
+
+fn log(notice: &Notice) {
+    let alarm = &notice.alarm;
+    let (key, summary) = (&alarm.key, &alarm.summary);
+    match notice.change {
+        Change::Opened if alarm.kind == Kind::SourceSilent => tracing::warn!(alarm = key, "alarm opened: {summary}"),
+        Change::Opened => tracing::error!(alarm = key, "alarm opened: {summary}"),
+        Change::Updated => tracing::error!(alarm = key, "alarm updated: {summary}"),
+        Change::Resolved => tracing::info!(alarm = key, "alarm resolved: {summary}"),
+    }
+}

@@ -1,0 +1,163 @@
+//! What is wrong at an instant. Each condition says whether it is there, or only fading: below its threshold, but not
+//! so far that an alarm about it may end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use event::Timestamp;
+use queue::DeadLetterGroup;
+
+use super::alarm::Kind;
+use super::options::{COMMIT_LASTS, GROUPS_PER_DESTINATION, Options};
+use super::reading::{Breaker, DestinationReading, NotifierReading, Reading};
+use super::silence::Silent;
+use super::text::{self, Text};
+
+/// Something that is wrong.
+#[derive(Debug, Clone)]
+pub(super) struct Condition {
+    pub(super) key: String,
+    pub(super) kind: Kind,
+    pub(super) subject: String,
+    pub(super) level: u64,
+    /// Too little to open an alarm, too much to end one.
+    pub(super) fading: bool,
+    /// How long it must have been there before an alarm opens.
+    pub(super) lasts: Duration,
+    pub(super) text: Text,
+}
+
+/// What is known from earlier readings.
+pub(super) struct Memory<'a> {
+    /// Refused requests of each source within the window.
+    pub(super) refused: &'a [(String, u64)],
+    pub(super) silent: &'a [Silent],
+    /// Whether there is an open alarm of this key.
+    pub(super) open: &'a dyn Fn(&str) -> bool,
+    /// Whether a group of dead letters was seen before.
+    pub(super) known: &'a dyn Fn(&str) -> bool,
+}
+
+/// Everything that is wrong.
+pub(super) fn conditions(reading: &Reading, memory: &Memory<'_>, options: &Options, now: Timestamp) -> Vec<Condition> {
+    let mut all = Vec::new();
+    all.extend(reading.stopped.as_deref().map(stopped));
+    all.extend(disk(reading, options));
+    all.extend(commit(reading, options));
+    all.extend(dead_letters(reading, memory, options));
+    all.extend(reading.destinations.iter().filter_map(|destination| breaker(destination, options, now)));
+    all.extend(reading.destinations.iter().filter_map(|destination| undelivered(destination, options, now)));
+    all.extend(memory.refused.iter().filter_map(|(source, count)| refused(source, *count, options)));
+    if options.source_silent.is_some() {
+        all.extend(memory.silent.iter().map(|silent| source_silent(silent, options, now)));
+    }
+    all.extend(reading.notifiers.iter().filter_map(|notifier| failing(notifier, options, now)));
+    all
+}
+
+fn condition(kind: Kind, subject: &str, level: u64, fading: bool, text: Text) -> Condition {
+    let key = if subject.is_empty() { kind.as_str().to_owned() } else { format!("{}/{subject}", kind.as_str()) };
+    Condition { key, kind, subject: subject.to_owned(), level, fading, lasts: Duration::ZERO, text }
+}
+
+fn stopped(reason: &str) -> Condition {
+    condition(Kind::QueueStopped, "", 1, false, text::stopped(reason))
+}
+
+fn disk(reading: &Reading, options: &Options) -> Option<Condition> {
+    let (free, wanted) = (reading.disk_free?, options.disk_free?);
+    // Ends only with a quarter more than wanted.
+    let fading = free >= wanted;
+    (free < wanted.saturating_add(wanted / 4) && wanted > 0)
+        .then(|| condition(Kind::DiskLow, "", wanted.saturating_sub(free), fading, text::disk(free, wanted)))
+}
+
+fn commit(reading: &Reading, options: &Options) -> Option<Condition> {
+    let (took, most) = (reading.commit?, options.commit_latency?);
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let made = || condition(Kind::CommitLatency, "", millis, took <= most, text::commit(took, most));
+    (took > most / 2).then(|| Condition { lasts: COMMIT_LASTS, ..made() })
+}
+
+/// One for each group; of a destination with many, one for all that are left.
+fn dead_letters(reading: &Reading, memory: &Memory<'_>, options: &Options) -> Vec<Condition> {
+    let mut by_destination: BTreeMap<Option<&str>, Vec<&DeadLetterGroup>> = BTreeMap::new();
+    for group in reading.groups.iter().flatten() {
+        by_destination.entry(group.destination.as_deref()).or_default().push(group);
+    }
+    let mut all = Vec::new();
+    for (destination, mut groups) in by_destination {
+        let subject = destination.unwrap_or("intake");
+        let others = format!("dead-letters/{subject}/others");
+        // Those with an alarm of their own keep it; then the largest. While there is one for all others, none of those
+        // gets its own, or a redrive of the first groups would open alarms about the next.
+        groups.sort_by_key(|group| (!(memory.open)(&key(group)), std::cmp::Reverse(group.count), group.fingerprint));
+        let found: Vec<_> = groups.into_iter().filter_map(|group| dead_group(group, memory, options)).collect();
+        let open = found.iter().filter(|condition| (memory.open)(&condition.key)).count();
+        let own = if (memory.open)(&others) { open } else { open.max(GROUPS_PER_DESTINATION) };
+        let rest = found.get(own..).unwrap_or_default();
+        let (letters, fading) =
+            (rest.iter().map(|group| group.level).sum(), rest.iter().all(|condition| condition.fading));
+        let many = (!rest.is_empty()).then(|| {
+            let text = text::many_groups(destination, rest.len(), letters, &options.ask);
+            Condition { key: others, ..condition(Kind::DeadLetters, subject, letters, fading, text) }
+        });
+        all.extend(found.into_iter().take(own));
+        all.extend(many);
+    }
+    all
+}
+
+fn key(group: &DeadLetterGroup) -> String {
+    format!("dead-letters/{}/{}", group.destination.as_deref().unwrap_or("intake"), group.fingerprint)
+}
+
+fn dead_group(group: &DeadLetterGroup, memory: &Memory<'_>, options: &Options) -> Option<Condition> {
+    let key = key(group);
+    let open = (memory.open)(&key);
+    let new = options.new_group && !(memory.known)(&key);
+    let most = options.dead_letters;
+    let over = |limit: Option<u64>| limit.is_some_and(|limit| group.count > limit);
+    let is = group.count > 0 && (over(most) || new || (open && (over(most.map(|most| most / 2)) || options.new_group)));
+    // An alarm about a group that was new stays until the group is gone.
+    let fading = open && !over(most) && !options.new_group;
+    is.then(|| {
+        let subject = group.destination.as_deref().unwrap_or("intake");
+        let text = text::dead_letters(group, new, &options.ask);
+        Condition { key, ..condition(Kind::DeadLetters, subject, group.count, fading, text) }
+    })
+}
+
+fn breaker(destination: &DestinationReading, options: &Options, now: Timestamp) -> Option<Condition> {
+    let longest = options.breaker_open?;
+    let Breaker::Open(since) = destination.breaker else { return None };
+    let open_for = since.until(now);
+    let fading = open_for < longest;
+    let text = text::breaker(destination, open_for, &options.ask);
+    Some(condition(Kind::BreakerOpen, &destination.name, open_for.as_secs(), fading, text))
+}
+
+fn undelivered(destination: &DestinationReading, options: &Options, now: Timestamp) -> Option<Condition> {
+    let (age, longest) = (destination.oldest?.until(now), options.undelivered?);
+    let text = || text::undelivered(destination, age, &options.ask);
+    (age > longest / 2).then(|| condition(Kind::Undelivered, &destination.name, age.as_secs(), age <= longest, text()))
+}
+
+fn refused(source: &str, count: u64, options: &Options) -> Option<Condition> {
+    let most = options.refused_signatures?.max(1);
+    let text = || text::refused(source, count, options.refused_within, &options.ask);
+    (count > most / 4).then(|| condition(Kind::RefusedSignatures, source, count, count < most, text()))
+}
+
+fn source_silent(silent: &Silent, options: &Options, now: Timestamp) -> Condition {
+    let for_now = silent.since.until(now);
+    let words = text::silent(silent, for_now, &options.ask);
+    let one = condition(Kind::SourceSilent, &silent.source, for_now.as_secs(), false, words);
+    Condition { key: format!("source-silent/{}/{}", silent.source, text::quoted(&silent.topic)), ..one }
+}
+
+fn failing(notifier: &NotifierReading, options: &Options, now: Timestamp) -> Option<Condition> {
+    let (failing, longest) = (notifier.failing_since?.until(now), options.notifier_failing?);
+    let text = text::failing(notifier, failing);
+    Some(condition(Kind::NotifierFailing, &notifier.name, failing.as_secs(), failing < longest, text))
+}

@@ -1,0 +1,231 @@
+//! From conditions to notices: when an alarm opens, tells again, and ends.
+//!
+//! ```text
+//!            there for `lasts`              not there, nor fading, for `hold`
+//!  (pending) ────────────────► open ──────────────────────────────────────► cooling ──► (gone)
+//!                 ▲                                                            │ cool-down over
+//!                 └────────────────────────────────────────────────────────────┘
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use event::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::alarm::{Alarm, Change, Kind, Notice};
+use super::conditions::{Condition, Memory, conditions};
+use super::options::{GROWTH, KNOWN_MAX, Options, TRACKED_MAX};
+use super::reading::Reading;
+use super::silence::Silence;
+use super::window::Window;
+
+/// Everything that is remembered between readings. Serialises to what is worth keeping over a restart.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct State {
+    tracked: BTreeMap<String, Tracked>,
+    /// Groups of dead letters that have had an alarm, and when last.
+    known: BTreeMap<String, Timestamp>,
+    #[serde(default)]
+    silence: Silence,
+    #[serde(skip)]
+    refused: BTreeMap<String, Window>,
+}
+
+/// Where a condition stands on its way to an alarm and away from it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "kebab-case")]
+pub enum Tracked {
+    /// It was first seen then.
+    Pending {
+        /// When.
+        since: Timestamp,
+    },
+    /// There is an alarm.
+    Open {
+        /// The alarm, as it is now.
+        alarm: Box<Alarm>,
+        /// Since when the condition is gone.
+        gone_since: Option<Timestamp>,
+        /// When it was told last.
+        told: Timestamp,
+        /// The level that was told.
+        told_level: u64,
+    },
+    /// The alarm has ended, and another one must wait.
+    Cooling {
+        /// Until then.
+        until: Timestamp,
+    },
+}
+
+impl State {
+    /// Takes in a reading; returns what to tell, in the order in which it was found.
+    pub fn step(&mut self, reading: &Reading, options: &Options, now: Timestamp) -> Vec<Notice> {
+        self.not_in_the_future(options, now);
+        let conditions = self.conditions(reading, options, now);
+        let mut notices = Vec::new();
+        let unread = reading.groups.is_none();
+        let present: Vec<&str> = conditions.iter().map(|condition| condition.key.as_str()).collect();
+        let gone: Vec<String> = self.tracked.keys().filter(|key| !present.contains(&key.as_str())).cloned().collect();
+        for key in gone {
+            // What could not be read is not gone.
+            let kept = unread && key.starts_with(Kind::DeadLetters.as_str());
+            if !kept {
+                notices.extend(self.absent(&key, options, now));
+            }
+        }
+        for condition in conditions {
+            notices.extend(self.present(condition, options, now));
+        }
+        notices
+    }
+
+    /// The open alarms, the worst first, then the oldest.
+    pub fn open(&self) -> Vec<Alarm> {
+        let alarm = |tracked: &Tracked| match tracked {
+            Tracked::Open { alarm, .. } => Some(Alarm::clone(alarm)),
+            _ => None,
+        };
+        let mut open: Vec<_> = self.tracked.values().filter_map(alarm).collect();
+        open.sort_by_key(|alarm| (std::cmp::Reverse(alarm.severity), alarm.opened));
+        open
+    }
+
+    /// Forgets what was learnt about sources that are no longer configured.
+    pub fn keep_sources(&mut self, sources: &[String]) {
+        self.silence.keep(sources);
+    }
+
+    /// A clock that was wrong and was set back must not keep an alarm open, or closed, until it gets there again.
+    fn not_in_the_future(&mut self, options: &Options, now: Timestamp) {
+        let back = |at: &mut Timestamp| *at = (*at).min(now);
+        for tracked in self.tracked.values_mut() {
+            match tracked {
+                Tracked::Pending { since } => back(since),
+                Tracked::Open { alarm, gone_since, told, .. } => {
+                    back(&mut alarm.opened);
+                    back(told);
+                    gone_since.iter_mut().for_each(back);
+                }
+                Tracked::Cooling { until } => *until = (*until).min(now.plus(options.cool_down)),
+            }
+        }
+    }
+
+    fn conditions(&mut self, reading: &Reading, options: &Options, now: Timestamp) -> Vec<Condition> {
+        let shortest = options.source_silent.unwrap_or(Duration::MAX);
+        let silent = self.silence.step(&reading.sources, shortest, now);
+        self.refused.retain(|name, _| reading.sources.iter().any(|source| source.name == *name));
+        let mut grown = |source: &super::SourceReading| {
+            let window = self.refused.entry(source.name.clone()).or_default();
+            (source.name.clone(), window.growth(source.refused, options.refused_within, now))
+        };
+        let refused: Vec<_> = reading.sources.iter().map(&mut grown).collect();
+        let open = |key: &str| matches!(self.tracked.get(key), Some(Tracked::Open { .. }));
+        let known = |key: &str| self.known.contains_key(key);
+        let memory = Memory { refused: &refused, silent: &silent, open: &open, known: &known };
+        conditions(reading, &memory, options, now)
+    }
+
+    /// The condition is there, or fading.
+    fn present(&mut self, condition: Condition, options: &Options, now: Timestamp) -> Option<Notice> {
+        let Some(tracked) = self.tracked.get_mut(&condition.key) else {
+            if condition.fading || self.tracked.len() >= TRACKED_MAX {
+                return None;
+            }
+            return self.first_seen(condition, now);
+        };
+        match tracked {
+            Tracked::Open { alarm, gone_since, told, told_level } => {
+                *gone_since = None;
+                refresh(alarm, &condition, now);
+                let worse = condition.level >= told_level.saturating_mul(GROWTH) && condition.level > *told_level;
+                if !worse || condition.fading || told.until(now) < options.update_every {
+                    return None;
+                }
+                (*told, *told_level) = (now, condition.level);
+                Some(Notice { change: Change::Updated, at: now, alarm: Alarm::clone(alarm) })
+            }
+            Tracked::Pending { .. } if condition.fading => {
+                self.tracked.remove(&condition.key);
+                None
+            }
+            Tracked::Pending { since } => (since.until(now) >= condition.lasts).then(|| self.opened(condition, now)),
+            Tracked::Cooling { until } if now >= *until => {
+                self.tracked.remove(&condition.key);
+                if condition.fading { None } else { self.first_seen(condition, now) }
+            }
+            Tracked::Cooling { .. } => None,
+        }
+    }
+
+    fn first_seen(&mut self, condition: Condition, now: Timestamp) -> Option<Notice> {
+        if condition.lasts.is_zero() {
+            return Some(self.opened(condition, now));
+        }
+        self.tracked.insert(condition.key, Tracked::Pending { since: now });
+        None
+    }
+
+    fn opened(&mut self, condition: Condition, now: Timestamp) -> Notice {
+        if condition.kind == Kind::DeadLetters {
+            self.remember(condition.key.clone(), now);
+        }
+        let mut alarm = Alarm {
+            key: condition.key.clone(),
+            kind: condition.kind,
+            severity: condition.kind.severity(),
+            subject: condition.subject.clone(),
+            summary: String::new(),
+            detail: String::new(),
+            todo: Vec::new(),
+            assurance: String::new(),
+            level: 0,
+            opened: now,
+            seen: now,
+        };
+        refresh(&mut alarm, &condition, now);
+        let (told, told_level) = (now, condition.level);
+        let open = Tracked::Open { alarm: Box::new(alarm.clone()), gone_since: None, told, told_level };
+        self.tracked.insert(condition.key, open);
+        Notice { change: Change::Opened, at: now, alarm }
+    }
+
+    fn remember(&mut self, key: String, now: Timestamp) {
+        self.known.insert(key, now);
+        if self.known.len() > KNOWN_MAX {
+            let oldest = self.known.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
+            oldest.and_then(|key| self.known.remove(&key));
+        }
+    }
+
+    /// The condition is gone.
+    fn absent(&mut self, key: &str, options: &Options, now: Timestamp) -> Option<Notice> {
+        match self.tracked.get_mut(key)? {
+            Tracked::Open { alarm, gone_since, .. } => {
+                let gone = *gone_since.get_or_insert(now);
+                if gone.until(now) < options.hold || alarm.opened.until(now) < options.hold {
+                    return None;
+                }
+                let alarm = Alarm::clone(alarm);
+                self.tracked.insert(key.to_owned(), Tracked::Cooling { until: now.plus(options.cool_down) });
+                Some(Notice { change: Change::Resolved, at: now, alarm })
+            }
+            Tracked::Cooling { until } if now < *until => None,
+            Tracked::Pending { .. } | Tracked::Cooling { .. } => {
+                self.tracked.remove(key);
+                None
+            }
+        }
+    }
+}
+
+fn refresh(alarm: &mut Alarm, condition: &Condition, now: Timestamp) {
+    let text = &condition.text;
+    alarm.summary.clone_from(&text.summary);
+    alarm.detail.clone_from(&text.detail);
+    alarm.todo.clone_from(&text.todo);
+    alarm.assurance.clone_from(&text.assurance);
+    (alarm.level, alarm.seen) = (condition.level, now);
+}

@@ -1,0 +1,384 @@
+//! Alarms in virtual time: what opens when, what ends when, and that nothing storms.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use event::Timestamp;
+use proptest::prelude::*;
+use queue::{DeadLetterGroup, DeadLetterId, FailureClass, Fingerprint, Stage};
+
+use super::*;
+
+const STEP: Duration = Duration::from_secs(5);
+
+fn start() -> Timestamp {
+    Timestamp::from_millis(1_773_651_600_000)
+}
+
+fn group(fingerprint: u64, count: u64) -> DeadLetterGroup {
+    DeadLetterGroup {
+        fingerprint: Fingerprint(fingerprint),
+        destination: Some("crm".to_owned()),
+        stage: Stage::Map,
+        class: FailureClass::Permanent,
+        status: None,
+        message: "event # has no name".to_owned(),
+        count,
+        first: start(),
+        last: start(),
+        sample: DeadLetterId(7),
+    }
+}
+
+fn groups(groups: Vec<DeadLetterGroup>) -> Reading {
+    Reading { groups: Some(groups), ..Reading::default() }
+}
+
+fn calm() -> Reading {
+    groups(Vec::new())
+}
+
+fn destination(breaker: Breaker, oldest: Option<Timestamp>) -> Reading {
+    let name = "crm".to_owned();
+    let crm = DestinationReading { name, oldest, waiting: 9, breaker, paused: false, last_error: None };
+    Reading { destinations: vec![crm], ..calm() }
+}
+
+fn source(refused: u64) -> Reading {
+    let genesys = SourceReading { name: "genesys".to_owned(), refused, topics: Vec::new() };
+    Reading { sources: vec![genesys], ..calm() }
+}
+
+/// Runs readings, one every five seconds.
+struct Run {
+    state: State,
+    options: Options,
+    now: Timestamp,
+    told: Vec<(u64, Change, String)>,
+}
+
+impl Run {
+    fn new(options: Options) -> Self {
+        Self { state: State::default(), options, now: start(), told: Vec::new() }
+    }
+
+    /// Shows `reading` for so many seconds; returns what was told since.
+    fn show(&mut self, seconds: u64, mut reading: impl FnMut(Timestamp) -> Reading) -> Vec<(Change, String)> {
+        let from = self.told.len();
+        let end = self.now.plus(Duration::from_secs(seconds));
+        while self.now < end {
+            for notice in self.state.step(&reading(self.now), &self.options, self.now) {
+                let second = start().until(self.now).as_secs();
+                self.told.push((second, notice.change, notice.alarm.key));
+            }
+            self.now = self.now.plus(STEP);
+        }
+        self.told[from..].iter().map(|(_, change, key)| (*change, key.clone())).collect()
+    }
+}
+
+/// Each kind: a reading that is just bad enough, one that is just not, and one that is well again.
+#[test]
+fn each_kind_opens_at_its_threshold_lasts_while_it_fades_and_ends() {
+    type Case = (&'static str, Box<dyn Fn(Timestamp) -> Reading>, Box<dyn Fn(Timestamp) -> Reading>);
+    let ago = |seconds| move |now: Timestamp| now.minus(Duration::from_secs(seconds));
+    let cases: Vec<Case> = vec![
+        (
+            "queue-stopped",
+            Box::new(|_| Reading { stopped: Some("a sync failed".to_owned()), ..calm() }),
+            Box::new(|_| Reading { stopped: Some("a sync failed".to_owned()), ..calm() }),
+        ),
+        (
+            "disk-low",
+            Box::new(|_| Reading { disk_free: Some((1 << 30) - 1), ..calm() }),
+            Box::new(|_| Reading { disk_free: Some(1 << 30), ..calm() }),
+        ),
+        (
+            "commit-latency",
+            Box::new(|_| Reading { commit: Some(Duration::from_millis(1_001)), ..calm() }),
+            Box::new(|_| Reading { commit: Some(Duration::from_millis(501)), ..calm() }),
+        ),
+        (
+            "dead-letters/crm/0000000000000001",
+            Box::new(|_| groups(vec![group(1, 1)])),
+            Box::new(|_| groups(vec![group(1, 1)])),
+        ),
+        (
+            "breaker-open/crm",
+            Box::new(move |now| destination(Breaker::Open(ago(120)(now)), None)),
+            Box::new(move |now| destination(Breaker::Open(ago(119)(now)), None)),
+        ),
+        (
+            "undelivered/crm",
+            Box::new(move |now| destination(Breaker::Closed, Some(ago(901)(now)))),
+            Box::new(move |now| destination(Breaker::Closed, Some(ago(451)(now)))),
+        ),
+        (
+            "notifier-failing/pager",
+            Box::new(move |now| {
+                let (name, failing_since) = ("pager".to_owned(), Some(ago(300)(now)));
+                let pager = NotifierReading { name, failing_since, last_error: None, waiting: 1 };
+                Reading { notifiers: vec![pager], ..calm() }
+            }),
+            Box::new(move |now| {
+                let (name, failing_since) = ("pager".to_owned(), Some(ago(299)(now)));
+                let pager = NotifierReading { name, failing_since, last_error: None, waiting: 1 };
+                Reading { notifiers: vec![pager], ..calm() }
+            }),
+        ),
+    ];
+    for (key, bad, fading) in cases {
+        let mut run = Run::new(Options::default());
+        assert_eq!(run.show(60, &bad), [(Change::Opened, key.to_owned())], "{key}: opens once");
+        assert_eq!(run.show(3_600, &fading), [], "{key}: does not end while it fades");
+        assert_eq!(run.show(55, |_| calm()), [], "{key}: is held");
+        assert_eq!(run.show(60, |_| calm()), [(Change::Resolved, key.to_owned())], "{key}: ends once");
+        assert!(run.state.open().is_empty());
+        // What fades without having been there opens nothing.
+        if !key.starts_with("dead") && !key.starts_with("queue") {
+            assert_eq!(Run::new(Options::default()).show(600, &fading), [], "{key}");
+        }
+        let off = Options {
+            dead_letters: None,
+            new_group: false,
+            undelivered: None,
+            breaker_open: None,
+            refused_signatures: None,
+            source_silent: None,
+            disk_free: None,
+            commit_latency: None,
+            notifier_failing: None,
+            ..Options::default()
+        };
+        let told = Run::new(off).show(60, &bad);
+        assert_eq!(told.is_empty(), key != "queue-stopped", "{key}: can be turned off");
+    }
+}
+
+#[test]
+fn refused_signatures_count_within_their_window() {
+    let mut run = Run::new(Options::default());
+    let mut refused = 0;
+    run.show(30, |_| source(0));
+    assert_eq!(
+        run.show(95, |_| {
+            refused += 1;
+            source(refused)
+        }),
+        [],
+        "nineteen"
+    );
+    let key = "refused-signatures/genesys".to_owned();
+    assert_eq!(run.show(5, |_| source(20)), [(Change::Opened, key.clone())]);
+    assert_eq!(run.show(600, |_| source(20)), [(Change::Resolved, key)]);
+}
+
+#[test]
+fn a_source_that_falls_silent_in_office_hours_pages_and_one_that_sleeps_at_night_does_not() {
+    let mut run = Run::new(Options::default());
+    let mut accepted = 0;
+    let mut told = Vec::new();
+    // Minutes of three weeks from a Monday, 09:00; on the fourth Monday nothing comes from noon to one.
+    for minute in 0..(21 * 24 * 60 + 5 * 60) {
+        let (hour, silent) = ((9 + minute / 60) % 24, (21 * 24 * 60 + 180..21 * 24 * 60 + 240).contains(&minute));
+        accepted += if (8..18).contains(&hour) && !silent { 3 } else { 0 };
+        let topics = vec![TopicReading { topic: "acw".to_owned(), accepted, last: None }];
+        let genesys = SourceReading { name: "genesys".to_owned(), refused: 0, topics };
+        let reading = Reading { sources: vec![genesys], ..calm() };
+        for notice in run.state.step(&reading, &run.options, run.now) {
+            told.push((minute - 21 * 24 * 60, notice.change, notice.alarm));
+        }
+        run.now = run.now.plus(Duration::from_secs(60));
+    }
+    let short: Vec<_> = told.iter().map(|(minute, change, alarm)| (*minute, *change, alarm.key.as_str())).collect();
+    let key = "source-silent/genesys/acw";
+    assert_eq!(short, [(209, Change::Opened, key), (239, Change::Updated, key), (241, Change::Resolved, key)]);
+    assert!(told[0].2.summary.contains("genesys (acw) has sent nothing for 30m"), "{:?}", told[0].2);
+}
+
+#[test]
+fn fifty_thousand_dead_letters_of_one_group_are_one_alarm_with_bounded_updates() {
+    let mut run = Run::new(Options::default());
+    let mut count = 0;
+    let told = run.show(7_200, |_| {
+        count = (count + 40).min(50_000);
+        groups(vec![group(1, count)])
+    });
+    let opened = told.iter().filter(|(change, _)| *change == Change::Opened).count();
+    assert_eq!(opened, 1);
+    assert!(told.len() <= 1 + 7_200 / 900, "{told:?}");
+    assert_eq!(run.state.open().len(), 1);
+    assert!(run.state.open()[0].summary.starts_with("50000 dead letters at destination crm"));
+}
+
+#[test]
+fn many_groups_of_one_destination_share_an_alarm_and_the_first_keep_theirs() {
+    let mut run = Run::new(Options::default());
+    run.show(60, |_| groups((1..=3).map(|n| group(n, 1)).collect()));
+    let told = run.show(60, |_| groups((1..=40).map(|n| group(n, 1 + n)).collect()));
+    assert_eq!(told.len(), 3, "two more of their own, one for the rest: {told:?}");
+    let open = run.state.open();
+    assert_eq!(open.len(), 6);
+    assert!(open.iter().any(|alarm| alarm.key == "dead-letters/crm/others" && alarm.summary.contains("35 other")));
+    let told = run.show(60, |_| groups((4..=40).map(|n| group(n, 1 + n)).collect()));
+    assert_eq!(told, [], "what shares an alarm gets none of its own when others are redriven");
+    assert_eq!(run.show(300, |_| calm()).len(), 6, "all end");
+}
+
+#[test]
+fn a_group_that_was_never_seen_opens_below_the_threshold_and_a_known_one_does_not() {
+    let options = Options { dead_letters: Some(10), ..Options::default() };
+    let mut run = Run::new(options);
+    assert_eq!(run.show(60, |_| groups(vec![group(1, 2)])).len(), 1, "new");
+    assert_eq!(run.show(600, |_| calm()).len(), 1, "ends");
+    assert_eq!(run.show(600, |_| groups(vec![group(1, 2)])), [], "known");
+    assert_eq!(run.show(60, |_| groups(vec![group(1, 11)])).len(), 1, "too many");
+}
+
+#[test]
+fn what_flaps_is_told_at_most_once_in_a_cool_down() {
+    let mut run = Run::new(Options::default());
+    let mut round = 0u64;
+    let told = run.show(3_600, |now| {
+        round += 1;
+        // Two minutes on, two minutes off.
+        if (round / 24).is_multiple_of(2) {
+            destination(Breaker::Open(now.minus(Duration::from_secs(200))), None)
+        } else {
+            calm()
+        }
+    });
+    let opened: Vec<_> = run.told.iter().filter(|(_, change, _)| *change == Change::Opened).collect();
+    assert!((2..=11).contains(&opened.len()), "{told:?}");
+    let resolved: Vec<_> = run.told.iter().filter(|(_, change, _)| *change == Change::Resolved).collect();
+    for (end, again) in resolved.iter().zip(&opened[1..]) {
+        assert!(again.0 - end.0 >= 300, "{:?}", run.told);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_ends_no_alarm() {
+    let mut run = Run::new(Options::default());
+    run.show(60, |_| groups(vec![group(1, 3)]));
+    assert_eq!(run.show(3_600, |_| Reading::default()), []);
+    assert_eq!(run.show(120, |_| calm()).len(), 1);
+}
+
+#[test]
+fn a_restart_opens_nothing_again_and_ends_what_is_over() {
+    let mut run = Run::new(Options::default());
+    run.show(60, |_| groups(vec![group(1, 3), group(2, 3)]));
+    let kept = serde_json::to_string(&run.state).unwrap();
+    run.state = serde_json::from_str(&kept).unwrap();
+    let told = run.show(600, |_| groups(vec![group(2, 3)]));
+    assert_eq!(told, [(Change::Resolved, "dead-letters/crm/0000000000000001".to_owned())]);
+}
+
+#[test]
+fn a_clock_that_was_years_ahead_keeps_no_alarm_open_and_none_closed() {
+    let mut run = Run::new(Options::default());
+    let (right, years) = (run.now, Duration::from_secs(100_000_000));
+    run.now = right.plus(years);
+    run.show(60, |_| groups(vec![group(1, 3), group(2, 3)]));
+    run.show(120, |_| groups(vec![group(1, 3)]));
+    run.now = right;
+    assert_eq!(run.show(120, |_| calm()).len(), 1, "the open one ends");
+    let told = run.show(600, |_| groups(vec![group(1, 3), group(2, 3)]));
+    assert_eq!(told.iter().filter(|(change, _)| *change == Change::Opened).count(), 2, "both can open again: {told:?}");
+}
+
+#[test]
+fn each_text_names_the_command_and_what_becomes_of_the_events() {
+    let ask = " --console 127.0.0.1:9081".to_owned();
+    let mut run = Run::new(Options { ask, ..Options::default() });
+    let now = run.now;
+    let long = Duration::from_secs(7_200);
+    run.show(5, |_| source(0));
+    run.show(120, |_| Reading {
+        stopped: Some("a sync failed".to_owned()),
+        disk_free: Some(1),
+        commit: Some(long),
+        groups: Some(vec![group(1, 3)]),
+        ..Reading {
+            destinations: destination(Breaker::Open(now.minus(long)), Some(now.minus(long))).destinations,
+            sources: source(50).sources,
+            ..Reading::default()
+        }
+    });
+    let open = run.state.open();
+    let kinds: Vec<_> = open.iter().map(|alarm| alarm.kind).collect();
+    assert_eq!(kinds.len(), 7, "{kinds:?}");
+    assert_eq!(open[0].severity, Severity::Critical, "the worst first");
+    for alarm in &open {
+        assert!(alarm.assurance.starts_with("Nothing") && alarm.assurance.contains("lost"), "{alarm:?}");
+        assert!(!alarm.todo.is_empty() && !alarm.summary.is_empty(), "{alarm:?}");
+        assert!(alarm.summary.len() < 300, "{alarm:?}");
+    }
+    let dead = open.iter().find(|alarm| alarm.kind == Kind::DeadLetters).unwrap();
+    let commands = dead.todo.join("\n");
+    for command in [
+        "aftercall dead-letters show 7 --console 127.0.0.1:9081",
+        "aftercall redrive --group 0000000000000001 --dry-run --console 127.0.0.1:9081",
+    ] {
+        assert!(commands.contains(command), "{commands}");
+    }
+}
+
+fn any_reading() -> impl Strategy<Value = (u64, Reading)> {
+    let groups = prop::collection::vec((0u64..12, 1u64..100_000), 0..12);
+    let rest = (any::<bool>(), 0u64..2_000, 0u64..2, prop::option::of(0u64..5_000), 0u64..3_000, any::<bool>());
+    (1u64..400, groups, rest).prop_map(|(seconds, found, (stopped, age, breaker, commit, free, unread))| {
+        let found: BTreeMap<_, _> = found.into_iter().collect();
+        let found = found.into_iter().map(|(fingerprint, count)| group(fingerprint, count)).collect();
+        let since = start().minus(Duration::from_secs(age));
+        let breaker = match breaker {
+            0 => Breaker::Closed,
+            _ => Breaker::Open(since),
+        };
+        let reading = Reading {
+            stopped: (stopped && age > 1_900).then(|| "a sync failed".to_owned()),
+            groups: (!unread || age % 3 > 0).then_some(found),
+            disk_free: Some(free << 20),
+            commit: commit.map(Duration::from_millis),
+            sources: source(age).sources,
+            ..destination(breaker, Some(since))
+        };
+        (seconds, reading)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever is read: an alarm opens before it changes or ends, is not opened again before its cool-down, is not
+    /// told of too often, ends when all is well, and there are never too many.
+    #[test]
+    fn nothing_storms(readings in prop::collection::vec(any_reading(), 1..30)) {
+        let options = Options::default();
+        let mut run = Run::new(options.clone());
+        for (seconds, reading) in &readings {
+            run.show(*seconds, |_| reading.clone());
+            prop_assert!(run.state.open().len() <= 20, "{:?}", run.state.open().len());
+        }
+        run.show(1_200, |_| calm());
+        prop_assert!(run.state.open().is_empty());
+        let mut last: BTreeMap<&str, (u64, Change)> = BTreeMap::new();
+        for (second, change, key) in &run.told {
+            let before = last.insert(key, (*second, *change));
+            match (change, before) {
+                (Change::Opened, None) => {}
+                (Change::Opened, Some((at, Change::Resolved))) => {
+                    prop_assert!(second - at >= options.cool_down.as_secs(), "{key} again after {}", second - at);
+                }
+                (Change::Updated, Some((at, Change::Opened | Change::Updated))) => {
+                    prop_assert!(second - at >= options.update_every.as_secs());
+                }
+                (Change::Resolved, Some((_, Change::Opened | Change::Updated))) => {}
+                (change, before) => prop_assert!(false, "{key}: {change:?} after {before:?}"),
+            }
+        }
+        for (key, (_, change)) in last {
+            prop_assert_eq!(change, Change::Resolved, "{}", key);
+        }
+    }
+}

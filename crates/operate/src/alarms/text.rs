@@ -1,0 +1,172 @@
+//! What an alarm says: what broke, what to do with the exact command, and what happens to the events meanwhile.
+
+use std::time::Duration;
+
+use queue::{DeadLetterGroup, Stage};
+
+use super::reading::{DestinationReading, NotifierReading};
+use super::silence::Silent;
+
+/// Characters of a text that somebody else wrote, at most: a pager shows little.
+const QUOTED_MAX: usize = 160;
+/// How a step begins that says that nothing has to be done; not so if a destination is paused.
+pub const BY_ITSELF: &str = "nothing else";
+const WAITS: &str = "Nothing is lost: what was accepted is on disk and waits; no retry budget is spent.";
+const KEPT: &str = "Nothing is lost: each dead letter keeps its event, also beyond retention, until it is redriven or \
+                    discarded. Other events go on.";
+
+/// The words of an alarm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) summary: String,
+    pub(super) detail: String,
+    pub(super) todo: Vec<String>,
+    pub(super) assurance: String,
+}
+
+fn text(summary: String, detail: String, todo: Vec<String>, assurance: &str) -> Text {
+    Text { summary, detail, todo, assurance: assurance.to_owned() }
+}
+
+/// A time span in its two largest units.
+pub(super) fn age(span: Duration) -> String {
+    let whole = humantime::format_duration(Duration::from_secs(span.as_secs())).to_string();
+    whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// What another program wrote, in one short line.
+pub(super) fn quoted(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTED_MAX).collect()
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes >> 20
+}
+
+pub(super) fn stopped(reason: &str) -> Text {
+    let todo = vec![
+        "look at the disk, then restart the server: it reads everything again".to_owned(),
+        "if it does not start: aftercall check --data DIR (--repair makes it usable again)".to_owned(),
+    ];
+    let assurance = "Nothing that was accepted is lost. New requests get 503, so their senders have to repeat them.";
+    text("the queue has stopped; nothing is accepted".to_owned(), quoted(reason), todo, assurance)
+}
+
+pub(super) fn disk(free: u64, wanted: u64) -> Text {
+    let todo = vec![
+        "free some space, or make the disk larger; no restart is needed".to_owned(),
+        "how much is kept is decided by queue.retention in the configuration".to_owned(),
+    ];
+    let assurance =
+        "Nothing is lost. When the disk is full, requests get 503 until there is room, and senders repeat them.";
+    let detail = format!("{} MiB are free where the data is; {} MiB are wanted.", mib(free), mib(wanted));
+    text(format!("the disk is getting full: {} MiB are free", mib(free)), detail, todo, assurance)
+}
+
+pub(super) fn commit(took: Duration, most: Duration) -> Text {
+    let detail = format!("The limit is {} ms. Senders wait for their answer that long.", most.as_millis());
+    let todo = vec!["see what else uses the disk (iostat -x 5), and whether it is failing (dmesg)".to_owned()];
+    let assurance = "Nothing is lost: an event is acknowledged only when it is on disk.";
+    text(format!("commits are slow: {} ms", took.as_millis()), detail, todo, assurance)
+}
+
+pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, ask: &str) -> Text {
+    let place = group.destination.as_deref().map_or("intake".to_owned(), |name| format!("destination {name}"));
+    let status = group.status.map(|status| format!(", status {status}")).unwrap_or_default();
+    let before = if new { " This reason was not seen before." } else { "" };
+    let detail = format!("Stage {}{status}: {}.{before}", group.stage, quoted(&group.message));
+    let mut todo = vec![format!("aftercall dead-letters show {}{ask}", group.sample.0)];
+    let id = group.fingerprint;
+    match group.stage {
+        Stage::Intake => todo.push(format!("mend the sender; then aftercall dead-letters list --group {id}{ask}")),
+        Stage::Map | Stage::Route => {
+            let sample = group.sample.0;
+            todo.push(format!("aftercall dead-letters show {sample} --body{ask} > event.json"));
+            todo.push("aftercall map --mapping @new.jq --event @event.json     # until it passes".to_owned());
+            todo.push("put the mapping into the configuration, and restart".to_owned());
+        }
+        Stage::Deliver | Stage::Queue => todo.push(format!("mend what {place} complains about")),
+    }
+    if group.stage != Stage::Intake {
+        todo.push(format!("aftercall redrive --group {id} --dry-run{ask}"));
+        todo.push(format!("aftercall redrive --group {id}{ask}"));
+    }
+    text(format!("{} dead letters at {place}: {}", group.count, quoted(&group.message)), detail, todo, KEPT)
+}
+
+pub(super) fn many_groups(destination: Option<&str>, groups: usize, letters: u64, ask: &str) -> Text {
+    let place = destination.map_or("intake".to_owned(), |name| format!("destination {name}"));
+    let only = destination.map(|name| format!(" --destination {name}")).unwrap_or_default();
+    let detail = format!("{groups} more groups besides those with an alarm of their own.");
+    let todo = vec![format!("aftercall dead-letters groups{only}{ask}")];
+    text(format!("{letters} dead letters at {place} for {groups} other reasons"), detail, todo, KEPT)
+}
+
+pub(super) fn breaker(destination: &DestinationReading, open_for: Duration, ask: &str) -> Text {
+    let name = &destination.name;
+    let last = destination.last_error.as_deref().map_or("unknown".to_owned(), quoted);
+    let waits = format!("{} deliveries wait.", destination.waiting);
+    let (summary, then) = if destination.paused {
+        let resume = format!("aftercall resume {name}{ask}");
+        (format!("destination {name} is down and paused"), format!("when it works again: {resume}"))
+    } else {
+        let then = format!("{BY_ITSELF}: it is probed, and goes on when it works again");
+        (format!("destination {name} is down for {}", age(open_for)), then)
+    };
+    let detail = format!("Last error: {last}. {waits}");
+    text(summary, detail, vec![format!("aftercall status{ask}"), format!("mend {name}, or call who can"), then], WAITS)
+}
+
+pub(super) fn undelivered(destination: &DestinationReading, age_now: Duration, ask: &str) -> Text {
+    let name = &destination.name;
+    let last = destination.last_error.as_deref().map(quoted).map(|error| format!(" Last error: {error}."));
+    let detail = format!("{} deliveries wait.{}", destination.waiting, last.unwrap_or_default());
+    let mut todo = vec![format!("aftercall status{ask}")];
+    if destination.paused {
+        todo.push(format!("it is paused; to go on: aftercall resume {name}{ask}"));
+    } else {
+        todo.push(format!("if {name} is up but slow, raise concurrency or rate of [destinations.{name}]"));
+    }
+    let summary = format!("the oldest event for destination {name} has waited for {}", age(age_now));
+    text(summary, detail, todo, WAITS)
+}
+
+pub(super) fn refused(source: &str, count: u64, within: Duration, ask: &str) -> Text {
+    let detail = format!(
+        "Their signature or credential matches none of the secrets of [sources.{source}]: the sender's secret was \
+         changed, or somebody else sends."
+    );
+    let todo = vec![
+        format!("aftercall status --json{ask}     # sources[].counters.refused says which codes"),
+        format!("compare the sender's secret with the one that [sources.{source}] names; several may be valid at once"),
+    ];
+    let assurance = "Nothing that was accepted is lost. What was refused was answered 401; a genuine sender has to send \
+                     it again.";
+    let summary = format!("{count} requests of source {source} were refused as not authentic within {}", age(within));
+    text(summary, detail, todo, assurance)
+}
+
+pub(super) fn silent(silent: &Silent, for_now: Duration, ask: &str) -> Text {
+    let Silent { source, topic, missed, .. } = silent;
+    let what = if topic.is_empty() { String::new() } else { format!(" ({})", quoted(topic)) };
+    let detail = format!("At this hour of the week some {missed} events usually come in that time.");
+    let todo = vec![
+        format!("aftercall status{ask}     # does anything of {source} arrive, or is it refused?"),
+        "see whether the webhook or the EventBridge rule is still active at the sender".to_owned(),
+    ];
+    let assurance =
+        "Nothing that was accepted is lost. What was not sent is not here; the sender may have to repeat it.";
+    text(format!("source {source}{what} has sent nothing for {}", age(for_now)), detail, todo, assurance)
+}
+
+pub(super) fn failing(notifier: &NotifierReading, failing: Duration) -> Text {
+    let name = &notifier.name;
+    let last = notifier.last_error.as_deref().map_or("unknown".to_owned(), quoted);
+    let detail = format!("Last error: {last}. {} notices wait for it.", notifier.waiting);
+    let todo = vec![
+        format!("mend [notifiers.{name}] in the configuration, or what it calls"),
+        "aftercall alarms test --config FILE".to_owned(),
+    ];
+    let assurance = "Nothing is lost: events are not concerned, and notices are tried again.";
+    text(format!("notifier {name} has failed for {}", age(failing)), detail, todo, assurance)
+}

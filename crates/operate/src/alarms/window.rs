@@ -1,0 +1,58 @@
+//! How much a counter grew within a time, in a bounded number of steps.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use event::Timestamp;
+
+/// Steps of a window: its end is off by at most this part of its length.
+const STEPS: u32 = 20;
+
+/// The growth of one counter.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Window {
+    /// Values at the beginnings of steps, oldest first.
+    marks: VecDeque<(Timestamp, u64)>,
+}
+
+impl Window {
+    /// How much the counter has grown within the time before `now`. A counter that begins anew has grown by itself.
+    pub(super) fn growth(&mut self, value: u64, within: Duration, now: Timestamp) -> u64 {
+        if self.marks.back().is_some_and(|(_, last)| *last > value) {
+            self.marks.clear();
+            self.marks.push_back((now, 0));
+        }
+        let step = within / STEPS;
+        if self.marks.back().is_none_or(|(at, _)| at.until(now) >= step) {
+            self.marks.push_back((now, value));
+        }
+        // One mark from before the window stays: it is where the window begins.
+        while self.marks.get(1).is_some_and(|(at, _)| at.until(now) >= within) {
+            self.marks.pop_front();
+        }
+        while self.marks.len() > STEPS as usize + 2 {
+            self.marks.pop_front();
+        }
+        value.saturating_sub(self.marks.front().map_or(value, |(_, first)| *first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_older_than_the_window_does_not_count() {
+        let mut window = Window::default();
+        let within = Duration::from_secs(100);
+        let mut growth = |second: i64, value| window.growth(value, within, Timestamp::from_millis(second * 1_000));
+        let table = [(0, 50, 0), (10, 60, 10), (50, 60, 10), (90, 61, 11), (120, 61, 1), (200, 61, 0), (205, 3, 3)];
+        for (second, value, expected) in table {
+            assert_eq!(growth(second, value), expected, "second {second}");
+        }
+        for second in 206..5_000 {
+            growth(second, 3);
+        }
+        assert!(window.marks.len() <= 22);
+    }
+}

@@ -1,0 +1,107 @@
+//! What a notifier has still to be told: at most one notice an alarm, the newest, in the order in which the alarms came.
+//!
+//! An alarm that changes while its notifier cannot be reached is told as it is then, not as it was. The bound is so
+//! large that it is met only if hundreds of alarms change during an outage of the notifier.
+
+use std::collections::VecDeque;
+
+use crate::alarms::{Change, Notice};
+
+/// Notices that wait, at most; the oldest goes.
+const WAITING_MAX: usize = 300;
+
+/// The notices that wait.
+#[derive(Debug, Clone, Default)]
+pub struct Outbox {
+    waiting: VecDeque<Notice>,
+    dropped: u64,
+}
+
+impl Outbox {
+    /// Adds one; it takes the place of an older one of the same alarm. Returns whether another had to go for it.
+    pub fn push(&mut self, notice: Notice) -> bool {
+        if let Some(same) = self.waiting.iter_mut().find(|waiting| waiting.alarm.key == notice.alarm.key) {
+            // It was never told that it opened, so it is not told that it changed.
+            let change = match (same.change, notice.change) {
+                (Change::Opened, Change::Updated) => Change::Opened,
+                (_, change) => change,
+            };
+            *same = Notice { change, ..notice };
+            return false;
+        }
+        self.waiting.push_back(notice);
+        let full = self.waiting.len() > WAITING_MAX;
+        if full {
+            self.waiting.pop_front();
+            self.dropped += 1;
+        }
+        full
+    }
+
+    /// The next one.
+    pub fn first(&self) -> Option<Notice> {
+        self.waiting.front().cloned()
+    }
+
+    /// It was taken, or never will be. If another came for the same alarm meanwhile, that one stays.
+    pub fn done(&mut self, notice: &Notice) {
+        self.waiting.retain(|waiting| waiting != notice);
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// How many went without being told.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// All that wait.
+    pub fn all(&self) -> Vec<Notice> {
+        self.waiting.iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event::Timestamp;
+
+    use super::*;
+
+    fn notice(key: &str, change: Change, at: i64) -> Notice {
+        let mut notice = Notice::test(change, Timestamp::from_millis(at));
+        key.clone_into(&mut notice.alarm.key);
+        notice
+    }
+
+    #[test]
+    fn the_newest_of_an_alarm_takes_the_place_of_the_older_and_the_order_stays() {
+        let mut outbox = Outbox::default();
+        for (key, change, at) in
+            [("a", Change::Opened, 1), ("b", Change::Opened, 2), ("a", Change::Updated, 3), ("b", Change::Resolved, 4)]
+        {
+            outbox.push(notice(key, change, at));
+        }
+        let all: Vec<_> = outbox.all().into_iter().map(|n| (n.alarm.key, n.change, n.at.as_millis())).collect();
+        assert_eq!(all, [("a".to_owned(), Change::Opened, 3), ("b".to_owned(), Change::Resolved, 4)]);
+        let sending = outbox.first().unwrap();
+        outbox.push(notice("a", Change::Resolved, 5));
+        outbox.done(&sending);
+        assert_eq!(outbox.first().unwrap().at.as_millis(), 5, "what came meanwhile is still to be told");
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        let mut outbox = Outbox::default();
+        let lost = (0..1_000).filter(|n| outbox.push(notice(&n.to_string(), Change::Opened, *n))).count();
+        assert_eq!((outbox.len(), lost, outbox.dropped()), (WAITING_MAX, 700, 700));
+        assert_eq!(outbox.first().unwrap().alarm.key, "700");
+    }
+}
