@@ -35,7 +35,9 @@ impl TokioClock {
 
 impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_700_000_000_000).plus(self.0.elapsed()).minus(Duration::from_secs(self.1.load(Ordering::SeqCst)))
+        Timestamp::from_millis(1_700_000_000_000)
+            .plus(self.0.elapsed())
+            .minus(Duration::from_secs(self.1.load(Ordering::SeqCst)))
     }
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()> {
