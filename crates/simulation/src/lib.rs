@@ -7,7 +7,7 @@
 //! true (see `oracle.rs`). A seed does the same again, except for
 //! what the threads of the embedded queue do in another order: a crash there may leave another part of the log.
 //!
-//! `cargo xtask simulate` runs seeds; `tests/` has the outages of four hours and of fourteen days, and proves with planted
+//! `cargo xtask simulate` runs seeds; `tests/` has an outage of four hours, and proves with planted
 //! bugs that the oracle sees them.
 
 mod body;
@@ -17,6 +17,7 @@ mod ends;
 mod faulty;
 mod many;
 mod oracle;
+mod outage;
 mod plan;
 mod planted;
 mod process;
@@ -25,12 +26,14 @@ mod run;
 mod sender;
 mod signal;
 mod steps;
+mod still;
 mod store;
 mod watched;
 mod world;
 
 pub use clock::VirtualClock;
 pub use many::many;
+pub use outage::{Outage, Report, outage};
 pub use plan::Backend;
 pub use planted::Planted;
 pub use run::{Found, Summary, simulate, simulate_with};

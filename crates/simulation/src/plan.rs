@@ -182,8 +182,12 @@ impl Plan {
 
     /// How long what is left may take to drain: a retry waits for as long as the clock was set back after it was stored.
     pub(crate) fn drains_within(&self) -> Duration {
-        let back = self.clock_set.iter().map(|(_, by)| u64::try_from(-by).unwrap_or(0)).sum();
-        DRAINS_WITHIN + Duration::from_millis(back)
+        DRAINS_WITHIN + self.clock_set_back()
+    }
+
+    /// By how much the clock is set back, in all.
+    pub(crate) fn clock_set_back(&self) -> Duration {
+        Duration::from_millis(self.clock_set.iter().map(|(_, by)| u64::try_from(-by).unwrap_or(0)).sum())
     }
 }
 
