@@ -1,4 +1,4 @@
-//! What developers run: `cargo xtask tidy`, `test`, `torture`, `bench` and `fuzz`.
+//! What developers run: `cargo xtask tidy`, `test`, `simulate`, `torture`, `bench` and `fuzz`.
 //!
 //! It stays light, because everything waits for it to be built: what measures and tortures is the crate `bench`, which
 //! this builds and starts.
@@ -23,6 +23,9 @@ cargo xtask COMMAND
   tidy                  Checks what the compiler cannot: crate arrows, file sizes, module headers, banned calls, links.
   test                  Everything that must hold: installs what the tests need, runs all tests, the pattern cases
                         through the binary, the admin API against its description, and 20 kills. The last line is `N passed, N failed`.
+  simulate [--seeds N] [--from S]
+                        Runs N seeds (default 1,000) of the whole pipeline in virtual time with faults of all kinds, the
+                        first of them S (default 0). One that fails prints its last steps, and how it is run again.
   torture [--kills N] [--seed S] [--rate EVENTS_PER_SECOND] [--dev]
                         Kills the real server N times (default 20) under load, and checks that nothing that was
                         acknowledged is lost, doubled or out of order. --dev takes the development build.
@@ -66,6 +69,7 @@ fn run(arguments: &[String]) -> Result<bool> {
     match command {
         "tidy" => tidy::run(&repository),
         "test" => test::run(&repository),
+        "simulate" => trial::simulate(&repository, rest),
         "torture" => trial::torture(&repository, rest),
         "bench" => trial::bench(&repository, rest),
         "fuzz" => fuzz::run(&repository, rest),

@@ -1,4 +1,4 @@
-//! Builds the server and the crate `bench`, and starts the latter.
+//! Builds the server and the crate `bench`, and starts the latter; or the simulation, which needs no server.
 
 use std::process::Command;
 
@@ -33,6 +33,14 @@ pub(crate) fn kill<'a>(
 pub(crate) fn bench(repository: &Repository, arguments: &[String]) -> Result<bool> {
     let mut command = prepare(repository, Profile::Release, "measure")?;
     let status = command.args(arguments).status().context("the benchmark cannot be started")?;
+    Ok(status.success())
+}
+
+/// `cargo xtask simulate`.
+pub(crate) fn simulate(repository: &Repository, arguments: &[String]) -> Result<bool> {
+    cargo::build(repository, Profile::Release, &["simulation"])?;
+    let mut command = Command::new(cargo::binary(Profile::Release, "simulation")?);
+    let status = command.args(arguments).status().context("the simulation cannot be started")?;
     Ok(status.success())
 }
 

@@ -30,6 +30,17 @@ impl MemoryQueue {
         Self { state: Mutex::new(State::new(options)), notify: Mutex::default() }
     }
 
+    /// What a restart would find if this queue kept everything that it was told on a disk: leases have ended, and no
+    /// destination is configured. This one is closed. For tests that need a queue which survives its process.
+    pub fn restart(&self) -> Self {
+        let mut state = self.state.lock();
+        let options = state.options();
+        let mut kept = std::mem::replace(&mut *state, State::new(options));
+        state.closed = true;
+        kept.restart();
+        Self { state: Mutex::new(kept), notify: Mutex::default() }
+    }
+
     /// Runs `change` on the state unless the queue is closed.
     fn with<T>(&self, change: impl FnOnce(&mut State) -> Result<T, QueueError>) -> Result<T, QueueError> {
         let mut state = self.state.lock();

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 10] = [
     &["quarantine-sqlite"],
     &["console", "simulator"],
     &["aftercall", "aftercall-lambda"],
-    &["bench", "fuzz"],
+    &["bench", "fuzz", "simulation"],
 ];
 /// Know none of the others: what is quick to build, and what is loaded into other programs.
 const ALONE: [&str; 2] = ["xtask", "faultfs"];
@@ -25,7 +25,7 @@ const ALONE: [&str; 2] = ["xtask", "faultfs"];
 const OUTSIDE: &str = "simulator";
 /// Backends, and who wires them; all others know the port only.
 const BACKENDS: [&str; 3] = ["queue-sqlite", "queue-aws", "quarantine-sqlite"];
-const WIRES_BACKENDS: [&str; 3] = ["aftercall", "aftercall-lambda", "bench"];
+const WIRES_BACKENDS: [&str; 4] = ["aftercall", "aftercall-lambda", "bench", "simulation"];
 /// Pure crates, and what would make them otherwise.
 const PURE: [&str; 2] = ["event", "routing"];
 const NOT_PURE: [&str; 8] = ["tokio", "hyper", "axum", "reqwest", "rusqlite", "rand", "tracing", "mio"];

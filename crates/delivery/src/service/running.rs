@@ -40,6 +40,9 @@ pub(super) struct Running<'a> {
     rng: StdRng,
     gate: Gate,
     report: Report,
+    /// When the destination last completed a delivery, for the retry budget. Forgotten when the clock shows an earlier
+    /// time: it was set back, and would call each failure later than that success.
+    last_success: Option<Timestamp>,
 
     in_flight: FuturesUnordered<Attempt>,
     /// Ended, and not being settled yet.
@@ -101,6 +104,7 @@ impl<'a> Running<'a> {
             rng: StdRng::seed_from_u64(seed),
             gate: Gate::new(options, false),
             report: Report::default(),
+            last_success: None,
             in_flight: FuturesUnordered::new(),
             ended: Vec::new(),
             settling: Vec::new(),
@@ -268,10 +272,10 @@ impl<'a> Running<'a> {
             return;
         }
         let now = self.tools.clock.now();
-        let last_success = self.health.last_success();
+        self.forget_what_is_to_come(now);
         let count = leases.len();
         for lease in leases {
-            self.in_flight.push(Attempt::new(&self.tools, lease, now, last_success));
+            self.in_flight.push(Attempt::new(&self.tools, lease, now, self.last_success));
         }
         self.gate.leased(count, self.in_flight.len(), now);
         self.show(now);
@@ -285,9 +289,11 @@ impl<'a> Running<'a> {
 
     fn ended(&mut self, Ended { token, suspect, tried, result }: Ended) {
         let now = tried.ended;
+        self.forget_what_is_to_come(now);
         let outcome = match result {
             Ok(sent) => {
                 if sent == Sent::Delivered {
+                    self.last_success = Some(now);
                     self.gate.answered(tried.began, now);
                     self.health.delivered(now, tried.began.until(now));
                     self.report.delivered(self.name, now);
@@ -313,6 +319,10 @@ impl<'a> Running<'a> {
             }
         };
         self.ended.push(Settle { token, outcome });
+    }
+
+    fn forget_what_is_to_come(&mut self, now: Timestamp) {
+        self.last_success = self.last_success.filter(|success| *success <= now);
     }
 
     fn note(&mut self, outcome: &Outcome, now: Timestamp) {

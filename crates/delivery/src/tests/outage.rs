@@ -206,6 +206,22 @@ async fn poison_alone_waits() {
     assert!((ledger.len() - 9..ledger.len() - 1).map(gap).max() > Some(Duration::from_secs(60)), "waits grow");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_charges_nothing_to_events_that_meet_an_outage() {
+    let rig = Rig::new(Order::Conversation, 1);
+    let destination = Scripted::new(&rig, |number, _| async move {
+        if number == 0 { Ok(()) } else { Err(SendError::transient("the destination answered 503")) }
+    });
+    rig.publish(0..1, 1).await;
+    let _handle = rig.start(destination.clone(), Options::default());
+    rig.settled(0, DEADLINE).await;
+    rig.clock.set_back(1_800);
+    rig.publish(1..3, 2).await;
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert!(rig.dead_letters().await.is_empty(), "the one success was before their attempts, whatever the clock said");
+    assert!(destination.ledger().len() > 20);
+}
+
 /// A queue whose next so many settlements fail.
 struct Failing {
     inner: MemoryQueue,

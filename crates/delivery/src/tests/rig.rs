@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,18 +20,24 @@ use crate::{Clock, Handle, MapError, Mapper, Options, Parts, Service};
 /// Long enough for anything that happens at all, in real time.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Tells the time by tokio's clock, which tests pause.
-pub(super) struct TokioClock(Instant);
+/// Tells the time by tokio's clock, which tests pause. It can be set back.
+pub(super) struct TokioClock(Instant, AtomicU64);
 
 impl TokioClock {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self(Instant::now()))
+        Arc::new(Self(Instant::now(), AtomicU64::new(0)))
+    }
+
+    pub(super) fn set_back(&self, seconds: u64) {
+        self.1.fetch_add(seconds, Ordering::SeqCst);
     }
 }
 
 impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_700_000_000_000).plus(self.0.elapsed())
+        Timestamp::from_millis(1_700_000_000_000)
+            .plus(self.0.elapsed())
+            .minus(Duration::from_secs(self.1.load(Ordering::SeqCst)))
     }
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()> {

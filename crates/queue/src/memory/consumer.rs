@@ -47,6 +47,15 @@ impl ConsumerState {
         }
     }
 
+    /// Ends all leases, and leaves the topology.
+    pub(super) fn restart(&mut self) {
+        self.place = None;
+        self.delivered = 0;
+        for delivery in self.unsettled.values_mut().filter(|delivery| matches!(delivery.phase, Phase::Leased(..))) {
+            delivery.phase = Phase::Due(Timestamp::default());
+        }
+    }
+
     pub(super) fn add(&mut self, stored: &Arc<Stored>, route: u16) {
         let phase = Phase::Due(Timestamp::default());
         let delivery = DeliveryState { stored: Arc::clone(stored), attempts: Attempts::default(), phase, route };

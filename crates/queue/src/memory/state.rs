@@ -59,6 +59,17 @@ impl State {
         }
     }
 
+    pub(super) fn options(&self) -> Options {
+        self.options
+    }
+
+    /// Forgets what only a running queue knows.
+    pub(super) fn restart(&mut self) {
+        self.topology = None;
+        self.closed = false;
+        self.consumers.iter_mut().for_each(ConsumerState::restart);
+    }
+
     pub(super) fn publish(&mut self, publication: Publication) -> Vec<Published> {
         let Publication { source, received, events, content } = publication;
         events.into_iter().map(|new| self.publish_one(&source, received, new, content)).collect()

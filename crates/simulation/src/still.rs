@@ -1,0 +1,101 @@
+//! A queue that is waited for while virtual time stands still. The embedded queue works on threads of its own, of which
+//! tokio's paused clock knows nothing: it would leap to the next timer while a commit is under way.
+
+use std::sync::Arc;
+
+use event::{EventId, Timestamp};
+use futures::executor::block_on;
+use queue::{
+    BoxFuture, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, Maintained, Publication,
+    Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Settle, Stored, Topology,
+};
+
+/// See the module.
+pub(crate) struct Still(pub(crate) Arc<dyn Queue>);
+
+impl Still {
+    /// Waits for an answer, and for what the queue tells destinations after it: asking it for nothing comes behind that.
+    fn wait<'a, T: Send + 'a>(&'a self, answer: BoxFuture<'a, T>, writes: bool) -> BoxFuture<'a, T> {
+        Box::pin(async move {
+            let answer = block_on(answer);
+            if writes {
+                let _ = block_on(self.0.discard(Vec::new()));
+            }
+            answer
+        })
+    }
+}
+
+impl Queue for Still {
+    fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<Vec<Published>, QueueError>> {
+        self.wait(self.0.publish(publication), true)
+    }
+
+    fn reject(&self, rejection: Rejection) -> BoxFuture<'_, Result<DeadLetterId, QueueError>> {
+        self.wait(self.0.reject(rejection), true)
+    }
+
+    fn configure(&self, topology: Topology) -> Result<Vec<ConsumerId>, QueueError> {
+        self.0.configure(topology)
+    }
+
+    fn lease(&self, consumer: ConsumerId, max: usize, now: Timestamp) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>> {
+        self.wait(self.0.lease(consumer, max, now), false)
+    }
+
+    fn changed(&self, consumer: ConsumerId) -> BoxFuture<'_, ()> {
+        self.0.changed(consumer)
+    }
+
+    fn next_due(&self, consumer: ConsumerId) -> Option<Timestamp> {
+        self.0.next_due(consumer)
+    }
+
+    fn settle(&self, settlements: Vec<Settle>, now: Timestamp) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.wait(self.0.settle(settlements, now), true)
+    }
+
+    fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        self.wait(self.0.dead_letters(query), false)
+    }
+
+    fn dead_letter_groups(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, QueueError>> {
+        self.wait(self.0.dead_letter_groups(query), false)
+    }
+
+    fn redrive(
+        &self,
+        ids: Vec<DeadLetterId>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
+        self.wait(self.0.redrive(ids, now), true)
+    }
+
+    fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        self.wait(self.0.discard(ids), true)
+    }
+
+    fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
+        self.wait(self.0.dead_letter(id), false)
+    }
+
+    fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>> {
+        self.wait(self.0.event(id), false)
+    }
+
+    fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
+        self.wait(self.0.status(now), false)
+    }
+
+    fn maintain(&self, now: Timestamp) -> BoxFuture<'_, Result<Maintained, QueueError>> {
+        self.wait(self.0.maintain(now), true)
+    }
+
+    fn poisoned(&self) -> Option<String> {
+        self.0.poisoned()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.wait(self.0.close(), false)
+    }
+}
