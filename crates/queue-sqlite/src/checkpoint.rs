@@ -158,7 +158,8 @@ fn work(connection: &Connection, signal: &Signal, tell: &impl Tell) {
 fn copy(connection: &Connection, tell: &impl Tell) -> Result<(), Failed> {
     copy_rounds(connection, MAX_ROUNDS)?;
     tell.sync().map_err(|error| Failed::Disk(format!("syncing the database: {error}")))?;
-    copy_rounds(connection, 1)
+    // Meanwhile the writer has gone on. Each round leaves what came while it copied, so the last ones are short.
+    copy_rounds(connection, MAX_ROUNDS)
 }
 
 fn copy_rounds(connection: &Connection, rounds: usize) -> Result<(), Failed> {

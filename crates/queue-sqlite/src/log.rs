@@ -1,20 +1,31 @@
 //! Rows of the event log: written once, each with a checksum over everything in it, checked whenever one is read.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
 use queue::{ConsumerId, QueueError, Redriven, Seq, Stored};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, Statement};
 use smallvec::SmallVec;
 
 use crate::failure::{Failed, Place};
 
-const INSERT: &str =
-    "INSERT INTO events (seq, received, id, conflict_of, source, topic, conversation, crc, body, only_for,
-     original) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+/// Events that one statement appends. Starting a statement costs about as much as appending an event.
+pub(crate) const APPEND_EVENTS: usize = 8;
+
 const COLUMNS: &str = "seq, received, id, conflict_of, source, topic, conversation, crc, body, only_for, original";
+const COLUMN_COUNT: usize = 11;
+static INSERT: LazyLock<String> = LazyLock::new(|| insert("events", COLUMNS, 1));
+static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert("events", COLUMNS, APPEND_EVENTS));
+static INSERT_UNMATCHED: LazyLock<String> = LazyLock::new(|| insert("unmatched", "seq", 1));
+static INSERT_UNMATCHED_MANY: LazyLock<String> = LazyLock::new(|| insert("unmatched", "seq", APPEND_EVENTS));
+
+/// A failure undoes the whole transaction anyway; without `OR FAIL` SQLite would keep copies to undo the statement alone.
+fn insert(table: &str, columns: &str, rows: usize) -> String {
+    let row = format!("({})", columns.split(',').map(|_| "?").collect::<Vec<_>>().join(", "));
+    format!("INSERT OR FAIL INTO {table} ({columns}) VALUES {}", vec![row; rows].join(", "))
+}
 
 /// A row that was read, or why it cannot be trusted.
 pub(crate) type Checked = Result<Stored, Damage>;
@@ -61,26 +72,50 @@ fn checksum(stored: &Stored) -> u32 {
     crc.finalize()
 }
 
-/// Appends one event.
-pub(crate) fn append(connection: &Connection, stored: &Stored) -> Result<(), Failed> {
+/// Appends events.
+pub(crate) fn append(connection: &Connection, events: &[&Stored]) -> Result<(), Failed> {
+    let mut many = events.chunks_exact(APPEND_EVENTS);
+    many.by_ref().try_for_each(|events| append_with(connection, &INSERT_MANY, events))?;
+    many.remainder().iter().try_for_each(|&event| append_with(connection, &INSERT, &[event]))
+}
+
+fn append_with(connection: &Connection, sql: &str, events: &[&Stored]) -> Result<(), Failed> {
+    let append = || {
+        let mut insert = connection.prepare_cached(sql)?;
+        for (row, stored) in events.iter().enumerate() {
+            bind(&mut insert, row * COLUMN_COUNT, stored)?;
+        }
+        insert.raw_execute()
+    };
+    append().map(drop).place("appending events")
+}
+
+/// Notes the places of events that no route has matched.
+pub(crate) fn note_unmatched(connection: &Connection, places: &[i64]) -> Result<(), Failed> {
+    let note = |sql: &str, places: &[i64]| {
+        connection.prepare_cached(sql)?.execute(rusqlite::params_from_iter(places)).map(drop)
+    };
+    let mut many = places.chunks_exact(APPEND_EVENTS);
+    many.by_ref()
+        .try_for_each(|places| note(&INSERT_UNMATCHED_MANY, places))
+        .and_then(|()| many.remainder().chunks(1).try_for_each(|place| note(&INSERT_UNMATCHED, place)))
+        .place("noting events without a route")
+}
+
+/// Binds an event's columns, in the order of [`COLUMNS`], to the parameters behind `before`.
+fn bind(insert: &mut Statement<'_>, before: usize, stored: &Stored) -> Result<(), rusqlite::Error> {
     let Stored { seq, event, redriven } = stored;
-    let mut insert = connection.prepare_cached(INSERT).place("appending an event")?;
-    insert
-        .execute(params![
-            place(seq.0),
-            stored.kept_since().as_millis(),
-            event.id.as_bytes(),
-            event.conflict_of.as_ref().map(EventId::as_bytes),
-            &*event.source,
-            &*event.topic,
-            event.conversation.as_deref(),
-            checksum(stored),
-            &*event.body,
-            redriven.map(|redriven| redriven.consumer.0),
-            redriven.map(|_| event.received.as_millis()),
-        ])
-        .place("appending an event")?;
-    Ok(())
+    insert.raw_bind_parameter(before + 1, place(seq.0))?;
+    insert.raw_bind_parameter(before + 2, stored.kept_since().as_millis())?;
+    insert.raw_bind_parameter(before + 3, event.id.as_bytes())?;
+    insert.raw_bind_parameter(before + 4, event.conflict_of.as_ref().map(EventId::as_bytes))?;
+    insert.raw_bind_parameter(before + 5, &*event.source)?;
+    insert.raw_bind_parameter(before + 6, &*event.topic)?;
+    insert.raw_bind_parameter(before + 7, event.conversation.as_deref())?;
+    insert.raw_bind_parameter(before + 8, checksum(stored))?;
+    insert.raw_bind_parameter(before + 9, &*event.body)?;
+    insert.raw_bind_parameter(before + 10, redriven.map(|redriven| redriven.consumer.0))?;
+    insert.raw_bind_parameter(before + COLUMN_COUNT, redriven.map(|_| event.received.as_millis()))
 }
 
 /// Reads the event at one place.

@@ -66,6 +66,8 @@ pub(crate) struct Writer {
 struct Done {
     published: Vec<(Reply<Vec<queue::Published>>, Vec<queue::Published>)>,
     committed: Vec<Committed>,
+    /// How many of `committed` are written to the log.
+    written: usize,
     settled: Vec<Settling>,
     rejected: Vec<(Reply<queue::DeadLetterId>, queue::DeadLetterId, u64)>,
     maintained: Vec<(Reply<Maintained>, upkeep::Upkeep)>,
@@ -221,7 +223,12 @@ impl Writer {
         while let Some(burying) = self.unburied.pop_front() {
             self.bury_damaged(burying, done)?;
         }
-        while let Some(op) = todo.pop_front() {
+        while let Some(next) = todo.front() {
+            if !matches!(next, Op::Publish(_)) {
+                // Whatever else is done may look for them in the log.
+                self.write_events(done)?;
+            }
+            let Some(op) = todo.pop_front() else { break };
             match op {
                 Op::Publish(publish) => self.publish(publish, done)?,
                 Op::Settle { settlements, now, reply } => self.settle(Settling::new(settlements, now, reply), done)?,
@@ -237,6 +244,7 @@ impl Writer {
                 other => other.refuse(&QueueError::Invalid("this is not done in a transaction".to_owned())),
             }
         }
+        self.write_events(done)?;
         // The last place can be read from the log itself, so appending alone does not rewrite this row.
         if (Counters { last_seq: before.last_seq, ..self.counters }) != before {
             self.store_counters()?;

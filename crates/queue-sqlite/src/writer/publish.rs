@@ -5,6 +5,7 @@ use std::sync::Arc;
 use event::Event;
 use queue::{Published, Rejection, Routes, Seq, Stored, body_hash, conflict_id};
 use rusqlite::{OptionalExtension, params};
+use smallvec::SmallVec;
 
 use super::{Done, Writer};
 use crate::consumer::Committed;
@@ -70,7 +71,7 @@ impl Writer {
             return Ok(Published::Duplicate { id });
         }
         let new_content = content(&event.body);
-        if self.has_content(first, new_content, content)? {
+        if self.has_content(first, new_content, content, done)? {
             self.counters.duplicates += 1;
             return Ok(Published::Duplicate { id });
         }
@@ -86,27 +87,45 @@ impl Writer {
         Ok(Published::Conflict { id: conflict, of: id, seq: Seq(seq) })
     }
 
-    /// Appends an event, and makes its identity known.
+    /// Appends an event, and makes its identity known. [`Writer::write_events`] puts it into the log.
     fn append(&mut self, appended: Appended, done: &mut Done) -> Result<u64, Failed> {
         let Appended { event, body_hash, routes } = appended;
         let seq = self.counters.last_seq + 1;
         let entry = Entry::new(event.id, seq, event.received, body_hash);
         let stored = Stored::new(Seq(seq), event);
-        log::append(&self.connection, &stored)?;
         self.counters.last_seq = seq;
         self.dedupe.add(entry);
         if routes.is_empty() {
             self.counters.unmatched += 1;
-            let mut insert =
-                self.connection.prepare_cached("INSERT INTO unmatched (seq) VALUES (?1)").place("noting an event")?;
-            insert.execute([log::place(seq)]).place("noting an event")?;
         }
         done.committed.push(Committed { stored: Arc::new(stored), routes });
         Ok(seq)
     }
 
+    /// Writes the events to the log that were appended since the last time: several with one statement.
+    pub(super) fn write_events(&self, done: &mut Done) -> Result<(), Failed> {
+        for some in done.committed[done.written..].chunks(log::APPEND_EVENTS) {
+            let events: SmallVec<[&Stored; log::APPEND_EVENTS]> = some.iter().map(|one| &*one.stored).collect();
+            log::append(&self.connection, &events)?;
+            let unmatched = some.iter().filter(|one| one.routes.is_empty());
+            let unmatched: SmallVec<[i64; log::APPEND_EVENTS]> =
+                unmatched.map(|one| log::place(one.stored.seq.0)).collect();
+            log::note_unmatched(&self.connection, &unmatched)?;
+        }
+        done.written = done.committed.len();
+        Ok(())
+    }
+
     /// Whether a known event has this content. One that is no longer in the log is taken to have it.
-    fn has_content(&self, first: Entry, wanted: [u8; 16], content: fn(&[u8]) -> [u8; 16]) -> Result<bool, Failed> {
+    fn has_content(
+        &self,
+        first: Entry,
+        wanted: [u8; 16],
+        content: fn(&[u8]) -> [u8; 16],
+        done: &mut Done,
+    ) -> Result<bool, Failed> {
+        // The first may have come with the same commit.
+        self.write_events(done)?;
         Ok(match log::read_one(&self.connection, first.seq())? {
             Some(Ok(stored)) => content(&stored.event.body) == wanted,
             Some(Err(_)) => false,

@@ -96,7 +96,6 @@ impl Writer {
         };
         let seq = Seq(self.counters.last_seq + 1);
         let stored = Stored { redriven: Some(Redriven { consumer, at: now }), ..Stored::new(seq, event) };
-        log::append(&self.connection, &stored)?;
         dead_letters::remove(&self.connection, &letter, self.counters.floor)?;
         self.counters.last_seq = seq.0;
         self.counters.redriven += 1;
