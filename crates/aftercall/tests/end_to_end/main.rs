@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod access;
+#[cfg(test)]
 mod alarms;
 #[cfg(test)]
 mod client;
