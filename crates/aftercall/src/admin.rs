@@ -30,6 +30,19 @@ impl Admin {
     /// That of the server which the arguments name.
     pub(crate) fn of(args: &ServerArgs) -> anyhow::Result<Self> {
         let file = args.config.as_deref().map(config::read).transpose()?.unwrap_or_default();
+        Self::at(args, &file)
+    }
+
+    /// The same, although the file cannot be used, if its console need not be looked up there: the server says what is
+    /// wrong with it.
+    pub(crate) fn even_if_unreadable(args: &ServerArgs) -> anyhow::Result<Self> {
+        match args.console {
+            Some(_) => Self::at(args, &config::File::default()),
+            None => Self::of(args),
+        }
+    }
+
+    fn at(args: &ServerArgs, file: &config::File) -> anyhow::Result<Self> {
         Ok(Self {
             console: args.console.unwrap_or_else(|| file.console_listen()),
             token: token(args)?,
@@ -91,6 +104,11 @@ impl Admin {
     }
 }
 
+/// The server cannot use the configuration that it was told to read.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration is refused, and the one before stays in force: {0}")]
+pub(crate) struct ConfigRefused(String);
+
 /// The token that the arguments name, or else the environment.
 fn token(args: &ServerArgs) -> anyhow::Result<Option<String>> {
     let text = match (&args.token, &args.token_file) {
@@ -110,6 +128,9 @@ async fn read(answer: Response) -> anyhow::Result<Vec<u8>> {
     if !status.is_success() {
         let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
         let detail = problem["detail"].as_str().map_or_else(|| String::from_utf8_lossy(&body), Into::into);
+        if problem["code"] == "config-refused" {
+            return Err(ConfigRefused(detail.into_owned()).into());
+        }
         let cure = match status.as_u16() {
             401 => format!("; name a good one with --token-file or {TOKEN_VARIABLE}"),
             _ => String::new(),

@@ -12,6 +12,7 @@ use clap_complete::Shell;
 pub(crate) use self::quarantine::*;
 use crate::alarms::{AlarmsArgs, DestinationArgs};
 use crate::output;
+use crate::reload::ReloadArgs;
 
 /// Gets every contact-centre event to the CRM, the warehouse and the quality team: nothing lost, nothing doubled, in
 /// order per conversation, whatever is down.
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Pause(DestinationArgs),
     /// Let deliveries go out to a destination again
     Resume(DestinationArgs),
+    /// Have the server read its configuration anew; it does so by itself when the file changes
+    Reload(ReloadArgs),
     /// Read everything that is stored and report damage
     Check(CheckArgs),
     /// Copy the queue while the server runs

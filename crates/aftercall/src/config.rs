@@ -4,6 +4,7 @@ mod alarms;
 mod error;
 mod file;
 mod parts;
+mod restart;
 mod secrets;
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,10 @@ use std::path::Path;
 
 pub(crate) use self::error::ConfigError;
 pub(crate) use self::file::{AuthTable, File, SignatureSetting, SourceTable};
-pub(crate) use self::parts::{Action, AlarmParts, Parts, RouteParts, signature_scheme};
+pub(crate) use self::parts::{
+    Action, AlarmParts, DestinationParts, Opened, Parts, RouteParts, Setting, signature_scheme,
+};
+pub(crate) use self::restart::{Started, needs_restart};
 pub(crate) use self::secrets::Secrets;
 
 /// The default file, every key commented.
@@ -21,8 +25,12 @@ pub(crate) const DEFAULT_FILE: &str = include_str!("config/default.toml");
 
 /// Reads and checks a file.
 pub(crate) fn read(path: &Path) -> Result<File, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    parse(&path.display().to_string(), &text)
+    parse(&path.display().to_string(), &read_text(path)?)
+}
+
+/// Reads a file, and checks nothing.
+pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
 }
 
 /// Checks the text of a file; `name` is for errors.

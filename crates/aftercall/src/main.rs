@@ -15,6 +15,7 @@ mod matching;
 mod output;
 mod quarantine;
 mod redrive;
+mod reload;
 mod router;
 mod secrets;
 mod send;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Alarms(args) => alarms::run(&args),
         Command::Pause(args) => alarms::set_paused(&args, true),
         Command::Resume(args) => alarms::set_paused(&args, false),
+        Command::Reload(args) => reload::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Backup(args) => check::backup(&args),
         Command::Match(args) => matching::run(&args),

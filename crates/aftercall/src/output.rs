@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::admin::ConfigRefused;
 use crate::config::ConfigError;
 
 /// The command worked, and its answer is no: damage found, no match, events lost.
@@ -35,5 +36,5 @@ pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(BAD_CONFIG);
     }
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
-    ExitCode::from(FAILED)
+    if error.is::<ConfigRefused>() { ExitCode::from(BAD_CONFIG) } else { ExitCode::from(FAILED) }
 }

@@ -1,7 +1,10 @@
 //! `aftercall serve`: wires the parts together, runs them, and stops them in the order in which events flow.
 
 mod alarms;
+mod destinations;
+mod origin;
 mod quarantine;
+mod reload;
 mod trial;
 mod wiring;
 
@@ -14,11 +17,13 @@ use anyhow::Context;
 use event::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::origin::{Look, Origin};
+use self::reload::Trigger;
 pub(crate) use self::trial::Trial;
 pub(crate) use self::wiring::Server;
 
 use crate::cli::ServeArgs;
-use crate::config::{self, File, Parts};
+use crate::config::{File, Opened, Parts};
 use crate::logging;
 
 /// How often upkeep is done when there is nothing more to do at once.
@@ -26,17 +31,21 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Serves until it is told to stop.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let (mut file, trial) = configuration(args.config.as_deref(), args.data.clone(), args.listen)?;
-    file.console.listen = args.console.or(file.console.listen);
+    let origin =
+        Origin { path: args.config.clone(), data: args.data.clone(), listen: args.listen, console: args.console };
+    // Before it is read, so that a change is not missed.
+    let seen = origin.look();
+    let (file, trial, hash) = prepared(&origin)?;
     if args.check_config {
         file.check()?;
         crate::output::print("the configuration is good\n")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let parts = file.parts()?;
+    let parts = file.parts(&Opened::default())?;
+    let config = Config { origin, seen, file, hash };
     logging::start(args.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
-    runtime.block_on(serve(parts, trial))?;
+    runtime.block_on(serve(parts, config, trial))?;
     // Reads that still hold a thread do not keep the process alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(ExitCode::SUCCESS)
@@ -48,26 +57,37 @@ pub(crate) fn configuration(
     data: Option<PathBuf>,
     listen: Option<std::net::SocketAddr>,
 ) -> anyhow::Result<(File, Option<Trial>)> {
-    let mut file = match path {
-        Some(path) => config::read(path)?,
-        None => File::default(),
-    };
-    file.data_dir = data.or(file.data_dir);
-    file.intake.listen = listen.or(file.intake.listen);
-    let trial = match path {
+    let origin = Origin { path: path.map(Into::into), data, listen, console: None };
+    prepared(&origin).map(|(file, trial, _)| (file, trial))
+}
+
+/// The same, and the hash of its text.
+fn prepared(origin: &Origin) -> anyhow::Result<(File, Option<Trial>, Option<String>)> {
+    let (file, hash) = origin.read();
+    let mut file = file?;
+    let trial = match origin.path {
         Some(_) => None,
         None => Some(Trial::prepare(&mut file)?),
     };
-    Ok((file, trial))
+    Ok((file, trial, hash))
 }
 
-async fn serve(parts: Parts, trial: Option<Trial>) -> anyhow::Result<()> {
+/// The configuration that the server is started with, and where it comes from.
+pub(crate) struct Config {
+    origin: Origin,
+    /// The file before it was read.
+    seen: Option<Look>,
+    file: File,
+    hash: Option<String>,
+}
+
+async fn serve(parts: Parts, config: Config, trial: Option<Trial>) -> anyhow::Result<()> {
     // Before anything else, so that no signal is missed.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let dir = parts.queue.dir.clone();
-    let server = Server::start(parts).await?;
+    let server = Server::start(parts, config).await?;
     tracing::info!(
         intake = %server.intake_url(),
         console = %server.console_address(),
@@ -83,7 +103,9 @@ async fn serve(parts: Parts, trial: Option<Trial>) -> anyhow::Result<()> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hang_up.recv() => {
-                tracing::warn!("SIGHUP: the configuration is read at the start only; restart to use a changed one");
+                tracing::info!("SIGHUP: the configuration is read anew");
+                // What is wrong is in the log and in the status.
+                drop(tokio::spawn(Arc::clone(server.live()).reload(Trigger::Signal)));
             }
         }
     }

@@ -31,6 +31,9 @@ fn show(status: &Value) -> String {
         None if status["ready"] == true => text.push_str("ready\n"),
         None => text.push_str("not ready: the server is stopping, or its queue has stopped; see its log\n"),
     }
+    if let Some(problem) = status["config"]["error"].as_str() {
+        text.push_str(&format!("CONFIGURATION REFUSED, the one before is in force: {problem}\n"));
+    }
     let number = |name: &str| queue[name].as_u64().unwrap_or_default();
     text.push_str(&format!(
         "{} events accepted, {} duplicates refused, {} conflicts, {} matched no route, {} dead letters\n\

@@ -6,6 +6,7 @@
 //! | module | requests |
 //! |---|---|
 //! | [`alarms`] | what is wrong, how the notifiers are doing, and pausing a destination |
+//! | [`config`] | reading the configuration anew |
 //! | [`dead_letters`] | lists, groups, one and its body, dry runs, redrives, discards |
 //! | [`quarantine`] | refused requests: listed, shown, released, dropped |
 //! | [`secrets`] | the secrets of sources, and when they were last used |
@@ -14,6 +15,7 @@
 
 mod access;
 mod alarms;
+mod config;
 mod connections;
 mod dead_letters;
 mod openapi;
@@ -44,6 +46,7 @@ use utoipa_axum::routes;
 
 pub use access::{Caller, Entry, Scope, Token, TokenFile};
 pub use alarms::Alarms;
+pub use config::{ConfigChange, ConfigChanged, ConfigStatus, Reloaded};
 pub use status::{DestinationStatus, SourceStatus, Status};
 
 use crate::access::{Guard, Known, guard};
@@ -77,6 +80,9 @@ pub trait Tell: Send + Sync + 'static {
 
     /// Lets nothing more go out to a destination, or lets it again. Returns whether there is one of this name.
     fn set_paused(&self, destination: &str, paused: bool) -> bool;
+
+    /// Reads the configuration anew and takes it over; or says why it cannot be used, and leaves everything as it was.
+    fn reload(&self) -> queue::BoxFuture<'_, Result<Reloaded, String>>;
 
     /// The time.
     fn now(&self) -> Timestamp;
@@ -191,6 +197,7 @@ fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
         .routes(routes!(status))
         .routes(routes!(describe))
         .merge(alarms::routes())
+        .merge(config::routes())
         .merge(dead_letters::routes())
         .merge(quarantine::routes())
         .merge(secrets::routes())

@@ -4,7 +4,7 @@ use delivery::HealthSnapshot;
 use queue::QueueStatus;
 use serde::Serialize;
 
-use crate::Alarms;
+use crate::{Alarms, ConfigStatus};
 
 /// The whole server.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -17,6 +17,8 @@ pub struct Status {
     pub now: i64,
     /// Whether new events are accepted.
     pub ready: bool,
+    /// The configuration in force.
+    pub config: ConfigStatus,
     /// The queue.
     pub queue: QueueStatus,
     /// Each configured source.

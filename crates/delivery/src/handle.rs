@@ -7,12 +7,22 @@ use tokio::task::JoinHandle;
 
 use crate::{Error, Health};
 
+/// Whether a service was told to stop, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    No,
+    /// Attempts have the drain time.
+    Drain,
+    /// Attempts have as long as they may take.
+    Finish,
+}
+
 /// A running service. Dropping it stops the service, without waiting for its end.
 #[derive(Debug)]
 pub struct Handle {
     pub(crate) destination: Arc<str>,
     pub(crate) health: Arc<Health>,
-    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) stop: watch::Sender<Stop>,
     pub(crate) pause: watch::Sender<bool>,
     pub(crate) task: JoinHandle<Result<(), Error>>,
 }
@@ -31,7 +41,18 @@ impl Handle {
     /// Tells the service to stop: it leases nothing more, waits for the attempts under way up to its drain time, gives
     /// the others back, and settles. Does not wait for that.
     pub fn stop(&self) {
-        self.stop.send_replace(true);
+        self.stop.send_replace(Stop::Drain);
+    }
+
+    /// Tells the service to stop like [`Self::stop`], but lets every attempt under way end, however long it may take: for
+    /// a service that another one follows, so that nothing is delivered twice.
+    pub fn finish(&self) {
+        self.stop.send_replace(Stop::Finish);
+    }
+
+    /// Whether it is paused by hand.
+    pub fn is_paused(&self) -> bool {
+        *self.pause.borrow()
     }
 
     /// Lets nothing more go out until [`Self::resume`]. What is under way ends as it would.

@@ -47,7 +47,8 @@ impl Options {
     /// 100 ms: the window slides in ten steps, which are to be told apart by a clock of milliseconds.
     const BREAKER_WINDOW_MIN: Duration = Duration::from_millis(100);
 
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    /// Whether a service can go by these; an error names the one that is wrong.
+    pub fn check(&self) -> Result<(), Error> {
         let refuse = |key, problem| Err(Error::Option { key, problem });
         if !(1..=Self::CONCURRENCY_MAX).contains(&self.concurrency) {
             return refuse("concurrency", "must be from 1 to 10000");

@@ -8,6 +8,7 @@ mod running;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use destinations::Destination;
 use queue::{ConsumerId, Queue};
@@ -15,7 +16,11 @@ use tokio::sync::watch;
 
 use self::running::Running;
 use crate::attempt::Tools;
+use crate::handle::Stop;
 use crate::{Clock, Error, Handle, Health, Mapper, Options};
+
+/// What is added to the longest time of an attempt before a service that lets all of them end gives them up.
+const FINISH_MARGIN: Duration = Duration::from_secs(1);
 
 /// What a service is made of.
 pub struct Parts {
@@ -59,13 +64,16 @@ impl Service {
 
     /// Runs on a task of its own, on the present tokio runtime.
     pub fn start(self) -> Handle {
-        let (stop, mut stopped) = watch::channel(false);
+        let (stop, mut stopped) = watch::channel(Stop::No);
+        let drain = self.options.drain;
+        let finish = drain.max(self.options.timeout + FINISH_MARGIN);
         let (destination, health) = (self.parts.name.clone(), self.health.clone());
         let pause = watch::Sender::new(self.parts.paused);
         let paused = pause.subscribe();
-        let task = tokio::spawn(self.run(paused, async move {
+        let task = tokio::spawn(self.run_until(paused, async move {
             // A handle that was dropped says stop, too.
-            let _ = stopped.wait_for(|stop| *stop).await;
+            let said = stopped.wait_for(|stop| *stop != Stop::No).await;
+            if said.is_ok_and(|stop| *stop == Stop::Finish) { finish } else { drain }
         }));
         Handle { destination, health, stop, pause, task }
     }
@@ -76,6 +84,20 @@ impl Service {
         self,
         paused: watch::Receiver<bool>,
         shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), Error> {
+        let drain = self.options.drain;
+        let until = async move {
+            shutdown.await;
+            drain
+        };
+        self.run_until(paused, until).await
+    }
+
+    /// Like [`Self::run`]; `shutdown` says how long the attempts under way have.
+    async fn run_until(
+        self,
+        paused: watch::Receiver<bool>,
+        shutdown: impl Future<Output = Duration> + Send,
     ) -> Result<(), Error> {
         let Self { parts, options, health } = self;
         let tools = Tools {

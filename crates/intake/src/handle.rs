@@ -33,6 +33,11 @@ impl Handle {
         self.shared.set_sources(sources)
     }
 
+    /// Whether [`Self::set_sources`] would take these.
+    pub fn check_sources(&self, sources: &[Source]) -> Result<(), Error> {
+        self.shared.check_sources(sources)
+    }
+
     /// Reads the certificate and changed secrets now. Blocks on files. A faulty certificate leaves the old one in force.
     pub fn reload(&self) -> Result<(), Error> {
         self.shared.refresh_files();

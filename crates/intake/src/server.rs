@@ -199,6 +199,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn check_sources(&self, sources: &[Source]) -> Result<(), Error> {
+        source::serve(sources.to_vec(), self.loopback, |_| Arc::default()).map(drop)
+    }
+
     pub(crate) fn set_sources(&self, sources: Vec<Source>) -> Result<(), Error> {
         let mut counters = self.counters.lock();
         let served =

@@ -57,6 +57,17 @@ impl ConfigError {
         Self::Value { key: key.into(), problem: problem.to_string(), help: Some(help.into()) }
     }
 
+    /// All of it in one line, for a log or an answer.
+    pub(crate) fn in_a_line(&self) -> String {
+        let (text, help) = match self {
+            Self::Read { source, .. } => (format!("{self}: {source}"), None),
+            Self::Syntax(error) => (format!("{}: {}", error.place(), error.message), error.help.as_ref()),
+            Self::Value { help, .. } => (self.to_string(), help.as_ref()),
+        };
+        let text = help.map_or_else(|| text.clone(), |help| format!("{text}; {help}"));
+        text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+    }
+
     pub(crate) fn syntax(name: &str, text: &str, error: &toml::de::Error) -> Self {
         let at: Range<usize> = error.span().unwrap_or(0..0);
         Self::Syntax(Box::new(SyntaxError {
@@ -65,6 +76,15 @@ impl ConfigError {
             at: at.into(),
             help: nearest_known(error.message()),
         }))
+    }
+}
+
+impl SyntaxError {
+    /// File, line and column.
+    fn place(&self) -> String {
+        let before = self.source_code.inner().get(..self.at.offset()).unwrap_or_default();
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        format!("{}:{}:{column}", self.source_code.name(), before.matches('\n').count() + 1)
     }
 }
 

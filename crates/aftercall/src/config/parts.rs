@@ -3,6 +3,7 @@
 mod alarms;
 mod console;
 mod destination;
+mod opened;
 mod quarantine;
 mod source;
 
@@ -13,6 +14,7 @@ use destinations::Destination;
 use routing::{Mapping, Pattern};
 
 pub(crate) use self::alarms::{Action, AlarmParts};
+pub(crate) use self::opened::{Opened, Setting};
 pub(crate) use self::source::scheme as signature_scheme;
 use super::ConfigError;
 use super::file::{File, RouteTable};
@@ -42,6 +44,8 @@ pub(crate) struct DestinationParts {
     pub(crate) order: queue::Order,
     pub(crate) delivery: delivery::Options,
     pub(crate) destination: Arc<dyn Destination>,
+    /// What it was made of.
+    pub(crate) setting: Setting,
 }
 
 /// One route.
@@ -108,13 +112,17 @@ impl File {
         options
     }
 
-    /// Makes everything.
-    pub(crate) fn parts(&self) -> Result<Parts, ConfigError> {
+    /// Makes everything. Destinations that a running server has `opened` are taken over from it.
+    pub(crate) fn parts(&self, opened: &Opened) -> Result<Parts, ConfigError> {
         self.check_completeness()?;
+        self.check_paths()?;
         let quarantine = self.quarantine_options()?;
         let sources = self.sources.iter().map(|(name, table)| source::make(name, table)).collect::<Result<_, _>>()?;
-        let destinations: Vec<_> =
-            self.destinations.iter().map(|(name, table)| destination::make(name, table)).collect::<Result<_, _>>()?;
+        let destinations: Vec<_> = self
+            .destinations
+            .iter()
+            .map(|(name, table)| destination::make(name, table, opened))
+            .collect::<Result<_, _>>()?;
         let routes = self.routes.iter().enumerate().map(|(number, table)| self.route(number, table));
         let (routes, queue) = (routes.collect::<Result<_, _>>()?, self.queue_options()?);
         self.check_sources_are_routed()?;
@@ -134,6 +142,7 @@ impl File {
     /// Whether [`Self::parts`] would make everything, without opening what a running server may hold.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.check_completeness()?;
+        self.check_paths()?;
         self.queue_options()?;
         self.quarantine_options()?;
         self.sources.iter().try_for_each(|(name, table)| source::make(name, table).map(drop))?;
@@ -166,6 +175,18 @@ impl File {
                 "no route leads to it, so it would get nothing",
                 format!("add [[routes]] with destination = \"{name}\", or remove it"),
             ));
+        }
+        Ok(())
+    }
+
+    /// Refuses two destinations that would write one file.
+    fn check_paths(&self) -> Result<(), ConfigError> {
+        let mut paths = std::collections::HashMap::new();
+        for (name, table) in &self.destinations {
+            if let Some(other) = table.path.as_ref().and_then(|path| paths.insert(path, name)) {
+                let key = format!("destinations.{name}.path");
+                return Err(ConfigError::value(key, format!("is that of destination `{other}`; name another file")));
+            }
         }
         Ok(())
     }

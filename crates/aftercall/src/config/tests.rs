@@ -69,7 +69,7 @@ fn every_key_of_the_code_stands_in_the_file() {
 #[test]
 fn a_bad_value_names_its_place_and_its_cure() {
     let message = |text: &str| match parse("test.toml", text) {
-        Ok(file) => file.parts().err().map(|error| error.to_string()).unwrap_or_default(),
+        Ok(file) => file.parts(&Opened::default()).err().map(|error| error.to_string()).unwrap_or_default(),
         Err(error) => error.to_string(),
     };
     let open = "[sources.a]\nauth = { open = true }\n";

@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use console::Alarms;
-use delivery::{BreakerState, Health, Switch};
+use delivery::{BreakerState, Health};
 use operate::alarms::{
     Breaker, Change, DestinationReading, Kind, Ledger, Mismatch, Notice, Options, Reading, SourceReading, State,
     TopicReading,
@@ -20,6 +21,7 @@ use operate::store::Kept;
 use queue::{ConsumerStatus, DeadLetterQuery, Queue, QueueError, QueueStatus};
 use tokio::time::timeout;
 
+use super::destinations::Views;
 use super::now;
 use crate::config::{Action, AlarmParts};
 
@@ -42,19 +44,26 @@ pub(crate) struct Watched {
     pub(crate) dir: PathBuf,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) intake: intake::Handle,
-    pub(crate) destinations: Vec<(String, Arc<Health>)>,
-    pub(crate) switches: Vec<Switch>,
+    pub(crate) destinations: Views,
 }
 
 /// The alarms of a running server.
 pub(crate) struct Watch {
     watched: Watched,
+    /// What commands in texts need besides, to reach this server.
+    ask: Option<String>,
+    settings: ArcSwap<Settings>,
+    /// Held while something is told, so that nothing is told to those that are being replaced.
+    notifiers: Mutex<Arc<Notifiers>>,
+    state: Mutex<State>,
+    saving: Mutex<()>,
+}
+
+/// What a reload changes.
+struct Settings {
     options: Options,
     every: Duration,
     actions: Vec<Action>,
-    notifiers: Notifiers,
-    state: Mutex<State>,
-    saving: Mutex<()>,
 }
 
 impl Watch {
@@ -64,10 +73,10 @@ impl Watch {
         parts: AlarmParts,
         console: std::net::SocketAddr,
     ) -> anyhow::Result<Arc<Self>> {
-        let AlarmParts { mut options, every, instance, notifiers, actions } = parts;
-        if console != std::net::SocketAddr::from(([127, 0, 0, 1], 8081)) {
-            options.ask = format!(" --console {console}");
-        }
+        let AlarmParts { options, every, instance, notifiers, actions } = parts;
+        let usual = std::net::SocketAddr::from(([127, 0, 0, 1], 8081));
+        let ask = (console != usual).then(|| format!(" --console {console}"));
+        let settings = Settings { options: asking(options, ask.as_ref()), every, actions };
         let dir = watched.dir.clone();
         let mut kept = tokio::task::spawn_blocking(move || Kept::load(&dir)).await?;
         let sources: Vec<_> = watched.intake.counts().into_iter().map(|counts| counts.source).collect();
@@ -76,10 +85,9 @@ impl Watch {
         let notifiers = Notifiers::start(notifiers, &kept.waiting, &instance, &clock);
         Ok(Arc::new(Self {
             watched,
-            options,
-            every,
-            actions,
-            notifiers,
+            ask,
+            settings: ArcSwap::from_pointee(settings),
+            notifiers: Mutex::new(Arc::new(notifiers)),
             state: Mutex::new(kept.state),
             saving: Mutex::default(),
         }))
@@ -87,13 +95,30 @@ impl Watch {
 
     /// What is wrong now, and how the notifiers are doing.
     pub(crate) fn tell(&self) -> Alarms {
-        Alarms { open: self.state().open(), notifiers: self.notifiers.status() }
+        Alarms { open: self.state().open(), notifiers: self.notifiers().status() }
+    }
+
+    /// Goes by other settings from the next reading on. Notifiers are replaced if `told_anew`; what waits for one waits for
+    /// the new one of its name.
+    pub(crate) async fn replace(&self, parts: AlarmParts, told_anew: bool, sources: &[String]) {
+        let AlarmParts { options, every, instance, notifiers, actions } = parts;
+        let options = asking(options, self.ask.as_ref());
+        self.settings.store(Arc::new(Settings { options, every, actions }));
+        self.state().keep_sources(sources);
+        if told_anew {
+            let old = Arc::clone(&self.notifiers());
+            old.stop().await;
+            let clock: operate::notifier::Clock = Arc::new(now);
+            let mut present = self.notifiers();
+            *present = Arc::new(Notifiers::start(notifiers, &old.waiting(), &instance, &clock));
+        }
     }
 
     /// Lets nothing more go out to a destination, or lets it again.
     pub(crate) fn set_paused(&self, destination: &str, paused: bool) -> bool {
-        let found = self.watched.switches.iter().find(|switch| **switch.destination() == *destination);
-        found.inspect(|switch| switch.set_paused(paused)).is_some()
+        let views = self.watched.destinations.load();
+        let found = views.iter().find(|view| view.name == destination);
+        found.inspect(|view| view.switch.set_paused(paused)).is_some()
     }
 
     /// Watches until `stop` is ready.
@@ -102,7 +127,8 @@ impl Watch {
             () = self.watch() => {}
             () = stop => {}
         }
-        self.notifiers.stop().await;
+        let notifiers = Arc::clone(&self.notifiers());
+        notifiers.stop().await;
         self.save().await;
     }
 
@@ -111,19 +137,20 @@ impl Watch {
         let (mut saved, mut saved_waiting) = (Instant::now(), usize::MAX);
         loop {
             let reading = self.reading(&mut letters).await;
-            let notices = self.state().step(&reading, &self.options, now());
+            let settings = self.settings.load_full();
+            let notices = self.state().step(&reading, &settings.options, now());
             let new = !notices.is_empty();
             for mut notice in notices {
                 log(&notice);
                 self.act(&mut notice);
-                self.notifiers.tell(&notice);
+                self.notifiers().tell(&notice);
             }
-            let waiting = self.notifiers.status().iter().map(|status| status.waiting).sum();
+            let waiting = self.notifiers().status().iter().map(|status| status.waiting).sum();
             if new || waiting != saved_waiting || saved.elapsed() >= SAVE_EVERY {
                 self.save().await;
                 (saved, saved_waiting) = (Instant::now(), waiting);
             }
-            tokio::time::sleep(self.every).await;
+            tokio::time::sleep(settings.every).await;
         }
     }
 
@@ -132,7 +159,8 @@ impl Watch {
         if notice.change != Change::Opened {
             return;
         }
-        for action in &self.actions {
+        let settings = self.settings.load();
+        for action in &settings.actions {
             let subject = notice.alarm.subject.clone();
             let about = action.destination.as_ref().is_none_or(|name| *name == subject);
             if action.on != notice.alarm.kind || !about {
@@ -142,16 +170,16 @@ impl Watch {
                 tracing::error!(destination = subject, alarm = notice.alarm.key, "an alarm paused a destination");
                 notice.alarm.todo.retain(|step| !step.starts_with(operate::alarms::BY_ITSELF));
                 notice.alarm.detail.push_str(" It was paused, as [[alarms.actions]] has it.");
-                notice.alarm.todo.push(format!("to go on: aftercall resume {subject}{}", self.options.ask));
+                notice.alarm.todo.push(format!("to go on: aftercall resume {subject}{}", settings.options.ask));
             }
             if let Some(name) = &action.call {
-                self.notifiers.tell_one(name, notice);
+                self.notifiers().tell_one(name, notice);
             }
         }
     }
 
     async fn reading(&self, letters: &mut Letters) -> Reading {
-        let Watched { dir, queue, intake, destinations, .. } = &self.watched;
+        let Watched { dir, queue, intake, destinations } = &self.watched;
         let new_letters = within_limit(letters.read_new(&**queue)).await;
         let status = within_limit(queue.status(now())).await;
         let groups = match (new_letters, &status) {
@@ -165,11 +193,15 @@ impl Watch {
         Reading {
             stopped: queue.poisoned(),
             groups,
-            destinations: destinations.iter().map(|(name, health)| destination(name, health, &consumers)).collect(),
+            destinations: destinations
+                .load()
+                .iter()
+                .map(|view| destination(&view.name, &view.health, &consumers))
+                .collect(),
             sources: intake.counts().into_iter().filter(|counts| !counts.source.is_empty()).map(source).collect(),
             disk_free: free.and_then(Result::ok).flatten(),
             commit: commit(&**queue).await,
-            notifiers: self.notifiers.readings(),
+            notifiers: self.notifiers().readings(),
         }
     }
 
@@ -179,7 +211,7 @@ impl Watch {
         let watch = Arc::clone(self);
         let saving = tokio::task::spawn_blocking(move || {
             let _turn = watch.saving.lock().unwrap_or_else(PoisonError::into_inner);
-            Kept::new(watch.state().clone(), watch.notifiers.waiting()).save(&watch.watched.dir)
+            Kept::new(watch.state().clone(), watch.notifiers().waiting()).save(&watch.watched.dir)
         });
         match saving.await {
             Ok(Ok(())) => {}
@@ -190,9 +222,19 @@ impl Watch {
         }
     }
 
+    fn notifiers(&self) -> MutexGuard<'_, Arc<Notifiers>> {
+        self.notifiers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The commands in texts name this server.
+fn asking(mut options: Options, ask: Option<&String>) -> Options {
+    options.ask = ask.cloned().unwrap_or(options.ask);
+    options
 }
 
 /// The groups of dead letters, kept up with what is new.

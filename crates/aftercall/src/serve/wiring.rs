@@ -7,28 +7,28 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use console::{Console, DestinationStatus, SourceStatus, Status, TokenFile};
-use delivery::{Health, Mapper as _, Service, SystemClock};
+use console::{ConfigStatus, Console, DestinationStatus, Reloaded, SourceStatus, Status, TokenFile};
 use event::Timestamp;
 use intake::Intake;
-use queue::{BoxFuture, Consumer, DeadLetter, NotRedriven, Queue, QueueError, Router as _, Seq, Stored, Topology};
+use parking_lot::Mutex;
+use queue::{BoxFuture, DeadLetter, NotRedriven, Queue, QueueError};
 use queue_sqlite::SqliteQueue;
-use rand::RngExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::alarms::{Watch, Watched};
-use super::{UPKEEP_EVERY, clock, now};
-use crate::config::Parts;
-use crate::router::{self, Table};
+use super::destinations::{Running, Shared, View, Views};
+use super::reload::{Live, State, Trigger, configure, look_after};
+use super::{Config, UPKEEP_EVERY, clock, now};
+use crate::config::{Parts, Started};
+use crate::router::{Table, Tables};
 
 /// Everything that runs.
 pub(crate) struct Server {
-    queue: Arc<dyn Queue>,
-    intake: intake::Handle,
+    live: Arc<Live>,
     tls: bool,
-    services: Vec<delivery::Handle>,
     console: SocketAddr,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -36,67 +36,66 @@ pub(crate) struct Server {
 
 impl Server {
     /// Opens the queue, starts the services, and listens; ready when it returns.
-    pub(crate) async fn start(parts: Parts) -> anyhow::Result<Self> {
+    pub(crate) async fn start(parts: Parts, config: Config) -> anyhow::Result<Self> {
         let Parts { queue, quarantine, intake, console, sources, destinations, routes, alarms } = parts;
         let dir = queue.dir.clone();
+        let mut started = Started { lease_time: queue.queue.lease_time, ..Started::default() };
+        started.note(&config.file);
         let opened = tokio::task::spawn_blocking(move || SqliteQueue::open(&queue)).await?;
         let queue: Arc<dyn Queue> =
             Arc::new(opened.with_context(|| format!("opening the queue in {}", dir.display()))?);
-        let table = router::table(routes);
-        let consumers = destinations.iter().map(|d| Consumer { name: Arc::clone(&d.name), order: d.order }).collect();
-        let topology = Topology { consumers, router: Arc::clone(&table) as Arc<dyn queue::Router> };
-        let ids = queue.configure(topology).context("setting up the destinations")?;
+        let names = destinations.iter().map(|parts| Arc::clone(&parts.name)).collect();
+        let table = Arc::new(Table::new(names, routes));
+        let ids = configure(&queue, &destinations, &table).await.map_err(anyhow::Error::msg)?;
+        let tables = Arc::new(ArcSwap::from_pointee(Tables { present: table, before: None }));
+        let shared = Shared { queue: Arc::clone(&queue), tables };
         // Whoever can fail for want of an address comes before anything runs.
         let tls = intake.tls.is_some();
         let (receiving, intake) = Intake::bind(intake, sources, Arc::clone(&queue), clock())?;
         let console = Console::bind(console, TokenFile::in_dir(&dir), now()).await?;
         super::quarantine::open(quarantine, &intake).await?;
-        let mut services = Vec::with_capacity(destinations.len());
-        for (parts, consumer) in destinations.into_iter().zip(ids) {
-            let made = delivery::Parts {
-                name: parts.name,
-                consumer,
-                queue: Arc::clone(&queue),
-                mapper: Arc::clone(&table) as Arc<dyn delivery::Mapper>,
-                destination: parts.destination,
-                clock: Arc::new(SystemClock),
-                seed: rand::rng().random(),
-                paused: false,
-            };
-            services.push(Service::new(made, parts.delivery)?.start());
-        }
+        let start = |(parts, id)| Running::start(parts, id, false, &shared);
+        let services = destinations.into_iter().zip(ids).map(start).collect::<Result<Vec<_>, _>>()?;
         let stop = watch::Sender::new(false);
         let console_address = console.address();
-        let health: Vec<_> = services.iter().map(|s| (s.destination().to_string(), Arc::clone(s.health()))).collect();
-        let watched = Watched {
-            dir,
-            queue: Arc::clone(&queue),
-            intake: intake.clone(),
-            destinations: health.clone(),
-            switches: services.iter().map(delivery::Handle::switch).collect(),
-        };
+        let views: Views = Arc::new(ArcSwap::from_pointee(services.iter().map(Running::view).collect()));
+        let watched =
+            Watched { dir, queue: Arc::clone(&queue), intake: intake.clone(), destinations: Arc::clone(&views) };
         let watch = Watch::start(watched, alarms, console_address).await?;
-        let tell = Arc::new(Teller {
-            queue: Arc::clone(&queue),
+        let Config { origin, seen, file, hash } = config;
+        let watches_file = origin.path.is_some();
+        let live = Arc::new(Live {
+            origin,
+            shared,
             intake: intake.clone(),
-            destinations: health,
+            views,
             watch: Arc::clone(&watch),
-            table,
-            started: now(),
+            state: tokio::sync::Mutex::new(State { file, started, services, closed: false }),
+            config: Mutex::new(ConfigStatus { loaded_at: now().as_millis(), hash, error: None }),
+            refused: Mutex::default(),
         });
-        let tasks = vec![
+        let tell = Arc::new(Teller { live: Arc::clone(&live), started: now() });
+        let mut tasks = vec![
             tokio::spawn(receiving.run()),
             tokio::spawn(console.serve(tell, stopped(&stop))),
             tokio::spawn(upkeep(Arc::clone(&queue), stopped(&stop))),
-            tokio::spawn(super::quarantine::tend(intake.clone(), stopped(&stop))),
+            tokio::spawn(super::quarantine::tend(intake, stopped(&stop))),
             tokio::spawn(watch.run(stopped(&stop))),
         ];
-        Ok(Self { queue, intake, tls, services, console: console_address, stop, tasks })
+        if watches_file {
+            tasks.push(tokio::spawn(look_after(Arc::clone(&live), seen, stopped(&stop))));
+        }
+        Ok(Self { live, tls, console: console_address, stop, tasks })
+    }
+
+    /// What can be changed while it runs.
+    pub(crate) fn live(&self) -> &Arc<Live> {
+        &self.live
     }
 
     /// Where events are received.
     pub(crate) fn intake_url(&self) -> String {
-        format!("{}://{}", if self.tls { "https" } else { "http" }, self.intake.address())
+        format!("{}://{}", if self.tls { "https" } else { "http" }, self.live.intake.address())
     }
 
     /// Where the status can be asked for.
@@ -104,21 +103,22 @@ impl Server {
         self.console
     }
 
-    /// Finishes what is under way, and closes the queue.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        self.intake.shutdown().await;
-        self.services.iter().for_each(delivery::Handle::stop);
-        for service in &mut self.services {
-            if let Err(error) = service.ended().await {
-                tracing::error!(destination = %service.destination(), %error, "a destination's service ended with an error");
-            }
+    /// Finishes what is under way, a reload too, and closes the queue.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.live.intake.shutdown().await;
+        let mut state = self.live.state.lock().await;
+        state.closed = true;
+        state.services.iter().for_each(Running::stop);
+        for running in &mut state.services {
+            running.ended().await;
         }
+        drop(state);
         self.stop.send_replace(true);
         for task in self.tasks {
             // A task that panicked has been reported by the runtime.
             let _ = task.await;
         }
-        self.queue.close().await.context("closing the queue")
+        self.live.shared.queue.close().await.context("closing the queue")
     }
 }
 
@@ -160,29 +160,29 @@ async fn upkeep(queue: Arc<dyn Queue>, stop: impl Future<Output = ()>) {
 
 /// Tells the console.
 struct Teller {
-    queue: Arc<dyn Queue>,
-    intake: intake::Handle,
-    destinations: Vec<(String, Arc<Health>)>,
-    watch: Arc<Watch>,
-    table: Arc<Table>,
+    live: Arc<Live>,
     started: Timestamp,
 }
 
 impl console::Tell for Teller {
     fn queue(&self) -> &dyn Queue {
-        &*self.queue
+        &*self.live.shared.queue
     }
 
     fn intake(&self) -> &intake::Handle {
-        &self.intake
+        &self.live.intake
     }
 
     fn alarms(&self) -> console::Alarms {
-        self.watch.tell()
+        self.live.watch.tell()
     }
 
     fn set_paused(&self, destination: &str, paused: bool) -> bool {
-        self.watch.set_paused(destination, paused)
+        self.live.watch.set_paused(destination, paused)
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<Reloaded, String>> {
+        Box::pin(Arc::clone(&self.live).reload(Trigger::Asked))
     }
 
     fn now(&self) -> Timestamp {
@@ -192,40 +192,31 @@ impl console::Tell for Teller {
     fn try_mapping(&self, letter: &DeadLetter) -> Result<Bytes, String> {
         let destination = letter.destination.as_deref().unwrap_or_default();
         let event = letter.to_event().ok_or_else(|| NotRedriven::NoEvent.to_string())?;
-        let to = |target: &&queue::Target| {
-            self.destinations.get(usize::from(target.consumer)).is_some_and(|(name, _)| name == destination)
-        };
-        let routes = self.table.route(&event);
-        let target = routes.iter().find(to);
-        let target = target.ok_or_else(|| NotRedriven::NotRouted(destination.to_owned()).to_string())?;
-        match self.table.map(&Stored::new(Seq(0), event), target.route) {
-            Ok(payload) => Ok(payload.unwrap_or_default()),
-            Err(error) => Err(error.0),
-        }
+        let tried = self.live.shared.tables.load().try_on(destination, &event);
+        tried.ok_or_else(|| NotRedriven::NotRouted(destination.to_owned()).to_string())?.map_err(|error| error.0)
     }
 
     fn status(&self) -> BoxFuture<'_, Result<Status, QueueError>> {
         Box::pin(async {
-            let now = now();
-            let queue = self.queue.status(now).await?;
+            let (now, intake) = (now(), &self.live.intake);
+            let queue = self.live.shared.queue.status(now).await?;
             let source = |counts: intake::SourceCounts| SourceStatus {
                 name: counts.source.clone(),
                 counters: serde_json::to_value(&counts).unwrap_or_default(),
             };
-            let destination = |(name, health): &(String, Arc<Health>)| DestinationStatus {
-                name: name.clone(),
-                health: health.snapshot(),
-            };
+            let destination =
+                |view: &View| DestinationStatus { name: view.name.clone(), health: view.health.snapshot() };
             Ok(Status {
                 version: env!("CARGO_PKG_VERSION"),
                 started_at: self.started.as_millis(),
                 now: now.as_millis(),
-                ready: self.intake.not_ready().is_none(),
+                ready: intake.not_ready().is_none(),
+                config: self.live.config.lock().clone(),
                 queue,
-                sources: self.intake.counts().into_iter().map(source).collect(),
-                quarantine: self.intake.quarantine().map(|quarantine| quarantine.status()),
-                destinations: self.destinations.iter().map(destination).collect(),
-                alarms: self.watch.tell(),
+                sources: intake.counts().into_iter().map(source).collect(),
+                quarantine: intake.quarantine().map(|quarantine| quarantine.status()),
+                destinations: self.live.views.load().iter().map(destination).collect(),
+                alarms: self.live.watch.tell(),
             })
         })
     }

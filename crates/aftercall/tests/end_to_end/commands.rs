@@ -102,7 +102,7 @@ fn a_hang_up_ends_nothing() {
     let site = Site::new(TO_FILE);
     let server = site.start();
     server.hang_up();
-    waiting::until_so("the signal is noted", || site.logs().contains("SIGHUP"));
+    waiting::until_so("the signal is noted", || site.logs().contains("it is the one in force"));
     assert_eq!(server.post(r#"{"webhookEventId":"one"}"#).counts(), (1, 0));
     assert_eq!(server.stop(), Some(0));
 }

@@ -35,6 +35,8 @@ mod recorder;
 #[cfg(test)]
 mod redrive;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod secrets;

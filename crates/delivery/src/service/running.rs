@@ -75,7 +75,8 @@ struct Stopping {
 
 /// What the loop wakes up for.
 enum Step {
-    Shutdown,
+    /// The attempts under way have so long.
+    Shutdown(Duration),
     Settled(Result<(), QueueError>),
     Leased(Result<Vec<Lease>, QueueError>),
     Attempts,
@@ -123,7 +124,7 @@ impl<'a> Running<'a> {
     pub(super) async fn run(
         mut self,
         paused: watch::Receiver<bool>,
-        shutdown: impl Future<Output = ()> + Send,
+        shutdown: impl Future<Output = Duration> + Send,
     ) -> Result<(), Error> {
         let mut shutdown = pin!(shutdown);
         self.gate.set_paused(*paused.borrow());
@@ -144,8 +145,10 @@ impl<'a> Running<'a> {
             }
             self.set_timer(now);
             let step = poll_fn(|cx| {
-                if self.stopping.is_none() && shutdown.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Step::Shutdown);
+                if self.stopping.is_none()
+                    && let Poll::Ready(drain) = shutdown.as_mut().poll(cx)
+                {
+                    return Poll::Ready(Step::Shutdown(drain));
                 }
                 if let Poll::Ready(Some(paused)) = pauses.as_mut().poll_next(cx) {
                     return Poll::Ready(Step::Paused(paused));
@@ -235,8 +238,8 @@ impl<'a> Running<'a> {
 
     fn act(&mut self, step: Step, done: &mut Vec<Ended>) -> Result<(), Error> {
         match step {
-            Step::Shutdown => {
-                let until = self.tools.clock.now().plus(self.options.drain);
+            Step::Shutdown(drain) => {
+                let until = self.tools.clock.now().plus(drain);
                 self.stopping = Some(Stopping { until, cut: false });
             }
             Step::Settled(Ok(())) => self.settling.clear(),

@@ -83,7 +83,7 @@ pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, ask: &str) -> Tex
             let sample = group.sample.0;
             todo.push(format!("aftercall dead-letters show {sample} --body{ask} > event.json"));
             todo.push("aftercall map --mapping @new.jq --event @event.json     # until it passes".to_owned());
-            todo.push("put the mapping into the configuration, and restart".to_owned());
+            todo.push(format!("put the mapping into the configuration; it is taken over by itself, or at once by aftercall reload{ask}"));
         }
         Stage::Deliver | Stage::Queue => todo.push(format!("mend what {place} complains about")),
     }

@@ -10,21 +10,39 @@ use http::HeaderName;
 
 use super::super::file::{DestinationKind, DestinationTable, HeaderSetting, OutgoingAuth, RateTable};
 use super::super::{ConfigError, Secrets};
-use super::{DestinationParts, refuse};
+use super::{DestinationParts, Opened, Setting, refuse};
 
-pub(super) fn make(name: &str, table: &DestinationTable) -> Result<DestinationParts, ConfigError> {
+/// Makes a destination, of what a running server has opened where that is the same.
+pub(super) fn make(name: &str, table: &DestinationTable, opened: &Opened) -> Result<DestinationParts, ConfigError> {
     let delivery = delivery_options(table);
-    let destination = match table.kind {
-        DestinationKind::Http => http(name, table, &delivery)?,
-        DestinationKind::File => file(name, table)?,
+    delivery.check().map_err(|error| ConfigError::value(format!("destinations.{name}"), error))?;
+    let setting = Setting { table: table.clone(), ca: ca(name, table)? };
+    if table.kind == DestinationKind::File {
+        // What may not stand there is refused of an open file too.
+        file_options(name, table)?;
+    }
+    let destination = match opened.find(name, &setting) {
+        Some(destination) => destination,
+        None => match table.kind {
+            DestinationKind::Http => http(name, table, &delivery, setting.ca.clone())?,
+            DestinationKind::File => file(name, table)?,
+        },
     };
-    Ok(DestinationParts { name: Arc::from(name), order: table.order, delivery, destination })
+    Ok(DestinationParts { name: Arc::from(name), order: table.order, delivery, destination, setting })
+}
+
+fn ca(name: &str, table: &DestinationTable) -> Result<Option<Vec<u8>>, ConfigError> {
+    let failed = |path: &std::path::Path, error| {
+        ConfigError::value(format!("destinations.{name}.ca"), format!("{}: {error}", path.display()))
+    };
+    let path = table.ca.as_ref().filter(|_| table.kind == DestinationKind::Http);
+    path.map(|path| std::fs::read(path).map_err(|error| failed(path, error))).transpose()
 }
 
 /// Whether [`make`] would make it. Opens no file, so a running server can keep what it has.
 pub(super) fn check(name: &str, table: &DestinationTable) -> Result<(), ConfigError> {
     match table.kind {
-        DestinationKind::Http => make(name, table).map(drop),
+        DestinationKind::Http => make(name, table, &Opened::default()).map(drop),
         DestinationKind::File => FileDestination::check(&file_options(name, table)?).map_err(cannot_open(name)),
     }
 }
@@ -88,6 +106,7 @@ fn http(
     name: &str,
     table: &DestinationTable,
     delivery: &delivery::Options,
+    ca_pem: Option<Vec<u8>>,
 ) -> Result<Arc<dyn Destination>, ConfigError> {
     let key = |key: &str| format!("destinations.{name}.{key}");
     refuse(name, "http", &[("path", table.path.is_some())])?;
@@ -126,11 +145,7 @@ fn http(
     if let Some(list) = &table.transient {
         options.transient = statuses("transient", list)?;
     }
-    if let Some(path) = &table.ca {
-        let pem = std::fs::read(path)
-            .map_err(|error| ConfigError::value(key("ca"), format!("{}: {error}", path.display())))?;
-        options.ca_pem = Some(pem);
-    }
+    options.ca_pem = ca_pem;
     let opened =
         HttpDestination::open(options).map_err(|error| ConfigError::value(format!("destinations.{name}"), error))?;
     Ok(Arc::new(opened))

@@ -1,0 +1,40 @@
+//! What a running server has opened for its destinations, to be taken over by a configuration that is read anew.
+//!
+//! A file is locked by whoever writes it, so one that is open already is never opened again: the configuration that
+//! names it gets the same writer, whatever else has changed about the destination, its name included.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use destinations::Destination;
+
+use super::super::file::{DestinationKind, DestinationTable};
+
+/// What a destination is made of. Two that are equal need not be told apart.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Setting {
+    pub(crate) table: DestinationTable,
+    /// What was in the file of certificates.
+    pub(crate) ca: Option<Vec<u8>>,
+}
+
+/// The destinations of a running server; none at the start.
+#[derive(Default)]
+pub(crate) struct Opened(pub(crate) Vec<(Arc<str>, Setting, Arc<dyn Destination>)>);
+
+impl Opened {
+    /// The destination that can be taken over for this one.
+    pub(super) fn find(&self, name: &str, wanted: &Setting) -> Option<Arc<dyn Destination>> {
+        let same = |known: &str, setting: &Setting| match wanted.table.kind {
+            // The path is all that a file is opened by; what else may not stand there is checked all the same.
+            DestinationKind::File => known_file(&setting.table) == known_file(&wanted.table),
+            DestinationKind::Http => known == name && setting == wanted,
+        };
+        self.0.iter().find(|(known, setting, _)| same(known, setting)).map(|(.., opened)| Arc::clone(opened))
+    }
+}
+
+/// The file that a destination writes, if it is one of that kind.
+fn known_file(table: &DestinationTable) -> Option<&Path> {
+    (table.kind == DestinationKind::File).then_some(table.path.as_deref()).flatten()
+}
