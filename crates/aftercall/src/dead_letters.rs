@@ -153,6 +153,7 @@ fn discard(args: &DiscardArgs) -> anyhow::Result<ExitCode> {
 pub(crate) fn text(value: &Value) -> String {
     let text = match value {
         Value::Null => return "-".to_owned(),
+        Value::String(text) if text.is_empty() => return "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };

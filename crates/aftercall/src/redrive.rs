@@ -156,7 +156,7 @@ fn show(tally: &Tally, args: &RedriveArgs) -> String {
         false => format!("{} redriven, {} refused\n", tally.passed, tally.failed),
     };
     for (reason, count) in tally.reasons.iter().take(REASONS) {
-        shown.push_str(&format!("  {count} times: {reason}\n"));
+        shown.push_str(&format!("  {count} × {reason}\n"));
     }
     for sample in &tally.samples {
         let (id, before, payload) = (text(&sample["id"]), text(&sample["before"]), text(&sample["payload"]));

@@ -116,10 +116,9 @@ async fn remove(
     Body(asked): Body<ToDrop>,
 ) -> Answer<Dropped> {
     let which = match asked {
-        ToDrop { ids: Some(ids), source: None, all: false } => QuarantineSelection::Ids(checked(ids, PAGE_MAX)?),
-        ToDrop { ids: None, source: Some(source), all: false } => QuarantineSelection::Source(source),
-        ToDrop { ids: None, source: None, all: true } => QuarantineSelection::All,
-        _ => return Err(Problem::unusable("say exactly one of `ids`, `source` and `all`")),
+        ToDrop::Ids(ids) => QuarantineSelection::Ids(checked(ids, PAGE_MAX)?),
+        ToDrop::Source(source) => QuarantineSelection::Source(source),
+        ToDrop::All => QuarantineSelection::All,
     };
     let dropped = of(&*tell)?.remove(which).await?;
     tracing::info!(dropped, by = &*caller.name, "refused requests were dropped from the quarantine");

@@ -5,7 +5,7 @@
 //!    visible dead letter there, or somebody has discarded that. A body that was refused as unreadable is a visible dead
 //!    letter.
 //! 2. **Nothing is made up.** An attempt is of an event that was sent and not turned away, at a destination that its
-//!    topic leads to, with the very bytes, topic, conversation and source.
+//!    topic leads to, with the very bytes, topic and conversation.
 //! 3. **Once.** The same event is accepted once in 48 hours. What is settled durably is not attempted again.
 //! 4. **Order.** For a destination with `order = "conversation"` the places of the attempts that begin in a conversation
 //!    never go back; and none begins while an event before it was neither settled nor is being settled. So a repetition,

@@ -37,6 +37,7 @@ fn help_of_every_command() {
         "tokens",
         "quarantine",
         "secrets",
+        "reload",
         "alarms",
         "pause",
         "resume",

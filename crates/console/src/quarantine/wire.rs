@@ -1,14 +1,17 @@
 //! The quarantine as it goes over the wire. Times are milliseconds of Unix time.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use event::Timestamp;
 use intake::{QuarantineEntry, Quarantined, Release, Released};
 use queue::DeadLetterId;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use crate::page::Limit;
+use crate::page::{Limit, PAGE_MAX};
 use crate::request::Number;
 
 /// Bytes of a body that are shown as text; all of it can be asked for as it is.
@@ -158,20 +161,71 @@ impl Outcome {
     }
 }
 
-/// Which refused requests are dropped: exactly one of the three.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = DropRequest)]
-pub(super) struct ToDrop {
+/// Which refused requests are dropped.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "DropFields")]
+pub(super) enum ToDrop {
     /// Those with these numbers.
-    #[schema(nullable = false, min_items = 1, max_items = 1000, inline)]
-    pub(super) ids: Option<Vec<Number>>,
+    Ids(Vec<Number>),
     /// All of this source.
-    #[schema(nullable = false)]
-    pub(super) source: Option<String>,
+    Source(String),
     /// All.
-    #[serde(default)]
-    pub(super) all: bool,
+    All,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DropFields {
+    #[serde(default, deserialize_with = "given")]
+    ids: Option<Vec<Number>>,
+    #[serde(default, deserialize_with = "given")]
+    source: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    all: Option<bool>,
+}
+
+/// What is there must not be null.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl TryFrom<DropFields> for ToDrop {
+    type Error = &'static str;
+
+    fn try_from(fields: DropFields) -> Result<Self, Self::Error> {
+        match fields {
+            DropFields { ids: Some(ids), source: None, all: None } => Ok(Self::Ids(ids)),
+            DropFields { ids: None, source: Some(source), all: None } => Ok(Self::Source(source)),
+            DropFields { ids: None, source: None, all: Some(true) } => Ok(Self::All),
+            _ => Err("say exactly one of `ids`, `source` and `all`, which can only be true"),
+        }
+    }
+}
+
+impl ToSchema for ToDrop {
+    fn name() -> Cow<'static, str> {
+        "DropRequest".into()
+    }
+}
+
+impl PartialSchema for ToDrop {
+    fn schema() -> RefOr<Schema> {
+        let ids = ArrayBuilder::new().items(Number::schema()).min_items(Some(1)).max_items(Some(PAGE_MAX));
+        let source = ObjectBuilder::new().schema_type(Type::String);
+        let all = ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([true]));
+        let only = |name: &str, value: RefOr<Schema>| {
+            ObjectBuilder::new()
+                .property(name, value)
+                .required(name)
+                .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+        };
+        OneOfBuilder::new()
+            .description(Some("Which refused requests are dropped: these, all of a source, or all."))
+            .item(only("ids", ids.into()))
+            .item(only("source", source.into()))
+            .item(only("all", all.into()))
+            .into()
+    }
 }
 
 /// How many were dropped.
