@@ -23,6 +23,8 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), Failed> {
     let part = Path::new(&part);
     // Left by an attempt that was killed; VACUUM INTO wants a file that is empty or not there.
     let _ = std::fs::remove_file(part);
+    // Made first, so that at no time others can read what customers have said.
+    schema::make_private(part)?;
     let target = part.to_str().ok_or_else(|| Failed::Disk(format!("{} is not UTF-8", part.display())))?;
     let copied = connection.execute("VACUUM INTO ?1", [target]).place("copying the queue");
     let synced = copied.and_then(|_| std::fs::File::open(part).and_then(|file| file.sync_all()).map_err(failed));

@@ -119,7 +119,7 @@ pub(crate) fn open_writer(dir: &Path) -> Result<Connection, Failed> {
 
 /// Makes the file, if it is not there, so that only its owner can read what customers have said; SQLite gives its logs
 /// the same rights.
-fn make_private(path: &Path) -> Result<(), Failed> {
+pub(crate) fn make_private(path: &Path) -> Result<(), Failed> {
     use std::os::unix::fs::OpenOptionsExt;
     let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
     made.map(drop).map_err(|error| {

@@ -200,6 +200,7 @@ fn check_and_backup_of_a_directory_that_is_not_there() {
 
 #[test]
 fn a_backup_is_taken_while_the_server_runs_and_is_a_queue() {
+    use std::os::unix::fs::PermissionsExt as _;
     let site = Site::new(TO_FILE);
     let server = site.start();
     for number in 0..20 {
@@ -208,6 +209,8 @@ fn a_backup_is_taken_while_the_server_runs_and_is_a_queue() {
     expect(&site.run(&["backup", "--data", "data", "--to", "copy.db"]), 0);
     let again = expect(&site.run(&["backup", "--data", "data", "--to", "copy.db"]), 2);
     assert!(again.contains("copy.db"), "{again}");
+    let mode = std::fs::metadata(site.path("copy.db")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it holds whole events");
     std::fs::create_dir(site.path("restored")).unwrap();
     std::fs::rename(site.path("copy.db"), site.path("restored/queue.db")).unwrap();
     let checked = expect(&site.run(&["check", "--data", "restored"]), 0);

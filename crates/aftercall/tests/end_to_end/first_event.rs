@@ -94,6 +94,8 @@ fn generated_secrets_are_for_their_owner_only_and_never_logged() {
         let secret = fs::read_to_string(&path).unwrap();
         assert!(!site.logs().contains(secret.trim()) && !site.stdout().contains(secret.trim()), "{name}");
     }
+    let events = fs::metadata(site.path("aftercall-data/events.ndjson")).unwrap();
+    assert_eq!(events.permissions().mode() & 0o777, 0o600, "whole events stand in it");
     let token = fs::read_to_string(site.path("aftercall-data/eventbridge-token")).unwrap();
     let headers = [("authorization", format!("Bearer {}", token.trim())), ("content-type", "application/json".into())];
     let body = br#"{"id":"e-1","detail-type":"t","detail":{"conversationId":"c"}}"#;

@@ -60,6 +60,9 @@ impl Writer {
         let directory = find_directory(path)?;
         let failed = |source| OpenError::File { path: path.to_owned(), source };
         let mut options = OpenOptions::new();
+        // Whole events stand in it, so a new one is for its owner; one that is there keeps its rights.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
