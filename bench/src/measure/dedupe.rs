@@ -50,7 +50,7 @@ pub(super) fn measure(bench: &Bench, keys: u64) -> Result<Vec<Line>> {
 fn seed(setup: &Setup, keys: u64) -> Result<()> {
     let began = Instant::now();
     let now = Timestamp::default().plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-    let options = Options { dir: setup.data(), queue: queue::Options::default() };
+    let options = Options::new(setup.data());
     queue_sqlite::seed_identities(&options, keys, now)?;
     println!("{keys} identities after {} s", began.elapsed().as_secs());
     Ok(())

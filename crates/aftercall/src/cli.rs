@@ -11,8 +11,10 @@ use clap_complete::Shell;
 
 pub(crate) use self::quarantine::*;
 use crate::alarms::{AlarmsArgs, DestinationArgs};
+use crate::audit::AuditArgs;
 use crate::output;
 use crate::reload::ReloadArgs;
+use crate::trace::TraceArgs;
 
 /// Gets every contact-centre event to the CRM, the warehouse and the quality team: nothing lost, nothing doubled, in
 /// order per conversation, whatever is down.
@@ -54,6 +56,10 @@ pub(crate) enum Command {
     Pause(DestinationArgs),
     /// Let deliveries go out to a destination again
     Resume(DestinationArgs),
+    /// Tell what happened to a conversation or an event, and why
+    Trace(TraceArgs),
+    /// Check the audit trail, or write it out
+    Audit(AuditArgs),
     /// Have the server read its configuration anew; it does so by itself when the file changes
     Reload(ReloadArgs),
     /// Read everything that is stored and report damage

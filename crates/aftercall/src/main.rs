@@ -4,6 +4,7 @@
 
 mod admin;
 mod alarms;
+mod audit;
 mod check;
 mod cli;
 mod config;
@@ -22,6 +23,7 @@ mod send;
 mod serve;
 mod status;
 mod tokens;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,8 @@ fn main() -> ExitCode {
         Command::Alarms(args) => alarms::run(&args),
         Command::Pause(args) => alarms::set_paused(&args, true),
         Command::Resume(args) => alarms::set_paused(&args, false),
+        Command::Trace(args) => trace::run(&args),
+        Command::Audit(args) => self::audit::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Backup(args) => check::backup(&args),

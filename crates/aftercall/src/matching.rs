@@ -51,9 +51,17 @@ fn cases(path: &Path) -> anyhow::Result<ExitCode> {
 
 fn text(explanation: &Explanation) -> String {
     let (verdict, fields) = verdict(explanation);
-    let line =
-        |field: &FieldReport| format!("  {}: wants {}, found {}\n", field.path, field.wanted, found(&field.found));
+    let line = |field: &FieldReport| format!("  {}\n", in_short(field));
     format!("{verdict}\n{}", fields.iter().map(line).collect::<String>())
+}
+
+/// The fields that decide, in one line.
+pub(crate) fn in_words(explanation: &Explanation) -> String {
+    verdict(explanation).1.iter().map(in_short).collect::<Vec<_>>().join("; ")
+}
+
+fn in_short(field: &FieldReport) -> String {
+    format!("{}: wants {}, found {}", field.path, field.wanted, found(&field.found))
 }
 
 fn json(explanation: &Explanation) -> serde_json::Value {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use console::RouteVerdict;
 use delivery::{MapError, Mapper};
 use event::Event;
 use queue::{Router, Routes, Stored, Target};
 use routing::{MatchScratch, PatternSet};
 
 use crate::config::RouteParts;
+use crate::matching;
 
 thread_local! {
     /// Memory for matching, so that nothing is allocated for an event.
@@ -62,6 +64,25 @@ impl Table {
             self.destinations.get(usize::from(target.consumer)).is_some_and(|name| **name == *destination)
         };
         routes.iter().find(is_it).and_then(|target| self.numbered(target.route))
+    }
+
+    /// What each route says of an event, and which field decides.
+    pub(crate) fn explain(&self, event: &Event) -> Vec<RouteVerdict> {
+        self.routes.iter().map(|route| self.verdict(route, event)).collect()
+    }
+
+    fn verdict(&self, route: &RouteParts, event: &Event) -> RouteVerdict {
+        let destination = self.destinations.get(route.destination).map(ToString::to_string).unwrap_or_default();
+        let (matches, because) = if !route.sources.is_empty() && !route.sources.contains(&event.source) {
+            (false, format!("it wants source {}, found {}", route.sources.join(" or "), event.source))
+        } else {
+            match route.pattern.as_ref().map(|pattern| pattern.explain(&event.body)) {
+                None => (true, "it has no pattern, and takes everything of its sources".to_owned()),
+                Some(Ok(explanation)) => (explanation.is_match(), matching::in_words(&explanation)),
+                Some(Err(error)) => (false, error.to_string()),
+            }
+        };
+        RouteVerdict { route: route.name.to_string(), destination, matches, because }
     }
 
     /// The routes that match, in their order.

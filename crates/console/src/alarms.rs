@@ -59,7 +59,7 @@ async fn pause(
     Query(Nothing {}): Query<Nothing>,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer<Switched> {
-    set_paused(&*tell, &caller, name, true)
+    set_paused(&*tell, &caller, name, true).await
 }
 
 /// Lets deliveries go out to a destination again
@@ -76,13 +76,14 @@ async fn resume(
     Query(Nothing {}): Query<Nothing>,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer<Switched> {
-    set_paused(&*tell, &caller, name, false)
+    set_paused(&*tell, &caller, name, false).await
 }
 
-fn set_paused(tell: &dyn Tell, caller: &Caller, destination: String, paused: bool) -> Answer<Switched> {
+async fn set_paused(tell: &dyn Tell, caller: &Caller, destination: String, paused: bool) -> Answer<Switched> {
     if !tell.set_paused(&destination, paused) {
         return Err(Problem::not_found(format!("there is no destination `{destination}`")));
     }
     tracing::info!(destination, paused, by = &*caller.name, "a destination was paused or resumed by hand");
+    caller.note(tell, if paused { "pause" } else { "resume" }, &destination, "").await;
     Ok(Json(Switched { destination, paused }))
 }

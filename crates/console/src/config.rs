@@ -82,5 +82,6 @@ async fn reload(
 ) -> Answer<Reloaded> {
     tracing::info!(by = &*caller.name, "the configuration is to be read anew");
     let reloaded = tell.reload().await;
+    caller.note(&*tell, "reload", "configuration", reloaded.as_ref().err().map_or("", |problem| problem)).await;
     reloaded.map(Json).map_err(|problem| Problem::new(StatusCode::CONFLICT, "config-refused", problem))
 }

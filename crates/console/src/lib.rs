@@ -6,15 +6,18 @@
 //! | module | requests |
 //! |---|---|
 //! | [`alarms`] | what is wrong, how the notifiers are doing, and pausing a destination |
+//! | [`audit`](self) | the audit trail, block by block |
 //! | [`config`] | reading the configuration anew |
 //! | [`dead_letters`] | lists, groups, one and its body, dry runs, redrives, discards |
 //! | [`quarantine`] | refused requests: listed, shown, released, dropped |
 //! | [`secrets`] | the secrets of sources, and when they were last used |
 //! | [`status`] | the state of the server |
 //! | [`tokens`] | who has a token |
+//! | [`trace`] | the whole story of a conversation or an event |
 
 mod access;
 mod alarms;
+mod audit;
 mod config;
 mod connections;
 mod dead_letters;
@@ -28,6 +31,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod trace;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -48,6 +52,7 @@ pub use access::{Caller, Entry, Scope, Token, TokenFile};
 pub use alarms::Alarms;
 pub use config::{ConfigChange, ConfigChanged, ConfigStatus, Reloaded};
 pub use status::{DestinationStatus, SourceStatus, Status};
+pub use trace::RouteVerdict;
 
 use crate::access::{Guard, Known, guard};
 use crate::connections::{Limited, Sender};
@@ -74,6 +79,9 @@ pub trait Tell: Send + Sync + 'static {
     /// What the present routes and mappings would send for a dead letter that was read with its body; or why they would
     /// send nothing. Takes as long as a mapping may.
     fn try_mapping(&self, letter: &queue::DeadLetter) -> Result<bytes::Bytes, String>;
+
+    /// What each of the present routes says of an event, and why.
+    fn explain(&self, event: &event::Event) -> Vec<RouteVerdict>;
 
     /// What is wrong, and who is told of it.
     fn alarms(&self) -> Alarms;
@@ -197,11 +205,13 @@ fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
         .routes(routes!(status))
         .routes(routes!(describe))
         .merge(alarms::routes())
+        .merge(self::audit::routes())
         .merge(config::routes())
         .merge(dead_letters::routes())
         .merge(quarantine::routes())
         .merge(secrets::routes())
         .merge(tokens::routes())
+        .merge(trace::routes())
 }
 
 /// The state of the server

@@ -99,6 +99,7 @@ async fn release(
     if !dry_run {
         let (released, failing, by) = (done.released.len(), done.failing.len(), &*caller.name);
         tracing::info!(released, failing, by, "refused requests were verified again");
+        caller.note(&*tell, "release", "quarantine", format!("{released} released, {failing} failing")).await;
     }
     Ok(Json(done))
 }
@@ -122,6 +123,7 @@ async fn remove(
     };
     let dropped = of(&*tell)?.remove(which).await?;
     tracing::info!(dropped, by = &*caller.name, "refused requests were dropped from the quarantine");
+    caller.note(&*tell, "drop", "quarantine", format!("{dropped} dropped")).await;
     Ok(Json(Dropped { dropped }))
 }
 

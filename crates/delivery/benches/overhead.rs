@@ -149,6 +149,7 @@ fn idle(count: u32) -> Result<Vec<Duration>, AnyError> {
                 body: sent.into(),
             };
             let publication = Publication {
+                proof: Arc::from("key 1"),
                 source: "bench".into(),
                 received: Timestamp::default(),
                 events: vec![event],
@@ -297,6 +298,18 @@ impl Queue for Supply {
     }
 
     fn event(&self, _: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>> {
+        unused()
+    }
+
+    fn note(&self, _: Vec<audit::Entry>) -> BoxFuture<'_, Result<(), QueueError>> {
+        unused()
+    }
+
+    fn audit(&self, _: u64, _: usize) -> BoxFuture<'_, Result<queue::AuditPage, QueueError>> {
+        unused()
+    }
+
+    fn trace(&self, _: audit::Subject) -> BoxFuture<'_, Result<Vec<audit::Entry>, QueueError>> {
         unused()
     }
 

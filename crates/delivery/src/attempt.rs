@@ -44,8 +44,8 @@ pub(crate) struct Ended {
 /// An attempt that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
-    /// The destination took it.
-    Delivered,
+    /// The destination took it, with this status if it speaks HTTP.
+    Delivered(Option<u16>),
     /// The mapping had nothing to deliver.
     Nothing,
 }
@@ -125,7 +125,7 @@ impl Tools {
         let sending = async { self.destination.send(delivery).await };
         let sending = AssertUnwindSafe(sending).catch_unwind();
         match tokio::time::timeout(self.timeout, sending).await {
-            Ok(Ok(Ok(_receipt))) => Ok(Sent::Delivered),
+            Ok(Ok(Ok(receipt))) => Ok(Sent::Delivered(receipt.status)),
             Ok(Ok(Err(error))) => Err(refused(error)),
             Ok(Err(panic)) => Err(caught(Stage::Deliver, &*panic)),
             Err(_) => {

@@ -2,7 +2,7 @@
 //!
 //! Credentials are checked before the body is read; so is everything about a signature that does not need the body.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use base64::Engine as _;
 use event::Timestamp;
@@ -17,16 +17,22 @@ use crate::source::Auth;
 
 /// What the headers have proved.
 pub(crate) enum Proof {
-    /// All that is asked for.
-    Complete,
+    /// All that is asked for; with what the audit trail says of it.
+    Complete(Arc<str>),
     /// That there is a signature to compare with the body.
     Claimed(Claim),
+}
+
+/// What the audit trail says where nothing has to be proved.
+pub(crate) fn open() -> Arc<str> {
+    static OPEN: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("open source"));
+    Arc::clone(&OPEN)
 }
 
 /// Checks what the headers can show.
 pub(crate) async fn check_headers(auth: &Auth, headers: &HeaderMap, now: Timestamp) -> Result<Proof, Refusal> {
     match auth {
-        Auth::Open => Ok(Proof::Complete),
+        Auth::Open => Ok(Proof::Complete(open())),
         Auth::Signature { scheme, .. } => {
             scheme.claim(headers, now).map(Proof::Claimed).map_err(|failure| unsigned(scheme, &failure))
         }
@@ -94,10 +100,11 @@ pub(crate) fn unsigned(scheme: &SignatureScheme, failure: &SignatureFailure) -> 
 }
 
 async fn known_secret(auth: &Auth, keyring: &Arc<Keyring>, given: &[u8], now: Timestamp) -> Result<Proof, Refusal> {
-    if keyring.has_secret(given, now) || keys_changed(keyring, now).await && keyring.has_secret(given, now) {
-        return Ok(Proof::Complete);
+    let mut known = keyring.has_secret(given, now);
+    if known.is_none() && keys_changed(keyring, now).await {
+        known = keyring.has_secret(given, now);
     }
-    Err(no_credential(Reason::AuthMismatch, auth))
+    known.map(Proof::Complete).ok_or_else(|| no_credential(Reason::AuthMismatch, auth))
 }
 
 pub(crate) fn no_credential(reason: Reason, auth: &Auth) -> Refusal {

@@ -75,35 +75,35 @@ impl Keyring {
         })
     }
 
-    /// Whether one of `tags` is the HMAC-SHA256 of the joined `pieces` by one of the keys. Every key is tried against
-    /// every tag, so the time taken does not tell which one matched.
-    pub(crate) fn has_signed(&self, pieces: &[&[u8]], tags: &[[u8; 32]], now: Timestamp) -> bool {
-        self.any(now, |key| {
+    /// The key by which one of `tags` is the HMAC-SHA256 of the joined `pieces`, as the audit trail names it. Every key is
+    /// tried against every tag, so the time taken does not tell which one matched.
+    pub(crate) fn signer(&self, pieces: &[&[u8]], tags: &[[u8; 32]], now: Timestamp) -> Option<Arc<str>> {
+        self.find(now, |key| {
             let expected = key.sign(pieces);
             tags.iter().fold(false, |found, tag| found | key::equal(expected.as_ref(), tag))
         })
     }
 
-    /// Whether `value` is one of the secrets.
-    pub(crate) fn has_secret(&self, value: &[u8], now: Timestamp) -> bool {
+    /// The key of which `value` is the secret.
+    pub(crate) fn has_secret(&self, value: &[u8], now: Timestamp) -> Option<Arc<str>> {
         let digest = key::digest(value);
-        self.any(now, |key| key.has_digest(&digest))
+        self.find(now, |key| key.has_digest(&digest))
     }
 
-    fn any(&self, now: Timestamp, check: impl Fn(&Key) -> bool) -> bool {
-        let mut found = false;
+    fn find(&self, now: Timestamp, check: impl Fn(&Key) -> bool) -> Option<Arc<str>> {
+        let mut found = None;
         for key in self.keys.load().iter() {
             if check(key) {
                 key.used(now);
-                found = true;
+                found = Some(key.proof());
             }
         }
         found
     }
 
-    /// Whether a credential of which only a salted digest was kept is one of the secrets.
-    pub(crate) fn has_salted(&self, salt: &[u8], proof: &[u8; 32], now: Timestamp) -> bool {
-        self.any(now, |key| key.has_salted(salt, proof))
+    /// The key of whose secret only a salted digest was kept.
+    pub(crate) fn has_salted(&self, salt: &[u8], proof: &[u8; 32], now: Timestamp) -> Option<Arc<str>> {
+        self.find(now, |key| key.has_salted(salt, proof))
     }
 
     /// Reads the files again that have changed. Returns whether the keys did. Blocks on files.

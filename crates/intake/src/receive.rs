@@ -158,8 +158,8 @@ async fn accept(peer: &Peer, served: &Arc<ServedSource>, head: &Parts, body: &mu
         body::read(body, max, limits, &shared.memory).await.map_err(|failure| unread(&failure, max, shared))?;
     let received = (shared.clock)();
     let size = body.len();
-    let events = match examine(served, &proof, &head.headers, &body, received).await {
-        Ok(events) => events,
+    let (events, proof) = match examine(served, proof, &head.headers, &body, received).await {
+        Ok(examined) => examined,
         Err(refusal) => {
             offer(peer, source, &refusal, &head.headers, &body, received);
             return Err(refusal);
@@ -167,28 +167,24 @@ async fn accept(peer: &Peer, served: &Arc<ServedSource>, head: &Parts, body: &mu
     };
     served.counters.authentic(size);
     match events {
-        Ok(events) => Ok(respond::accepted(&publish(shared, served, events, received).await?)),
-        Err(error) => Ok(respond::dead_lettered(reject(shared, served, &error, body, received).await?, &error)),
+        Ok(events) => Ok(respond::accepted(&publish(shared, served, proof, events, received).await?)),
+        Err(error) => Ok(respond::dead_lettered(reject(shared, served, proof, &error, body, received).await?, &error)),
     }
 }
 
-/// Verifies the signature, charges the rate limit and makes events; what is large on a thread of its own.
+/// Verifies the signature, charges the rate limit and makes events; what is large on a thread of its own. Returns also
+/// what has proved that the request is genuine.
 async fn examine(
     served: &Arc<ServedSource>,
-    proof: &Proof,
+    proof: Proof,
     headers: &HeaderMap,
     body: &Bytes,
     now: Timestamp,
-) -> Result<Result<Vec<queue::NewEvent>, BodyError>, Refusal> {
-    if let (Auth::Signature { scheme, keyring }, Proof::Claimed(claim)) = (&served.source.auth, proof) {
-        let checked = match verify(served, claim, headers, body, now).await {
-            Err(SignatureFailure::Mismatch) if auth::keys_changed(keyring, now).await => {
-                verify(served, claim, headers, body, now).await
-            }
-            checked => checked,
-        };
-        checked.map_err(|failure| auth::unsigned(scheme, &failure))?;
-    }
+) -> Result<(Result<Vec<queue::NewEvent>, BodyError>, Arc<str>), Refusal> {
+    let proof = match proof {
+        Proof::Complete(proof) => proof,
+        Proof::Claimed(claim) => signer(served, &claim, headers, body, now).await?,
+    };
     if let Some(rate) = &served.rate {
         rate.admit(now).map_err(|wait| {
             let detail =
@@ -196,7 +192,25 @@ async fn examine(
             Refusal::new(Reason::RateLimited, detail).retry_after(wait)
         })?;
     }
-    split_apart(served, body).await
+    Ok((split_apart(served, body).await?, proof))
+}
+
+/// The key that has made a signature.
+async fn signer(
+    served: &Arc<ServedSource>,
+    claim: &Claim,
+    headers: &HeaderMap,
+    body: &Bytes,
+    now: Timestamp,
+) -> Result<Arc<str>, Refusal> {
+    let Auth::Signature { scheme, keyring } = &served.source.auth else { return Ok(auth::open()) };
+    let checked = match verify(served, claim, headers, body, now).await {
+        Err(SignatureFailure::Mismatch) if auth::keys_changed(keyring, now).await => {
+            verify(served, claim, headers, body, now).await
+        }
+        checked => checked,
+    };
+    checked.map_err(|failure| auth::unsigned(scheme, &failure))
 }
 
 /// Makes events; of a large body on a thread of its own.
@@ -218,7 +232,7 @@ pub(crate) async fn verify(
     headers: &HeaderMap,
     body: &Bytes,
     now: Timestamp,
-) -> Result<(), SignatureFailure> {
+) -> Result<Arc<str>, SignatureFailure> {
     let Auth::Signature { scheme, keyring } = &served.source.auth else { return Err(SignatureFailure::Mismatch) };
     if body.len() < LARGE_BODY_BYTES {
         return scheme.check(claim, headers, body, keyring, now);
@@ -244,6 +258,7 @@ fn split(served: &ServedSource, body: &Bytes) -> Result<Vec<queue::NewEvent>, Bo
 pub(crate) async fn publish(
     shared: &Shared,
     served: &ServedSource,
+    proof: Arc<str>,
     events: Vec<queue::NewEvent>,
     received: Timestamp,
 ) -> Result<Vec<Published>, Refusal> {
@@ -252,7 +267,7 @@ pub(crate) async fn publish(
     }
     let source = Arc::clone(&served.source.name);
     let topics: SmallVec<[_; 1]> = events.iter().map(|event| Arc::clone(&event.topic)).collect();
-    let publication = Publication { source, received, events, content: event::content_hash };
+    let publication = Publication { source, received, proof, events, content: event::content_hash };
     let published = shared.queue.publish(publication).await.map_err(|error| not_stored(&error))?;
     let duplicates = published.iter().filter(|one| Published::is_duplicate(one)).count() as u64;
     served.counters.published(published.len() as u64 - duplicates, duplicates);
@@ -265,6 +280,7 @@ pub(crate) async fn publish(
 pub(crate) async fn reject(
     shared: &Shared,
     served: &ServedSource,
+    proof: Arc<str>,
     error: &BodyError,
     body: Bytes,
     received: Timestamp,
@@ -278,7 +294,7 @@ pub(crate) async fn reject(
         latency_ms: 0,
     };
     let source = Arc::clone(&served.source.name);
-    let rejection = Rejection { source, received, failure, body };
+    let rejection = Rejection { source, received, proof, failure, body };
     let id = shared.queue.reject(rejection).await.map_err(|error| not_stored(&error))?;
     served.counters.unreadable();
     Ok(id)

@@ -108,27 +108,28 @@ async fn release_one(shared: &Shared, request: Quarantined, dry_run: bool) -> Re
         return Err(NotReleased::NoSource(request.source.to_string()));
     };
     let refused = |refusal: Refusal| NotReleased::Refused(refusal.detail.into_owned());
-    prove(shared, served, &request).await.map_err(refused)?;
+    let proof = prove(shared, served, &request).await.map_err(refused)?;
+    let proof = Arc::from(format!("{proof}, released from the quarantine"));
     if dry_run {
         return Ok(Released::Would);
     }
     let now = (shared.clock)();
     match receive::split_apart(served, &request.body).await.map_err(refused)? {
         Ok(events) => {
-            let published = receive::publish(shared, served, events, now).await.map_err(refused)?;
+            let published = receive::publish(shared, served, proof, events, now).await.map_err(refused)?;
             let duplicates = published.iter().filter(|one| one.is_duplicate()).count();
             let events = published.iter().map(Published::id).collect();
             Ok(Released::Published { accepted: published.len() - duplicates, duplicates, events })
         }
         Err(error) => {
-            let id = receive::reject(shared, served, &error, request.body, now).await.map_err(refused)?;
+            let id = receive::reject(shared, served, proof, &error, request.body, now).await.map_err(refused)?;
             Ok(Released::DeadLetter { id, error: error.to_string() })
         }
     }
 }
 
 /// Checks what intake would check, as of the time when the request came.
-async fn prove(shared: &Shared, served: &Arc<ServedSource>, request: &Quarantined) -> Result<(), Refusal> {
+async fn prove(shared: &Shared, served: &Arc<ServedSource>, request: &Quarantined) -> Result<Arc<str>, Refusal> {
     let source = &served.source;
     if !source.allows(request.sender) {
         let detail = format!("{} is not in the `allow` list of this source", request.sender);
@@ -138,7 +139,7 @@ async fn prove(shared: &Shared, served: &Arc<ServedSource>, request: &Quarantine
         return Err(Refusal::new(Reason::BodyTooLarge, "its body is larger than this source allows now"));
     }
     match &source.auth {
-        Auth::Open => Ok(()),
+        Auth::Open => Ok(auth::open()),
         Auth::Signature { scheme, .. } => {
             let unsigned = |failure| auth::unsigned(scheme, &failure);
             let claim = scheme.claim(&request.headers, request.received).map_err(unsigned)?;
@@ -148,14 +149,11 @@ async fn prove(shared: &Shared, served: &Arc<ServedSource>, request: &Quarantine
             let kept =
                 request.credential.as_ref().filter(|kept| Some(&kept.place) == auth::place(&source.auth).as_ref());
             let kept = kept.ok_or_else(|| auth::no_credential(Reason::AuthMissing, &source.auth))?;
-            match is_known(kept, keyring, request) {
-                true => Ok(()),
-                false => Err(auth::no_credential(Reason::AuthMismatch, &source.auth)),
-            }
+            known(kept, keyring, request).ok_or_else(|| auth::no_credential(Reason::AuthMismatch, &source.auth))
         }
     }
 }
 
-fn is_known(kept: &Credential, keyring: &Keyring, request: &Quarantined) -> bool {
+fn known(kept: &Credential, keyring: &Keyring, request: &Quarantined) -> Option<Arc<str>> {
     keyring.has_salted(&kept.salt, &kept.proof, request.received)
 }

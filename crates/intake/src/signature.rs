@@ -6,6 +6,7 @@
 mod content;
 mod sign;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -192,7 +193,8 @@ impl SignatureScheme {
         Ok(Claim { tags })
     }
 
-    /// Compares a claim of these headers with the body's raw bytes, in constant time, with every key.
+    /// Compares a claim of these headers with the body's raw bytes, in constant time, with every key. Returns what the
+    /// audit trail calls the key that fits.
     pub fn check(
         &self,
         claim: &Claim,
@@ -200,9 +202,8 @@ impl SignatureScheme {
         body: &[u8],
         keyring: &Keyring,
         now: Timestamp,
-    ) -> Result<(), SignatureFailure> {
-        let genuine = keyring.has_signed(&self.content.pieces(headers, body), &claim.tags, now);
-        if genuine { Ok(()) } else { Err(SignatureFailure::Mismatch) }
+    ) -> Result<Arc<str>, SignatureFailure> {
+        keyring.signer(&self.content.pieces(headers, body), &claim.tags, now).ok_or(SignatureFailure::Mismatch)
     }
 
     /// Checks a whole request: [`SignatureScheme::claim`], then [`SignatureScheme::check`].
@@ -213,7 +214,7 @@ impl SignatureScheme {
         keyring: &Keyring,
         now: Timestamp,
     ) -> Result<(), SignatureFailure> {
-        self.check(&self.claim(headers, now)?, headers, body, keyring, now)
+        self.check(&self.claim(headers, now)?, headers, body, keyring, now).map(drop)
     }
 
     fn one(&self, text: &[u8]) -> Option<[u8; 32]> {

@@ -23,7 +23,7 @@ impl Harness for Named {
     fn new(options: Options) -> Self {
         let dir = std::env::args().nth(1).unwrap_or_else(|| panic!("name a directory"));
         assert!(!Path::new(&dir).join("queue.db").exists(), "there is a queue in {dir} already");
-        let options = queue_sqlite::Options { dir: dir.into(), queue: options };
+        let options = queue_sqlite::Options { queue: options, ..queue_sqlite::Options::new(dir) };
         Self(Arc::new(SqliteQueue::open_sealing_at(&options, SEAL_AT).expect("opens")))
     }
 
@@ -42,6 +42,7 @@ async fn main() {
     publish(&f).await;
     settle_in_part(&f).await;
     let rejection = Rejection {
+        proof: Arc::from("key 1"),
         source: Arc::from("test"),
         received: f.now,
         failure: queue::Failure { stage: Stage::Intake, ..failure("no JSON") },

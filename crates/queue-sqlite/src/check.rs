@@ -9,7 +9,7 @@ use crate::dedupe::{ENTRY_BYTES, unpack_all};
 use crate::failure::{Failed, Place};
 use crate::log::{self, place};
 use crate::writer::Counters;
-use crate::{open, rows, schema, wal};
+use crate::{open, rows, schema, trail, wal};
 
 /// Findings listed at most; more are only counted.
 const MAX_FINDINGS: usize = 100;
@@ -25,6 +25,8 @@ pub struct Report {
     pub dead_letters: u64,
     /// Identities read.
     pub identities: u64,
+    /// Entries of the audit trail read.
+    pub audit_entries: u64,
     /// Destinations read.
     pub destinations: u64,
     /// What is wrong, each with its place; at most 100.
@@ -63,6 +65,8 @@ pub fn check(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Report, F
     check_cursors(&connection, &mut report)?;
     check_dead_letters(&connection, &mut report)?;
     check_identities(&connection, &mut report)?;
+    let entries = trail::check(&connection, |finding| report.find(finding))?;
+    report.audit_entries = entries;
     Ok(report)
 }
 

@@ -53,6 +53,11 @@ pub(crate) enum Op {
         ids: Vec<DeadLetterId>,
         reply: Reply<Vec<DeadLetter>>,
     },
+    /// Adds to the audit trail.
+    Note {
+        entries: Vec<audit::Entry>,
+        reply: Reply<()>,
+    },
     /// Asks for the place of an event, as far as dedupe knows it.
     Find {
         id: EventId,
@@ -78,6 +83,7 @@ pub(crate) enum Op {
 /// Events to publish, with everything that could be worked out before the writer has them.
 #[derive(Debug)]
 pub(crate) struct Publish {
+    pub(crate) proof: Arc<str>,
     pub(crate) events: Vec<Prepared>,
     pub(crate) content: fn(&[u8]) -> [u8; 16],
     /// The router that made the routes.
@@ -89,6 +95,8 @@ pub(crate) struct Publish {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) event: Event,
+    /// SHA-256 of the body.
+    pub(crate) digest: audit::Digest,
     pub(crate) body_hash: u64,
     pub(crate) routes: Routes,
 }
@@ -186,6 +194,7 @@ impl Op {
         match self {
             Self::Publish(publish) => publish.events.len(),
             Self::Settle { settlements, .. } => settlements.len(),
+            Self::Note { entries, .. } => entries.len(),
             Self::Redrive { ids, .. } | Self::Discard { ids, .. } => ids.len(),
             _ => 1,
         }
@@ -195,7 +204,9 @@ impl Op {
     pub(crate) fn refuse(self, error: &QueueError) {
         match self {
             Self::Publish(publish) => drop(publish.reply.send(Err(error.clone()))),
-            Self::Settle { reply, .. } | Self::Close { reply } => drop(reply.send(Err(error.clone()))),
+            Self::Settle { reply, .. } | Self::Note { reply, .. } | Self::Close { reply } => {
+                drop(reply.send(Err(error.clone())))
+            }
             Self::Reject { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Configure { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Redrive { reply, .. } => drop(reply.send(Err(error.clone()))),

@@ -7,6 +7,7 @@
 //! What a crash leaves behind is the last commit: everything that was acknowledged, and every settlement that was
 //! reported durable. Deliveries that were under way are made again.
 
+mod audit_file;
 mod backup;
 mod check;
 mod checked;
@@ -29,6 +30,7 @@ mod schema;
 #[cfg(feature = "seed")]
 mod seed;
 mod shared;
+mod trail;
 mod wal;
 mod writer;
 
@@ -39,12 +41,13 @@ use std::thread::JoinHandle;
 use event::{Event, EventId, Timestamp};
 use parking_lot::Mutex;
 use queue::{
-    BoxFuture, ConsumerId, ConsumerStatus, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease,
-    Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Settle, Stored,
-    Topology, body_hash,
+    AuditPage, BoxFuture, ConsumerId, ConsumerStatus, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery,
+    Lease, Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Settle,
+    Stored, Topology, body_hash,
 };
 use tokio::sync::oneshot;
 
+pub use self::audit_file::AuditFile;
 pub use self::backup::backup;
 pub use self::check::{Report, check};
 pub use self::failure::Failed;
@@ -61,7 +64,8 @@ use self::lock::DirLock;
 use self::log::Damage;
 use self::reader::Readers;
 use self::shared::Shared;
-use self::writer::{Counters, Writer};
+use self::trail::Trail;
+use self::writer::{Counters, Known, Retention, Writer};
 
 /// The embedded queue. Closes itself when dropped, but [`Queue::close`] tells whether that went well.
 #[derive(Debug)]
@@ -103,8 +107,9 @@ impl SqliteQueue {
         shared.last.store(counters.last_seq, Ordering::Release);
         shared.counts.dead_letters.store(dead.unwrap_or(0).unsigned_abs(), Ordering::Relaxed);
         let checkpointer = Checkpointer::start(&options.dir, TellWriter(Arc::clone(&shared)))?;
-        let writer =
-            Writer::new(connection, Arc::clone(&shared), dedupe, counters, options.queue.retention, checkpointer)?;
+        let known = Known { dedupe, trail: Trail::load(&connection)?, counters };
+        let retention = Retention { events: options.queue.retention, audit: options.audit_retention };
+        let writer = Writer::new(connection, Arc::clone(&shared), known, retention, checkpointer)?;
         let thread = std::thread::Builder::new()
             .name("queue-writer".to_owned())
             .spawn(move || writer.run())
@@ -170,7 +175,7 @@ impl Queue for SqliteQueue {
         if let Some(error) = self.shared.poison() {
             return Box::pin(std::future::ready(Err(error)));
         }
-        let Publication { source, received, events, content } = publication;
+        let Publication { source, received, proof, events, content } = publication;
         let routing = self.shared.routing();
         let prepare = |new: queue::NewEvent| {
             let event = Event {
@@ -183,10 +188,10 @@ impl Queue for SqliteQueue {
                 body: new.body,
             };
             let routes = routing.as_ref().map(|routing| routing.router.route(&event)).unwrap_or_default();
-            Prepared { body_hash: body_hash(&event.body), event, routes }
+            Prepared { body_hash: body_hash(&event.body), digest: audit::Digest::of(&event.body), event, routes }
         };
         let events = events.into_iter().map(prepare).collect();
-        self.ask(|reply| Op::Publish(Publish { events, content, routing, reply }))
+        self.ask(|reply| Op::Publish(Publish { proof, events, content, routing, reply }))
     }
 
     fn reject(&self, rejection: Rejection) -> BoxFuture<'_, Result<DeadLetterId, QueueError>> {
@@ -269,6 +274,27 @@ impl Queue for SqliteQueue {
                 })
             });
             read.await?.transpose().map_err(Damage::into_error)
+        })
+    }
+
+    fn note(&self, entries: Vec<audit::Entry>) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.ask(|reply| Op::Note { entries, reply })
+    }
+
+    fn audit(&self, after: u64, max: usize) -> BoxFuture<'_, Result<AuditPage, QueueError>> {
+        Box::pin(reader::blocking(&self.shared, move |shared| {
+            shared.readers.with(|connection| trail::page(connection, after, max))
+        }))
+    }
+
+    fn trace(&self, subject: audit::Subject) -> BoxFuture<'_, Result<Vec<audit::Entry>, QueueError>> {
+        let read = reader::blocking(&self.shared, move |shared| {
+            shared.readers.with(|connection| trail::trace(connection, subject))
+        });
+        Box::pin(async move {
+            read.await?.map_err(|unreadable| QueueError::Damaged {
+                detail: format!("{unreadable}; run `aftercall audit verify`"),
+            })
         })
     }
 

@@ -6,6 +6,7 @@
 //! | 1 | the first |
 //! | 2 | checksums of every row that a promise rests on, and of identities |
 //! | 3 | redriven events |
+//! | 4 | the audit trail |
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
@@ -13,7 +14,8 @@ use rusqlite::{Connection, params_from_iter};
 use crate::dedupe;
 use crate::failure::{Failed, Place};
 use crate::rows::{self, Table};
-use crate::schema::VERSION;
+use crate::schema::{self, VERSION};
+use crate::trail::Trail;
 
 const DOING: &str = "bringing the database to the present format";
 
@@ -42,6 +44,9 @@ fn steps(connection: &Connection, version: i32) -> Result<(), Failed> {
                        ALTER TABLE state ADD COLUMN redriven INTEGER NOT NULL DEFAULT 0;";
         connection.execute_batch(columns).place(DOING)?;
     }
+    if version < 4 {
+        connection.execute_batch(schema::AUDIT_TABLES).place(DOING)?;
+    }
     if version < 2 {
         for table in rows::TABLES {
             let add = format!("ALTER TABLE {} ADD COLUMN crc INTEGER NOT NULL DEFAULT 0", table.name);
@@ -52,7 +57,7 @@ fn steps(connection: &Connection, version: i32) -> Result<(), Failed> {
     } else if version < 3 {
         work_out_checksums(connection, &rows::STATE)?;
     }
-    Ok(())
+    if version < 4 { Trail::begin(connection) } else { Ok(()) }
 }
 
 fn work_out_checksums(connection: &Connection, table: &Table) -> Result<(), Failed> {

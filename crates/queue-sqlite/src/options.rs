@@ -10,6 +10,18 @@ pub struct Options {
     pub dir: PathBuf,
     /// Dedupe window, retention and lease time.
     pub queue: queue::Options,
+    /// For how long the audit trail is kept.
+    pub audit_retention: Duration,
+}
+
+impl Options {
+    /// A quarter of a year: long enough for most questions that are asked afterwards.
+    pub const AUDIT_RETENTION: Duration = Duration::from_secs(90 * 86400);
+
+    /// In this directory, with the default settings.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), queue: queue::Options::default(), audit_retention: Self::AUDIT_RETENTION }
+    }
 }
 
 /// Bytes of bodies that may wait for the writer; more is answered with "busy". A body larger than this is still
@@ -44,6 +56,8 @@ pub(crate) const READ_AHEAD_BYTES: usize = 2 << 20;
 pub(crate) const READERS: usize = 2;
 /// Events that one piece of upkeep drops from the log.
 pub(crate) const DROP_EVENTS: u64 = 2_000;
+/// Blocks of the audit trail that one piece of upkeep drops.
+pub(crate) const DROP_BLOCKS: usize = 200;
 /// Niceness of the thread that sorts identities: a third of a request's share of a busy processor, so that requests are
 /// not held up, and it is still done long before the next run is due.
 pub(crate) const SORT_NICENESS: i32 = 5;

@@ -12,6 +12,8 @@
 //! | `cursor_chunks` | what is settled above the watermark, 65,536 places a row | when it settles out of order |
 //! | `retries` | a delivery that has failed and waits | on failure only |
 //! | `dead_letters` | a delivery that failed for good, or a body that could not become an event | on failure only |
+//! | `audit` | a block of the audit trail, chained to the one before | with each commit that does anything |
+//! | `audit_start` | the last block that retention has dropped | when it drops some |
 //! | `unmatched` | an event that matched no route when it was accepted | for those only |
 //! | `state` | the counters of the whole queue, one row | when they change |
 
@@ -29,7 +31,7 @@ pub(crate) const FILE: &str = "queue.db";
 /// `Aftc`: tells our files from any other SQLite file.
 const APPLICATION_ID: i32 = 0x4166_7463;
 /// Counts up whenever a table changes; `tests/formats` has a database of each.
-pub(crate) const VERSION: i32 = 3;
+pub(crate) const VERSION: i32 = 4;
 /// 16 KiB pages: a commit of a few events writes few pages, and a chunk of identities fits one.
 const PAGE_BYTES: u32 = 16 << 10;
 /// Page cache of the writer.
@@ -38,6 +40,14 @@ const WRITER_CACHE_KIB: i32 = 24 << 10;
 const READER_CACHE_KIB: i32 = 4 << 10;
 /// How long a statement waits when another program holds the file's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The tables of the audit trail.
+pub(crate) const AUDIT_TABLES: &str = "
+CREATE TABLE audit (block INTEGER PRIMARY KEY, entries BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
+CREATE TABLE audit_start (
+    one INTEGER PRIMARY KEY CHECK (one = 1), block INTEGER NOT NULL, hash BLOB NOT NULL
+) STRICT;
+";
 
 const TABLES: &str = "
 CREATE TABLE events (
@@ -106,7 +116,7 @@ pub(crate) fn open_writer(dir: &Path) -> Result<Connection, Failed> {
         ))
         .place("setting up the database")?;
     if version == 0 {
-        connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES}")).place(CREATING)?;
+        connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} {AUDIT_TABLES}")).place(CREATING)?;
         Counters::default().insert(&connection)?;
         let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;");
         connection.execute_batch(&stamp).place(CREATING)?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use queue::{ConsumerId, DeadLetter, QueueError, Router};
+use queue::{ConsumerId, DeadLetter, QueueError, Router, Routes, Target};
 
 use crate::consumer::Consumer;
 use crate::data_file::DataFile;
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
 /// The present router, as the writer and the readers use it.
 pub(crate) struct Routing {
     pub(crate) router: Arc<dyn Router>,
+    /// The destinations by the numbers that the router gives them.
+    pub(crate) names: Vec<Arc<str>>,
 }
 
 impl std::fmt::Debug for Routing {
@@ -88,6 +90,13 @@ impl Shared {
 
     pub(crate) fn routing(&self) -> Option<Arc<Routing>> {
         self.routing.read().clone()
+    }
+
+    /// The names of the destinations of an event.
+    pub(crate) fn names_of(&self, routes: &Routes) -> Vec<Arc<str>> {
+        let routing = self.routing.read();
+        let name = |target: &Target| routing.as_ref()?.names.get(usize::from(target.consumer)).cloned();
+        routes.iter().filter_map(name).collect()
     }
 
     pub(crate) fn consumer(&self, id: ConsumerId) -> Result<Arc<Consumer>, QueueError> {

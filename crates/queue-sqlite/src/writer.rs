@@ -40,6 +40,7 @@ use crate::failure::{Failed, Place};
 use crate::inbox::{Op, Reply};
 use crate::options::{FULL_PAUSE, IDLE_FLUSH};
 use crate::shared::Shared;
+use crate::trail::Trail;
 
 /// The writer's state between transactions.
 pub(crate) struct Writer {
@@ -48,7 +49,8 @@ pub(crate) struct Writer {
     dedupe: Dedupe,
     /// As of the last commit.
     counters: Counters,
-    retention: Duration,
+    trail: Trail,
+    retention: Retention,
     checkpointer: Checkpointer,
     /// Settlements whose transaction was undone.
     unsettled: VecDeque<Settling>,
@@ -59,6 +61,20 @@ pub(crate) struct Writer {
     commits: u64,
     /// A cursor has moved that is not stored yet.
     cursors_dirty: bool,
+}
+
+/// What the writer begins with.
+pub(crate) struct Known {
+    pub(crate) dedupe: Dedupe,
+    pub(crate) trail: Trail,
+    pub(crate) counters: Counters,
+}
+
+/// How long what is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retention {
+    pub(crate) events: Duration,
+    pub(crate) audit: Duration,
 }
 
 /// What one transaction has done, to be told once it is durable.
@@ -74,17 +90,18 @@ struct Done {
     redriven: Vec<redrive::Redriving>,
     discarded: Vec<(Reply<Vec<queue::DeadLetter>>, Vec<queue::DeadLetter>)>,
     buried: Vec<Burying>,
+    noted: Vec<Reply<()>>,
 }
 
 impl Writer {
     pub(crate) fn new(
         mut connection: Connection,
         shared: Arc<Shared>,
-        dedupe: Dedupe,
-        counters: Counters,
-        retention: Duration,
+        known: Known,
+        retention: Retention,
         checkpointer: Checkpointer,
     ) -> Result<Self, Failed> {
+        let Known { dedupe, trail, counters } = known;
         let pages = checkpointer.pages();
         let hook = move |_: &mut Wal, count: i32| {
             pages.store(count.unsigned_abs(), Ordering::Relaxed);
@@ -96,6 +113,7 @@ impl Writer {
             shared,
             dedupe,
             counters,
+            trail,
             retention,
             checkpointer,
             unsettled: VecDeque::new(),
@@ -207,8 +225,15 @@ impl Writer {
         left.extend(todo);
         worked?;
         self.store_cursors(idle)?;
+        self.trail.write(&self.connection)?;
         self.dedupe.write(&self.connection)?;
         self.connection.execute_batch("COMMIT").place("committing")
+    }
+
+    /// Adds entries to the audit trail; whoever asked is in `done` afterwards.
+    fn note(&mut self, entries: Vec<audit::Entry>, reply: Reply<()>, done: &mut Done) -> Result<(), Failed> {
+        done.noted.push(reply);
+        entries.into_iter().try_for_each(|entry| self.trail.push(&self.connection, entry))
     }
 
     fn begin(&self) -> Result<(), Failed> {
@@ -236,6 +261,7 @@ impl Writer {
                 Op::Redrive { ids, now, reply } => self.redrive(&ids, now, reply, done)?,
                 Op::Discard { ids, reply } => self.discard(&ids, reply, done)?,
                 Op::Maintain { now, reply } => self.maintain(now, reply, done)?,
+                Op::Note { entries, reply } => self.note(entries, reply, done)?,
                 Op::Damaged { consumer, damages, now } => {
                     if let Some(burying) = Burying::new(&self.shared, consumer, damages, now) {
                         self.bury_damaged(burying, done)?;
@@ -255,6 +281,7 @@ impl Writer {
     /// The transaction is durable: tells everyone.
     fn tell(&mut self, done: Done) {
         self.commits += 1;
+        self.trail.committed();
         if std::mem::take(&mut self.failing) {
             tracing::info!("commits work again");
         }
@@ -278,6 +305,7 @@ impl Writer {
             let _ = reply.send(Ok(letters));
         }
         done.buried.into_iter().for_each(|burying| burying.finish(&self.shared));
+        done.noted.into_iter().for_each(|reply| drop(reply.send(Ok(()))));
         self.tell_maintainers(done.maintained);
     }
 
@@ -322,6 +350,7 @@ impl Writer {
             tracing::warn!(%error, "a commit failed and was undone; publishers are asked to try again");
         }
         self.cursors_dirty = true;
+        self.trail.undone();
         for consumer in self.shared.consumers.read().iter() {
             let mut state = consumer.state.lock();
             state.cursor.store_again();
@@ -337,6 +366,7 @@ impl Writer {
         done.maintained.into_iter().for_each(|(reply, _)| drop(reply.send(Err(error.clone()))));
         done.discarded.into_iter().for_each(|(reply, _)| drop(reply.send(Err(error.clone()))));
         done.redriven.into_iter().for_each(|redriving| redriving.refuse(&error));
+        done.noted.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
         self.keep(left, &error);
     }
 

@@ -25,7 +25,7 @@ const TABLES: [(&str, &[&str]); 5] = [
 ];
 
 fn open(dir: &Path) -> Result<SqliteQueue, Failed> {
-    SqliteQueue::open(&queue_sqlite::Options { dir: dir.to_owned(), queue: OPTIONS })
+    SqliteQueue::open(&queue_sqlite::Options { queue: OPTIONS, ..queue_sqlite::Options::new(dir) })
 }
 
 fn filled() -> tempfile::TempDir {
@@ -151,6 +151,7 @@ async fn a_repair_gives_no_place_out_again() {
     let queue = Arc::new(open(dir.path()).unwrap());
     let ids = queue.configure(topology(&["crm", "lake"], Order::None)).unwrap();
     let publication = queue::Publication {
+        proof: Arc::from("key 1"),
         source: "test".into(),
         received: NOW,
         events: vec![queue::conformance::fixture::event("both", "new", "new")],

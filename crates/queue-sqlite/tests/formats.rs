@@ -28,7 +28,7 @@ struct Filled {
 }
 
 fn open(dir: &Path) -> Arc<SqliteQueue> {
-    let options = queue_sqlite::Options { dir: dir.to_owned(), queue: OPTIONS };
+    let options = queue_sqlite::Options { queue: OPTIONS, ..queue_sqlite::Options::new(dir) };
     Arc::new(SqliteQueue::open(&options).expect("opens"))
 }
 

@@ -149,6 +149,7 @@ async fn nobody_waits_for_a_writer_that_has_ended() {
     let f = Fixture::<OnDisk>::new();
     f.publish(vec![identified("1", "crm", "a", "one")]).await;
     let publication = Publication {
+        proof: Arc::from("key 1"),
         source: Arc::from("test"),
         received: f.now,
         events: vec![identified("1", "crm", "a", "two")],

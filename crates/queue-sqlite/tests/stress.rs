@@ -34,7 +34,7 @@ fn options(dir: &Path) -> queue_sqlite::Options {
         retention: Duration::from_secs(7_200),
         lease_time: Duration::from_secs(60),
     };
-    queue_sqlite::Options { dir: dir.to_owned(), queue: times }
+    queue_sqlite::Options { queue: times, ..queue_sqlite::Options::new(dir) }
 }
 
 fn open(dir: &Path) -> (Arc<SqliteQueue>, Vec<ConsumerId>) {
@@ -65,7 +65,8 @@ impl Game {
         };
         let events = names.iter().map(event).collect();
         let content = |bytes: &[u8]| *EventId::from_identity("content", [bytes]).as_bytes();
-        let publication = Publication { source: Arc::from("test"), received: self.now(), events, content };
+        let publication =
+            Publication { proof: "key 1".into(), source: Arc::from("test"), received: self.now(), events, content };
         self.queue.publish(publication).await.expect("publishes")
     }
 
@@ -149,7 +150,7 @@ impl Deliveries {
         };
         let first = match outcome {
             Outcome::Dead { .. } => self.dead.insert(seq),
-            Outcome::Done => {
+            Outcome::Done | Outcome::Delivered(_) => {
                 self.done.push((seq, body(lease).trim_end().to_owned()));
                 true
             }

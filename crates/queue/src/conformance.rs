@@ -15,6 +15,7 @@ pub mod durable;
 pub mod fixture;
 pub mod identity;
 pub mod model;
+pub mod trail;
 pub mod upkeep;
 
 use std::sync::Arc;
@@ -52,12 +53,13 @@ macro_rules! conformance_tests {
             redrives_nothing_into_the_void, refuses_an_unknown_destination);
         $crate::conformance_tests!(@group $harness, upkeep: drops_what_is_settled_and_old,
             buries_what_is_undelivered_and_old, keeps_the_events_of_dead_letters, keeps_what_is_young);
+        $crate::conformance_tests!(@group $harness, trail: tells_what_became_of_a_conversation, notes_what_is_done);
         $crate::conformance_tests!(@group $harness, model: does_what_the_reference_does);
     };
     (durable $harness:ty) => {
         $crate::conformance_tests!($harness);
         $crate::conformance_tests!(@group $harness, durable: keeps_accepted_events, keeps_settlements, keeps_retries,
-            keeps_dead_letters, keeps_redriven, keeps_identities, keeps_places_unique);
+            keeps_dead_letters, keeps_redriven, keeps_identities, keeps_places_unique, keeps_the_trail);
     };
     (@group $harness:ty, $group:ident: $($case:ident),+ $(,)?) => {
         mod $group {

@@ -77,8 +77,10 @@ pub struct Settle {
 /// What became of an attempt.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// Delivered, or nothing to deliver.
+    /// There was nothing to deliver.
     Done,
+    /// The destination took it.
+    Delivered(Answer),
     /// Try again at `at`, which may be in the past; `attempts` counts this attempt too.
     Retry {
         /// When.
@@ -97,6 +99,15 @@ pub enum Outcome {
     },
     /// Not attempted: may be leased again at once, with nothing counted.
     Release,
+}
+
+/// What a destination said to a delivery that it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// HTTP status, if it speaks HTTP.
+    pub status: Option<u16>,
+    /// How long the attempt took, in milliseconds.
+    pub latency_ms: u32,
 }
 
 /// Why a delivery failed. Never holds secrets; the excerpt is bounded by whoever makes it.

@@ -18,6 +18,7 @@ mod publish;
 mod redrive;
 mod status;
 mod topology;
+pub mod trail;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,8 +26,8 @@ use std::pin::Pin;
 use event::{EventId, Timestamp};
 
 pub use delivery::{
-    Attempts, DeadLetter, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Lease, LeaseToken, Outcome, Seq,
-    Settle, Stage, Stored,
+    Answer, Attempts, DeadLetter, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Lease, LeaseToken, Outcome,
+    Seq, Settle, Stage, Stored,
 };
 pub use error::QueueError;
 pub use event::NewEvent;
@@ -37,6 +38,7 @@ pub use publish::{Publication, Published, Rejection, body_hash, conflict_id};
 pub use redrive::{NotRedriven, RedriveOutcome, Redriven};
 pub use status::{ConsumerStatus, Maintained, QueueStatus};
 pub use topology::{Consumer, ConsumerId, Order, Router, Routes, Target, Topology};
+pub use trail::AuditPage;
 
 /// A future that can be sent between threads; the port's methods return it so that backends can be trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -106,6 +108,16 @@ pub trait Queue: Send + Sync {
 
     /// The newest event with this id, if it is still retained.
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>>;
+
+    /// Adds to the audit trail what someone has done to the whole; durable on return. What becomes of events and dead
+    /// letters is added by itself, in the commit that does it.
+    fn note(&self, entries: Vec<audit::Entry>) -> BoxFuture<'_, Result<(), QueueError>>;
+
+    /// The blocks of the audit trail behind this number, at most so many, and the place before the first one that is kept.
+    fn audit(&self, after: u64, max: usize) -> BoxFuture<'_, Result<AuditPage, QueueError>>;
+
+    /// The entries of the audit trail about a conversation or an event, in their order.
+    fn trace(&self, subject: audit::Subject) -> BoxFuture<'_, Result<Vec<audit::Entry>, QueueError>>;
 
     /// Counts and positions, for `status` and the health check.
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>>;

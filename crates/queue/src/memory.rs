@@ -13,8 +13,9 @@ use tokio::sync::Notify;
 
 use self::state::State;
 use crate::{
-    BoxFuture, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, Maintained, Options,
-    Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Settle, Stored, Topology,
+    AuditPage, BoxFuture, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, Maintained,
+    Options, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Settle, Stored,
+    Topology,
 };
 
 /// A queue in memory.
@@ -137,6 +138,21 @@ impl Queue for MemoryQueue {
 
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>> {
         ready(self.with(|state| Ok(state.event(id))))
+    }
+
+    fn note(&self, entries: Vec<audit::Entry>) -> BoxFuture<'_, Result<(), QueueError>> {
+        ready(self.with(|state| {
+            state.trail.extend(entries);
+            Ok(())
+        }))
+    }
+
+    fn audit(&self, after: u64, max: usize) -> BoxFuture<'_, Result<AuditPage, QueueError>> {
+        ready(self.with(|state| Ok(state.audit(after, max))))
+    }
+
+    fn trace(&self, subject: audit::Subject) -> BoxFuture<'_, Result<Vec<audit::Entry>, QueueError>> {
+        ready(self.with(|state| Ok(state.trace(subject))))
     }
 
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {

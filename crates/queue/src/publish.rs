@@ -14,6 +14,8 @@ pub struct Publication {
     pub source: Arc<str>,
     /// When the request had been read.
     pub received: Timestamp,
+    /// What has proved that it is genuine, for the audit trail: which key, never the key itself.
+    pub proof: Arc<str>,
     /// The events, in their order.
     pub events: Vec<NewEvent>,
     /// Names the content of a body, ignoring what may differ between two sendings of the same event. Called only when
@@ -68,6 +70,8 @@ pub struct Rejection {
     pub source: Arc<str>,
     /// When the request had been read.
     pub received: Timestamp,
+    /// What has proved that it is genuine, for the audit trail.
+    pub proof: Arc<str>,
     /// Why it cannot become an event; its stage is `intake`.
     pub failure: Failure,
     /// The whole body.

@@ -95,7 +95,13 @@ async fn play(outage: Outage) -> Result<Report> {
     while clock.elapsed() < ends + outage.after {
         let received = clock.now();
         let events = (accepted..accepted + outage.together).map(|number| event(number, outage.conversations)).collect();
-        let publication = Publication { source: "calls".into(), received, events, content: event::content_hash };
+        let publication = Publication {
+            proof: Arc::from("key 1"),
+            source: "calls".into(),
+            received,
+            events,
+            content: event::content_hash,
+        };
         accepted += u32::try_from(queue.publish(publication).await?.len())?;
         if clock.elapsed() >= looked + LOOK_EVERY {
             looked = clock.elapsed();

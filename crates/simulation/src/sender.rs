@@ -74,7 +74,13 @@ async fn publish(world: &World, sources: &Sources, request: &RequestPlan, sent: 
     let offered: Vec<_> =
         sent.events.into_iter().zip(&events).map(|((number, bytes), event)| (number, bytes, event.clone())).collect();
     world.oracle.offered(&offered);
-    let publication = Publication { source: source.into(), received, events, content: event::content_hash };
+    let publication = Publication {
+        proof: Arc::from("key 1"),
+        source: source.into(),
+        received,
+        events,
+        content: event::content_hash,
+    };
     world.steps.note(|| format!("a sender publishes {:?}", request.events));
     let answer = world.ask(async |queue| queue.publish(publication).await).await;
     match answer {
@@ -104,7 +110,13 @@ async fn reject(world: &World, source: &str, sent: Body, message: String) -> Hea
     }
     let (stage, class) = (Stage::Intake, FailureClass::Permanent);
     let failure = Failure { stage, class, status: None, message, excerpt: None, latency_ms: 0 };
-    let rejection = Rejection { source: source.into(), received: world.clock.now(), failure, body: sent.bytes };
+    let rejection = Rejection {
+        proof: Arc::from("key 1"),
+        source: source.into(),
+        received: world.clock.now(),
+        failure,
+        body: sent.bytes,
+    };
     match world.ask(async |queue| queue.reject(rejection).await).await {
         Some(Ok(id)) => {
             world.oracle.kept_unreadable(id);

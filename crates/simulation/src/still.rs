@@ -83,6 +83,18 @@ impl Queue for Still {
         self.wait(self.0.event(id), false)
     }
 
+    fn note(&self, entries: Vec<audit::Entry>) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.wait(self.0.note(entries), true)
+    }
+
+    fn audit(&self, after: u64, max: usize) -> BoxFuture<'_, Result<queue::AuditPage, QueueError>> {
+        self.wait(self.0.audit(after, max), false)
+    }
+
+    fn trace(&self, subject: audit::Subject) -> BoxFuture<'_, Result<Vec<audit::Entry>, QueueError>> {
+        self.wait(self.0.trace(subject), false)
+    }
+
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
         self.wait(self.0.status(now), false)
     }

@@ -43,7 +43,7 @@ impl Store {
     pub(crate) fn open(&mut self) -> Result<Arc<dyn Queue>> {
         Ok(match self {
             Self::Sqlite { dir, options, queue } => {
-                let options = queue_sqlite::Options { dir: dir.path().to_owned(), queue: *options };
+                let options = queue_sqlite::Options { queue: *options, ..queue_sqlite::Options::new(dir.path()) };
                 let opened = Arc::new(SqliteQueue::open_sealing_at(&options, SEAL_AT).context("opening the queue")?);
                 queue.insert(opened).clone()
             }

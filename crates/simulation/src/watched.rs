@@ -140,7 +140,7 @@ impl Watched {
             let at = self.delivery(settle.token)?;
             let (generation, until) = *leases.get(&at)?;
             let asked = match &settle.outcome {
-                Outcome::Done => Asked::Done,
+                Outcome::Done | Outcome::Delivered(_) => Asked::Done,
                 Outcome::Dead { failure, .. } => Asked::Dead(failure.class),
                 Outcome::Retry { .. } | Outcome::Release => Asked::Again,
             };
@@ -259,6 +259,18 @@ impl Queue for Watched {
 
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>> {
         Box::pin(async move { self.step("a look", |queue| block_on(queue.event(id)), false).await })
+    }
+
+    fn note(&self, entries: Vec<audit::Entry>) -> BoxFuture<'_, Result<(), QueueError>> {
+        Box::pin(async move { self.step("a note", |queue| block_on(queue.note(entries)), true).await })
+    }
+
+    fn audit(&self, after: u64, max: usize) -> BoxFuture<'_, Result<queue::AuditPage, QueueError>> {
+        Box::pin(async move { self.step("a look", |queue| block_on(queue.audit(after, max)), false).await })
+    }
+
+    fn trace(&self, subject: audit::Subject) -> BoxFuture<'_, Result<Vec<audit::Entry>, QueueError>> {
+        Box::pin(async move { self.step("a look", |queue| block_on(queue.trace(subject)), false).await })
     }
 
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {

@@ -18,6 +18,7 @@ pub(crate) struct File {
     pub(crate) intake: IntakeTable,
     pub(crate) console: ConsoleTable,
     pub(crate) queue: QueueTable,
+    pub(crate) audit: AuditTable,
     pub(crate) quarantine: QuarantineTable,
     pub(crate) sources: BTreeMap<String, SourceTable>,
     pub(crate) destinations: BTreeMap<String, DestinationTable>,
@@ -66,6 +67,13 @@ pub(crate) struct ConsoleTable {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct QueueTable {
     pub(crate) dedupe_window: Option<Time>,
+    pub(crate) retention: Option<Time>,
+}
+
+/// The audit trail.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AuditTable {
     pub(crate) retention: Option<Time>,
 }
 

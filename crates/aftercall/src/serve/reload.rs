@@ -7,9 +7,11 @@
 //! of a new destination.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit::{Entry, What};
 use console::{ConfigChange, ConfigChanged, ConfigStatus, Reloaded};
 use parking_lot::Mutex;
 use queue::{Consumer, ConsumerId, Queue, Topology};
@@ -33,6 +35,25 @@ pub(crate) enum Trigger {
     File,
     /// The admin API.
     Asked,
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Signal => "SIGHUP",
+            Self::File => "the file has changed",
+            Self::Asked => "asked by the admin API",
+        })
+    }
+}
+
+/// Notes in the audit trail what the server itself has done.
+pub(crate) async fn note(queue: &dyn Queue, action: &str, subject: &str, detail: String) {
+    let what =
+        What::Done { by: "aftercall".into(), action: action.into(), subject: subject.into(), detail: detail.into() };
+    if let Err(error) = queue.note(vec![Entry { at: now(), what }]).await {
+        tracing::error!(action, subject, %error, "this is missing from the audit trail");
+    }
 }
 
 /// The configuration in force, and the hand on everything that a reload changes.
@@ -88,7 +109,16 @@ impl Live {
             Err(problem) => Err(problem),
         };
         match taken {
-            Ok(changes) => Ok(self.succeeded(trigger, changes, hash)),
+            Ok(changes) => {
+                let reloaded = self.succeeded(trigger, changes, hash);
+                if !reloaded.changes.is_empty() {
+                    let keys: Vec<_> = reloaded.changes.iter().map(|change| change.key.as_str()).collect();
+                    let hash = reloaded.hash.as_deref().unwrap_or("unknown");
+                    let detail = format!("{trigger}; {}; hash {hash}", keys.join(", "));
+                    note(&*self.shared.queue, "take over", "configuration", detail).await;
+                }
+                Ok(reloaded)
+            }
             Err(problem) => Err(self.failed(problem, hash)),
         }
     }

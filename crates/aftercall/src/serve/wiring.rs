@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use console::{ConfigStatus, Console, DestinationStatus, Reloaded, SourceStatus, Status, TokenFile};
+use console::{ConfigStatus, Console, DestinationStatus, Reloaded, RouteVerdict, SourceStatus, Status, TokenFile};
 use event::Timestamp;
 use intake::Intake;
 use parking_lot::Mutex;
@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::alarms::{Watch, Watched};
 use super::destinations::{Running, Shared, View, Views};
-use super::reload::{Live, State, Trigger, configure, look_after};
+use super::reload::{Live, State, Trigger, configure, look_after, note};
 use super::{Config, UPKEEP_EVERY, clock, now};
 use crate::config::{Parts, Started};
 use crate::router::{Table, Tables};
@@ -63,6 +63,9 @@ impl Server {
             Watched { dir, queue: Arc::clone(&queue), intake: intake.clone(), destinations: Arc::clone(&views) };
         let watch = Watch::start(watched, alarms, console_address).await?;
         let Config { origin, seen, file, hash } = config;
+        let begun =
+            format!("version {}, configuration {}", env!("CARGO_PKG_VERSION"), hash.as_deref().unwrap_or("built in"));
+        note(&*queue, "start", "server", begun).await;
         let watches_file = origin.path.is_some();
         let live = Arc::new(Live {
             origin,
@@ -194,6 +197,10 @@ impl console::Tell for Teller {
         let event = letter.to_event().ok_or_else(|| NotRedriven::NoEvent.to_string())?;
         let tried = self.live.shared.tables.load().try_on(destination, &event);
         tried.ok_or_else(|| NotRedriven::NotRouted(destination.to_owned()).to_string())?.map_err(|error| error.0)
+    }
+
+    fn explain(&self, event: &event::Event) -> Vec<RouteVerdict> {
+        self.live.shared.tables.load().present.explain(event)
     }
 
     fn status(&self) -> BoxFuture<'_, Result<Status, QueueError>> {

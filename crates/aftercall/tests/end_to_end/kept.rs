@@ -25,7 +25,7 @@ pub(crate) fn event(data: &Path, id: &str) -> Option<Stored> {
 }
 
 fn with_queue<T>(data: &Path, look: impl AsyncFnOnce(&SqliteQueue) -> T) -> T {
-    let options = Options { dir: data.to_owned(), queue: queue::Options::default() };
+    let options = Options::new(data);
     let queue = SqliteQueue::open(&options).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -6,6 +6,7 @@
 mod access;
 #[cfg(test)]
 mod alarms;
+mod audit;
 #[cfg(test)]
 mod client;
 #[cfg(test)]

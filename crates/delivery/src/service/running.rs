@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use event::Timestamp;
 use futures::stream::{FuturesUnordered, Stream as _, StreamExt as _};
-use queue::{BoxFuture, ConsumerId, Lease, Outcome, Queue, QueueError, Settle};
+use queue::{Answer, BoxFuture, ConsumerId, Lease, Outcome, Queue, QueueError, Settle};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
@@ -294,15 +294,18 @@ impl<'a> Running<'a> {
         let now = tried.ended;
         self.forget_what_is_to_come(now);
         let outcome = match result {
-            Ok(sent) => {
-                if sent == Sent::Delivered {
+            Ok(sent) => match sent {
+                Sent::Nothing => Outcome::Done,
+                Sent::Delivered(status) => {
+                    let latency = tried.began.until(now);
                     self.last_success = Some(now);
                     self.gate.answered(tried.began, now);
-                    self.health.delivered(now, tried.began.until(now));
+                    self.health.delivered(now, latency);
                     self.report.delivered(self.name, now);
+                    let latency_ms = u32::try_from(latency.as_millis()).unwrap_or(u32::MAX);
+                    Outcome::Delivered(Answer { status, latency_ms })
                 }
-                Outcome::Done
-            }
+            },
             Err(failed) => {
                 self.health.failed(now, &failed.failure);
                 match failed.failure.class {
@@ -335,7 +338,7 @@ impl<'a> Running<'a> {
                 self.health.died();
                 self.report.died(self.name, now, failure);
             }
-            Outcome::Done | Outcome::Release => {}
+            Outcome::Done | Outcome::Delivered(_) | Outcome::Release => {}
         }
     }
 

@@ -296,6 +296,18 @@ impl Queue for Failing {
         self.inner.event(id)
     }
 
+    fn note(&self, entries: Vec<audit::Entry>) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.inner.note(entries)
+    }
+
+    fn audit(&self, after: u64, max: usize) -> BoxFuture<'_, Result<queue::AuditPage, QueueError>> {
+        self.inner.audit(after, max)
+    }
+
+    fn trace(&self, subject: audit::Subject) -> BoxFuture<'_, Result<Vec<audit::Entry>, QueueError>> {
+        self.inner.trace(subject)
+    }
+
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
         self.inner.status(now)
     }

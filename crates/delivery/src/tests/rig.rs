@@ -85,6 +85,7 @@ impl Rig {
             body: number.to_string().into(),
         };
         let publication = Publication {
+            proof: Arc::from("key 1"),
             source: "calls".into(),
             received: self.clock.now(),
             events: numbers.map(event).collect(),

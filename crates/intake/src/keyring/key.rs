@@ -1,5 +1,6 @@
 //! One key: what is made of a secret to check requests with it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use aws_lc_rs::{constant_time, digest, hmac};
@@ -18,6 +19,8 @@ pub(super) struct Key {
     hmac: hmac::Key,
     digest: [u8; 32],
     fingerprint: String,
+    /// What the audit trail says of a request that was verified with it.
+    proof: Arc<str>,
     last_used: AtomicI64,
     uses: AtomicU64,
 }
@@ -25,9 +28,11 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn new(secret: &Secret) -> Self {
         let digest = digest(secret.expose());
+        let fingerprint = hex::encode(&digest[..FINGERPRINT_BYTES]);
         Self {
             hmac: hmac::Key::new(hmac::HMAC_SHA256, secret.expose()),
-            fingerprint: hex::encode(&digest[..FINGERPRINT_BYTES]),
+            proof: format!("key {fingerprint}").into(),
+            fingerprint,
             digest,
             last_used: AtomicI64::new(NEVER),
             uses: AtomicU64::new(0),
@@ -54,6 +59,10 @@ impl Key {
 
     pub(super) fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    pub(super) fn proof(&self) -> Arc<str> {
+        Arc::clone(&self.proof)
     }
 
     /// Takes note of a request that was verified with it.

@@ -63,6 +63,18 @@ impl Queue for Failing {
     fn event(&self, _: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>> {
         self.fail()
     }
+    fn note(&self, _: Vec<audit::Entry>) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.fail()
+    }
+
+    fn audit(&self, _: u64, _: usize) -> BoxFuture<'_, Result<queue::AuditPage, QueueError>> {
+        self.fail()
+    }
+
+    fn trace(&self, _: audit::Subject) -> BoxFuture<'_, Result<Vec<audit::Entry>, QueueError>> {
+        self.fail()
+    }
+
     fn status(&self, _: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
         self.fail()
     }

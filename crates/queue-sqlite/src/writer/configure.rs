@@ -22,7 +22,8 @@ impl Writer {
     pub(super) fn configure(&self, topology: Topology) -> Result<Vec<ConsumerId>, Failed> {
         let Topology { consumers: wanted, router } = topology;
         let consumers = wanted.iter().map(|wanted| self.known_or_new(wanted)).collect::<Result<Vec<_>, _>>()?;
-        let routing = Arc::new(Routing { router });
+        let names = wanted.iter().map(|wanted| Arc::clone(&wanted.name)).collect();
+        let routing = Arc::new(Routing { router, names });
         *self.shared.routing.write() = Some(Arc::clone(&routing));
         self.shared.consumers.read().iter().for_each(|consumer| consumer.state.lock().placed = None);
         for (number, (consumer, wanted)) in (0u16..).zip(consumers.iter().zip(&wanted)) {

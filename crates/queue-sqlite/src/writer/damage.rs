@@ -39,10 +39,18 @@ impl Burying {
 impl Writer {
     /// Makes the dead letters, and settles their places in the same transaction. `burying` is in `done` afterwards
     /// whatever happens, so that it is tried again.
-    pub(super) fn bury_damaged(&self, burying: Burying, done: &mut Done) -> Result<(), Failed> {
+    pub(super) fn bury_damaged(&mut self, burying: Burying, done: &mut Done) -> Result<(), Failed> {
         let Burying { consumer, damages, now } = &burying;
         let buried = damages.iter().try_for_each(|damage| {
-            bury(&self.connection, consumer.id, damage.seq, &Attempts::default(), &damage.failure(), *now)?;
+            bury(
+                &self.connection,
+                &mut self.trail,
+                consumer,
+                damage.seq,
+                &Attempts::default(),
+                &damage.failure(),
+                *now,
+            )?;
             let mut state = consumer.state.lock();
             state.cursor.settle(damage.seq);
             state.delivered_dirty = true;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use event::Event;
-use queue::{Published, Rejection, Routes, Seq, Stored, body_hash, conflict_id};
+use audit::Digest;
+use event::{Event, EventId};
+use queue::{Published, Rejection, Routes, Seq, Stored, body_hash, conflict_id, trail};
 use rusqlite::{OptionalExtension, params};
 use smallvec::SmallVec;
 
@@ -20,6 +21,7 @@ use crate::shared::Routing;
 struct Appended {
     event: Event,
     body_hash: u64,
+    digest: Digest,
     routes: Routes,
 }
 
@@ -27,7 +29,7 @@ impl Writer {
     /// Appends the new events of one publication. On failure the caller undoes the whole transaction; the publisher is
     /// in `done` already, so it is told.
     pub(super) fn publish(&mut self, publish: Publish, done: &mut Done) -> Result<(), Failed> {
-        let Publish { events, content, routing, reply } = publish;
+        let Publish { proof, events, content, routing, reply } = publish;
         let routing = self.newer_routing(routing);
         let mut answers = Vec::with_capacity(events.len());
         let mut failure = None;
@@ -35,7 +37,7 @@ impl Writer {
             if let Some(newer) = &routing {
                 prepared.routes = newer.router.route(&prepared.event);
             }
-            match self.publish_one(prepared, content, done) {
+            match self.publish_one(prepared, &proof, content, done) {
                 Ok(published) => answers.push(published),
                 Err(failed) => {
                     failure = Some(failed);
@@ -57,41 +59,47 @@ impl Writer {
     fn publish_one(
         &mut self,
         prepared: Prepared,
+        proof: &Arc<str>,
         content: fn(&[u8]) -> [u8; 16],
         done: &mut Done,
     ) -> Result<Published, Failed> {
-        let Prepared { mut event, body_hash, routes } = prepared;
+        let Prepared { mut event, body_hash, digest, routes } = prepared;
         let id = event.id;
         let Some(first) = self.dedupe.find(&self.connection, id, event.received)? else {
-            let seq = self.append(Appended { event, body_hash, routes }, done)?;
+            let seq = self.append(Appended { event, body_hash, digest, routes }, proof, done)?;
             return Ok(Published::Accepted { id, seq: Seq(seq) });
         };
         if first.has_body(body_hash) {
-            self.counters.duplicates += 1;
-            return Ok(Published::Duplicate { id });
+            return self.duplicate(id, &event, proof);
         }
         let new_content = content(&event.body);
         if self.has_content(first, new_content, content, done)? {
-            self.counters.duplicates += 1;
-            return Ok(Published::Duplicate { id });
+            return self.duplicate(id, &event, proof);
         }
         let conflict = conflict_id(id, new_content);
         if self.dedupe.find(&self.connection, conflict, event.received)?.is_some() {
-            self.counters.duplicates += 1;
-            return Ok(Published::Duplicate { id: conflict });
+            return self.duplicate(conflict, &event, proof);
         }
         event.id = conflict;
         event.conflict_of = Some(id);
-        let seq = self.append(Appended { event, body_hash, routes }, done)?;
+        let seq = self.append(Appended { event, body_hash, digest, routes }, proof, done)?;
         self.counters.conflicts += 1;
         Ok(Published::Conflict { id: conflict, of: id, seq: Seq(seq) })
     }
 
+    fn duplicate(&mut self, id: EventId, event: &Event, proof: &Arc<str>) -> Result<Published, Failed> {
+        self.counters.duplicates += 1;
+        self.trail.push(&self.connection, trail::duplicate(id, &event.source, proof, event.received))?;
+        Ok(Published::Duplicate { id })
+    }
+
     /// Appends an event, and makes its identity known. [`Writer::write_events`] puts it into the log.
-    fn append(&mut self, appended: Appended, done: &mut Done) -> Result<u64, Failed> {
-        let Appended { event, body_hash, routes } = appended;
+    fn append(&mut self, appended: Appended, proof: &Arc<str>, done: &mut Done) -> Result<u64, Failed> {
+        let Appended { event, body_hash, digest, routes } = appended;
         let seq = self.counters.last_seq + 1;
         let entry = Entry::new(event.id, seq, event.received, body_hash);
+        let destinations = self.shared.names_of(&routes);
+        self.trail.push(&self.connection, trail::received(Seq(seq), &event, digest, proof, destinations))?;
         let stored = Stored::new(Seq(seq), event);
         self.counters.last_seq = seq;
         self.dedupe.add(entry);
@@ -152,7 +160,7 @@ impl Writer {
         }
     }
 
-    fn reject_one(&self, rejection: &Rejection) -> Result<(queue::DeadLetterId, u64), Failed> {
+    fn reject_one(&mut self, rejection: &Rejection) -> Result<(queue::DeadLetterId, u64), Failed> {
         let hash = i64::from_ne_bytes(body_hash(&rejection.body).to_ne_bytes());
         let since = rejection.received.minus(self.dedupe.window()).as_millis();
         let known = self
@@ -166,6 +174,8 @@ impl Writer {
             return Ok((queue::DeadLetterId(id.unsigned_abs()), 0));
         }
         let letter = NewDeadLetter::rejected(rejection, hash);
-        Ok((dead_letters::insert(&self.connection, &letter)?, 1))
+        let id = dead_letters::insert(&self.connection, &letter)?;
+        self.trail.push(&self.connection, trail::rejected(id, rejection))?;
+        Ok((id, 1))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use event::Timestamp;
 use queue::{
-    ConsumerId, DeadLetter, DeadLetterId, NotRedriven, QueueError, RedriveOutcome, Redriven, Routes, Seq, Stored,
+    ConsumerId, DeadLetter, DeadLetterId, NotRedriven, QueueError, RedriveOutcome, Redriven, Routes, Seq, Stored, trail,
 };
 
 use super::{Done, Writer};
@@ -97,6 +97,7 @@ impl Writer {
         let seq = Seq(self.counters.last_seq + 1);
         let stored = Stored { redriven: Some(Redriven { consumer, at: now }), ..Stored::new(seq, event) };
         dead_letters::remove(&self.connection, &letter, self.counters.floor)?;
+        self.trail.push(&self.connection, trail::redriven(&letter, seq, &Arc::from("aftercall"), now))?;
         self.counters.last_seq = seq.0;
         self.counters.redriven += 1;
         done.committed.push(Committed { stored: Arc::new(stored), routes });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use event::Timestamp;
-use queue::{Attempts, ConsumerId, DeadLetter, DeadLetterId, Failure, Outcome, QueueError, Settle};
+use queue::{Attempts, ConsumerId, DeadLetter, DeadLetterId, Failure, Outcome, QueueError, Seq, Settle, trail};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
@@ -15,6 +15,7 @@ use crate::inbox::Reply;
 use crate::log;
 use crate::rows::{RETRIES, maybe, text};
 use crate::shared::Shared;
+use crate::trail::Trail;
 
 /// The settlements of one call. Kept whole until their transaction is durable, however often that is tried.
 pub(super) struct Settling {
@@ -52,7 +53,7 @@ impl Settling {
     pub(super) fn finish(self) {
         for (settle, consumer) in self.held() {
             let advance = match &settle.outcome {
-                Outcome::Done | Outcome::Dead { .. } => Advance::Next,
+                Outcome::Done | Outcome::Delivered(_) | Outcome::Dead { .. } => Advance::Next,
                 Outcome::Retry { at, attempts, .. } => Advance::Retry(*at, *attempts),
                 Outcome::Release => Advance::Again,
             };
@@ -90,20 +91,30 @@ impl Writer {
     /// Settles; `settling` is in `done` afterwards whatever happens, so that it is told or tried again.
     pub(super) fn settle(&mut self, mut settling: Settling, done: &mut Done) -> Result<(), Failed> {
         settling.hold(&self.shared);
+        let (connection, trail) = (&self.connection, &mut self.trail);
         let settled = settling
             .held()
-            .try_for_each(|(settle, consumer)| settle_one(&self.connection, settle, consumer, settling.now));
+            .try_for_each(|(settle, consumer)| settle_one(connection, trail, settle, consumer, settling.now));
         done.settled.push(settling);
         settled
     }
 }
 
-fn settle_one(connection: &Connection, settle: &Settle, consumer: &Consumer, now: Timestamp) -> Result<(), Failed> {
+fn settle_one(
+    connection: &Connection,
+    trail: &mut Trail,
+    settle: &Settle,
+    consumer: &Consumer,
+    now: Timestamp,
+) -> Result<(), Failed> {
     let (id, seq) = (settle.token.consumer, settle.token.seq.0);
+    if let Some(entry) = trail::attempted(settle.token.seq, &consumer.name, &settle.outcome, now) {
+        trail.push(connection, entry)?;
+    }
     match &settle.outcome {
         Outcome::Release => Ok(()),
         Outcome::Retry { at, attempts, failure } => store_retry(connection, id, seq, *at, attempts, failure),
-        Outcome::Done => {
+        Outcome::Done | Outcome::Delivered(_) => {
             remove_retry(connection, consumer, id, seq)?;
             let mut state = consumer.state.lock();
             if !state.cursor.is_settled(seq) {
@@ -115,7 +126,7 @@ fn settle_one(connection: &Connection, settle: &Settle, consumer: &Consumer, now
         }
         Outcome::Dead { attempts, failure } => {
             remove_retry(connection, consumer, id, seq)?;
-            bury(connection, id, seq, attempts, failure, now)?;
+            bury(connection, trail, consumer, seq, attempts, failure, now)?;
             let mut state = consumer.state.lock();
             state.cursor.settle(seq);
             state.delivered_dirty = true;
@@ -127,7 +138,8 @@ fn settle_one(connection: &Connection, settle: &Settle, consumer: &Consumer, now
 /// Makes a dead letter of a delivery.
 pub(super) fn bury(
     connection: &Connection,
-    id: ConsumerId,
+    trail: &mut Trail,
+    consumer: &Consumer,
     seq: u64,
     attempts: &Attempts,
     failure: &Failure,
@@ -138,8 +150,9 @@ pub(super) fn bury(
         // Damaged or missing: what is known is kept, and the failure says what happened.
         Some(Err(_)) | None => None,
     };
-    let letter = NewDeadLetter::of_delivery(id, seq, event.as_ref(), *attempts, failure, now);
-    dead_letters::insert(connection, &letter).map(|_| ())
+    let letter = NewDeadLetter::of_delivery(consumer.id, seq, event.as_ref(), *attempts, failure, now);
+    let id = dead_letters::insert(connection, &letter)?;
+    trail.push(connection, trail::died(id, Seq(seq), &consumer.name, failure, now))
 }
 
 fn store_retry(

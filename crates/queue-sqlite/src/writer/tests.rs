@@ -42,9 +42,9 @@ impl Bench {
         let dedupe = Dedupe::load(&connection, 3_600, 100).unwrap();
         let counters = Counters::load(&connection).unwrap();
         let checkpointer = Checkpointer::start(dir.path(), TellWriter(Arc::clone(&shared))).unwrap();
-        let retention = Duration::from_secs(7_200);
-        let mut writer =
-            Writer::new(connection, Arc::clone(&shared), dedupe, counters, retention, checkpointer).unwrap();
+        let retention = Retention { events: Duration::from_secs(7_200), audit: Duration::from_secs(7_200) };
+        let known = Known { dedupe, trail: Trail::load(&connection).unwrap(), counters };
+        let mut writer = Writer::new(connection, Arc::clone(&shared), known, retention, checkpointer).unwrap();
         let consumers = vec![Configured { name: Arc::from("crm"), order: Order::Conversation }];
         let (reply, answer) = std::sync::mpsc::channel();
         let topology = Topology { consumers, router: Arc::new(Everything) };
@@ -65,8 +65,13 @@ impl Bench {
             body,
         };
         let (reply, answer) = oneshot::channel();
-        let events = vec![Prepared { body_hash: body_hash(&event.body), event, routes: Routes::default() }];
-        (Op::Publish(Publish { events, content: |_| [0; 16], routing: None, reply }), answer)
+        let events = vec![Prepared {
+            body_hash: body_hash(&event.body),
+            digest: audit::Digest::of(&event.body),
+            event,
+            routes: Routes::default(),
+        }];
+        (Op::Publish(Publish { proof: Arc::from("key 1"), events, content: |_| [0; 16], routing: None, reply }), answer)
     }
 
     fn lease(&self, now: Timestamp) -> Vec<LeaseToken> {

@@ -44,9 +44,12 @@ impl Writer {
             upkeep.dropped_run = Some(run);
             upkeep.maintained.identities_dropped = identities;
         }
+        let cutoff = upkeep.now.minus(self.retention.audit);
+        let more = self.trail.drop_old(&self.connection, cutoff, upkeep.now)?;
+        upkeep.maintained.more = more;
         if self.shared.routing().is_none() {
             // Who still wants an event is not known before the first configuration.
-            upkeep.maintained.more = upkeep.dropped_run.is_some();
+            upkeep.maintained.more |= upkeep.dropped_run.is_some();
             return Ok(());
         }
         let (floor, last) = (self.counters.floor, self.last_expired(upkeep.now)?);
@@ -57,13 +60,13 @@ impl Writer {
             self.counters.floor = last + 1;
             upkeep.dropped_through = Some(last);
         }
-        upkeep.maintained.more = upkeep.dropped_run.is_some() || last + 1 >= floor + DROP_EVENTS;
+        upkeep.maintained.more |= upkeep.dropped_run.is_some() || last + 1 >= floor + DROP_EVENTS;
         Ok(())
     }
 
     /// The last place of the next piece that is older than retention; below the floor if there is none.
     fn last_expired(&self, now: Timestamp) -> Result<u64, Failed> {
-        let cutoff = now.minus(self.retention).as_millis();
+        let cutoff = now.minus(self.retention.events).as_millis();
         let sql = "SELECT seq, received FROM events WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
         let mut select = self.connection.prepare_cached(sql).place("looking for old events")?;
         let floor = self.counters.floor;
@@ -91,8 +94,9 @@ impl Writer {
         self.shared.wake_all();
     }
 
-    fn expire_deliveries(&self, last: u64, upkeep: &mut Upkeep) -> Result<(), Failed> {
-        for consumer in self.shared.consumers.read().iter() {
+    fn expire_deliveries(&mut self, last: u64, upkeep: &mut Upkeep) -> Result<(), Failed> {
+        let consumers = self.shared.consumers.read().clone();
+        for consumer in &consumers {
             let (unsettled, placed) = {
                 let state = consumer.state.lock();
                 let mut unsettled = Vec::new();
@@ -109,7 +113,7 @@ impl Writer {
                 let attempts = self.stored_attempts(consumer.id, seq)?;
                 if self.is_wanted(consumer.id, seq, placed.as_ref(), attempts.is_some())? {
                     let attempts = attempts.unwrap_or_default();
-                    bury(&self.connection, consumer.id, seq, &attempts, &Failure::expired(), upkeep.now)?;
+                    bury(&self.connection, &mut self.trail, consumer, seq, &attempts, &Failure::expired(), upkeep.now)?;
                     expired += 1;
                 }
             }

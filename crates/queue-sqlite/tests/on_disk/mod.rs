@@ -15,7 +15,7 @@ pub(crate) struct OnDisk {
 
 impl OnDisk {
     fn open(&self) -> Arc<SqliteQueue> {
-        let options = queue_sqlite::Options { dir: self.dir.path().to_owned(), queue: self.options };
+        let options = queue_sqlite::Options { queue: self.options, ..queue_sqlite::Options::new(self.dir.path()) };
         Arc::new(SqliteQueue::open(&options).expect("opens"))
     }
 }

@@ -217,6 +217,7 @@ pub async fn refuses_work_when_closed<H: Harness>() {
     f.queue.close().await.unwrap();
     let late = f.queue.status(f.now).await;
     let publication = crate::Publication {
+        proof: "key 1".into(),
         source: "test".into(),
         received: f.now,
         events: vec![event("crm", "a", "1")],
@@ -341,6 +342,7 @@ pub async fn redrives_nothing_into_the_void<H: Harness>() {
     let leases = f.lease(f.crm, 10).await;
     f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
     let rejection = Rejection {
+        proof: "key 1".into(),
         source: "test".into(),
         received: f.now,
         failure: Failure { stage: Stage::Intake, ..failure("no JSON") },

@@ -103,3 +103,18 @@ pub async fn keeps_places_unique<H: Harness>() {
     assert!(matches!(next[0], Published::Accepted { seq: Seq(3), .. }), "{next:?}");
     assert_eq!(f.drain(f.crm).await, ["3"]);
 }
+
+/// The trail goes on behind a crash, and says of everything that was acknowledged what became of it.
+pub async fn keeps_the_trail<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    for n in 0..5 {
+        f.publish(vec![event("crm", "a", &n.to_string())]).await;
+        f.crash();
+    }
+    f.drain(f.crm).await;
+    f.crash();
+    let entries = super::trail::whole(&f).await;
+    let received = entries.iter().filter(|entry| matches!(entry.what, audit::What::Received { .. })).count();
+    let attempted = entries.iter().filter(|entry| matches!(entry.what, audit::What::Attempted { .. })).count();
+    assert_eq!((received, attempted), (5, 5));
+}

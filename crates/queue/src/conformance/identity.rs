@@ -84,6 +84,7 @@ pub async fn keeps_a_rejected_body_once<H: Harness>() {
     let mut failure = failure("not JSON");
     failure.stage = Stage::Intake;
     let rejection = |body: &'static str, received| Rejection {
+        proof: Arc::from("key 1"),
         source: Arc::from("test"),
         received,
         failure: failure.clone(),

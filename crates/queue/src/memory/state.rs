@@ -7,9 +7,9 @@ use event::{Event, EventId, Timestamp};
 
 use super::consumer::{ConsumerState, Phase};
 use crate::{
-    ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Grouping, Lease,
-    Maintained, NewEvent, NotRedriven, Options, Outcome, Publication, Published, QueueError, QueueStatus,
-    RedriveOutcome, Redriven, Rejection, Seq, Settle, Stage, Stored, Topology, body_hash, conflict_id,
+    AuditPage, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Grouping,
+    Lease, Maintained, NewEvent, NotRedriven, Options, Outcome, Publication, Published, QueueError, QueueStatus,
+    RedriveOutcome, Redriven, Rejection, Seq, Settle, Stage, Stored, Topology, body_hash, conflict_id, trail,
 };
 
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) dead: BTreeMap<DeadLetterId, DeadLetter>,
     last_dead: u64,
     counts: Counts,
+    /// The audit trail; block `n` is the entry `n - 1` alone.
+    pub(super) trail: Vec<audit::Entry>,
     pub(super) closed: bool,
 }
 
@@ -55,6 +57,7 @@ impl State {
             dead: BTreeMap::new(),
             last_dead: 0,
             counts: Counts::default(),
+            trail: Vec::new(),
             closed: false,
         }
     }
@@ -71,20 +74,28 @@ impl State {
     }
 
     pub(super) fn publish(&mut self, publication: Publication) -> Vec<Published> {
-        let Publication { source, received, events, content } = publication;
-        events.into_iter().map(|new| self.publish_one(&source, received, new, content)).collect()
+        let Publication { source, received, proof, events, content } = publication;
+        let one = |new: NewEvent| {
+            let published = self.publish_one(&source, received, &proof, new, content);
+            if let Published::Duplicate { id } = published {
+                self.trail.push(trail::duplicate(id, &source, &proof, received));
+            }
+            published
+        };
+        events.into_iter().map(one).collect()
     }
 
     fn publish_one(
         &mut self,
         source: &Arc<str>,
         received: Timestamp,
+        proof: &Arc<str>,
         new: NewEvent,
         content: fn(&[u8]) -> [u8; 16],
     ) -> Published {
         let Some(first) = self.known(new.id, received) else {
             let id = new.id;
-            let seq = self.append(source, received, new, None);
+            let seq = self.append(source, received, proof, new, None);
             return Published::Accepted { id, seq };
         };
         let same_bytes = first.body_hash == body_hash(&new.body);
@@ -100,7 +111,7 @@ impl State {
             return Published::Duplicate { id };
         }
         let of = new.id;
-        let seq = self.append(source, received, NewEvent { id, ..new }, Some(of));
+        let seq = self.append(source, received, proof, NewEvent { id, ..new }, Some(of));
         self.counts.conflicts += 1;
         Published::Conflict { id, of, seq }
     }
@@ -109,7 +120,14 @@ impl State {
         self.identities.get(&id).filter(|first| first.received.until(now) < self.options.dedupe_window)
     }
 
-    fn append(&mut self, source: &Arc<str>, received: Timestamp, new: NewEvent, conflict_of: Option<EventId>) -> Seq {
+    fn append(
+        &mut self,
+        source: &Arc<str>,
+        received: Timestamp,
+        proof: &Arc<str>,
+        new: NewEvent,
+        conflict_of: Option<EventId>,
+    ) -> Seq {
         self.last += 1;
         let seq = Seq(self.last);
         self.identities.insert(new.id, Identity { received, seq: seq.0, body_hash: body_hash(&new.body) });
@@ -126,6 +144,10 @@ impl State {
         if routes.is_empty() {
             self.counts.unmatched += 1;
         }
+        let name =
+            |consumer: u16| self.consumers.iter().find(|c| c.place == Some(consumer)).map(|c| Arc::clone(&c.name));
+        let destinations = routes.iter().filter_map(|target| name(target.consumer)).collect();
+        self.trail.push(trail::received(seq, &event, audit::Digest::of(&event.body), proof, destinations));
         let stored = Arc::new(Stored::new(seq, event));
         for target in routes {
             if let Some(consumer) = self.consumers.iter_mut().find(|c| c.place == Some(target.consumer)) {
@@ -143,6 +165,7 @@ impl State {
         {
             return *id;
         }
+        self.trail.push(trail::rejected(DeadLetterId(self.last_dead + 1), &rejection));
         let id = self.add_dead(DeadLetter {
             id: DeadLetterId(0),
             died: rejection.received,
@@ -199,11 +222,13 @@ impl State {
         let Some(consumer) = self.consumers.get_mut(usize::from(settle.token.consumer.0)) else {
             return;
         };
+        let name = Arc::clone(&consumer.name);
         let Some(delivery) = consumer.leased(settle.token, now) else {
             return;
         };
+        self.trail.extend(trail::attempted(settle.token.seq, &name, &settle.outcome, now));
         match settle.outcome {
-            Outcome::Done => {
+            Outcome::Done | Outcome::Delivered(_) => {
                 consumer.finish(settle.token.seq);
                 consumer.delivered += 1;
             }
@@ -230,6 +255,7 @@ impl State {
         now: Timestamp,
     ) {
         let event = stored.event.clone();
+        self.trail.push(trail::died(DeadLetterId(self.last_dead + 1), stored.seq, &destination, &failure, now));
         self.add_dead(DeadLetter {
             id: DeadLetterId(0),
             died: now,
@@ -274,7 +300,9 @@ impl State {
         let stored = Arc::new(Stored { redriven, ..Stored::new(Seq(self.last), event) });
         self.consumers[place].add(&stored, route);
         self.log.insert(self.last, stored);
-        self.dead.remove(&id);
+        if let Some(letter) = self.dead.remove(&id) {
+            self.trail.push(trail::redriven(&letter, Seq(self.last), &Arc::from("aftercall"), now));
+        }
         Ok(Seq(self.last))
     }
 
@@ -287,6 +315,25 @@ impl State {
     pub(super) fn discard(&mut self, ids: &[DeadLetterId]) -> Vec<DeadLetter> {
         let gone = ids.iter().filter_map(|id| self.dead.remove(id));
         gone.map(|letter| DeadLetter { body: None, received: None, ..letter }).collect()
+    }
+
+    /// The trail's blocks behind this number, at most so many.
+    pub(super) fn audit(&self, after: u64, max: usize) -> AuditPage {
+        let mut previous = audit::Digest::default();
+        let block = |(number, entry): (u64, &audit::Entry)| {
+            let mut builder = audit::BlockBuilder::default();
+            builder.push(entry.clone());
+            let block = builder.finish(number, &previous);
+            previous = block.hash;
+            block
+        };
+        let blocks = (1..).zip(&self.trail).map(block).filter(|block| block.number > after).take(max).collect();
+        AuditPage { begins: audit::Link::default(), blocks }
+    }
+
+    pub(super) fn trace(&self, subject: audit::Subject) -> Vec<audit::Entry> {
+        let mut story = audit::Story::of(subject);
+        self.trail.iter().filter(|entry| story.has(&entry.what)).cloned().collect()
     }
 
     pub(super) fn event(&self, id: EventId) -> Option<Stored> {

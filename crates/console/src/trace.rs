@@ -1,0 +1,197 @@
+//! The whole story of a conversation or an event over the admin API.
+
+mod line;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use audit::{Conversation, Digest, Entry, Subject, What};
+use axum::Json;
+use axum::extract::State;
+use event::EventId;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::line::Line;
+use crate::problem::Problem;
+use crate::request::Query;
+use crate::{Answer, Shared, Tell};
+
+/// Events whose routes are explained, at most; more are only told of.
+const EXPLAINED_MAX: usize = 100;
+
+/// Whose story.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct TraceQuery {
+    /// The id of a conversation; or else name an event
+    conversation: Option<String>,
+    /// The id of an event; or else name a conversation
+    #[param(format = "uuid")]
+    event: Option<String>,
+}
+
+/// The story of a conversation or of an event.
+#[derive(Debug, Serialize, ToSchema)]
+struct Trace {
+    /// Its events, in the order in which they were received.
+    events: Vec<Traced>,
+    /// What happened, in order.
+    story: Vec<Line>,
+}
+
+/// One event.
+#[derive(Debug, Serialize, ToSchema)]
+struct Traced {
+    event: String,
+    /// Its place in the log.
+    seq: u64,
+    source: Arc<str>,
+    topic: Arc<str>,
+    /// The conversation's id, while the event is retained.
+    conversation: Option<Arc<str>>,
+    /// Milliseconds of Unix time.
+    received: event::Timestamp,
+    /// The SHA-256 of its bytes when it was received, in hexadecimal digits.
+    sha256: String,
+    /// Whether the log still has it, and what it has is what was received.
+    body: BodyState,
+    /// How each destination stands that its routes led to.
+    deliveries: BTreeMap<String, &'static str>,
+    /// What each of the present routes says of it, while it is retained.
+    routes: Vec<RouteVerdict>,
+}
+
+/// What is left of an event's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum BodyState {
+    /// They are there, and they are those that were received.
+    Retained,
+    /// Retention has dropped them.
+    Dropped,
+    /// They were erased.
+    Erased,
+    /// What is there is something else.
+    Changed,
+}
+
+/// What a route says of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RouteVerdict {
+    /// The route.
+    pub route: String,
+    /// Where it leads.
+    pub destination: String,
+    /// Whether it takes the event.
+    pub matches: bool,
+    /// Why: the source or the field that decides, what is wanted of it and what was found.
+    pub because: String,
+}
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
+    OpenApiRouter::new().routes(routes!(trace))
+}
+
+/// Everything that is known of a conversation or an event
+#[utoipa::path(
+    get, path = "/api/v1/trace", operation_id = "trace", tag = "audit", params(TraceQuery),
+    responses((status = 200, description = "Its story; empty if nothing is known of it", body = Trace)),
+    security(("token" = ["read"]))
+)]
+async fn trace(State(tell): Shared, Query(query): Query<TraceQuery>) -> Answer<Trace> {
+    let entries = tell.queue().trace(subject(&query)?).await?;
+    let mut events = Vec::new();
+    for entry in &entries {
+        let What::Received { seq, event, source, topic, body, .. } = &entry.what else { continue };
+        let (body, found) = look(&*tell, *event, body, *seq, &entries).await?;
+        events.push(Traced {
+            event: event.to_string(),
+            seq: *seq,
+            source: Arc::clone(source),
+            topic: Arc::clone(topic),
+            conversation: found.as_ref().and_then(|found| found.conversation.clone()),
+            received: entry.at,
+            sha256: body.1.to_string(),
+            body: body.0,
+            deliveries: deliveries(*seq, &entries),
+            routes: found
+                .filter(|_| events.len() < EXPLAINED_MAX)
+                .map(|found| tell.explain(&found))
+                .unwrap_or_default(),
+        });
+    }
+    Ok(Json(Trace { events, story: line::lines(&entries) }))
+}
+
+fn subject(query: &TraceQuery) -> Result<Subject, Problem> {
+    match (&query.conversation, &query.event) {
+        (Some(conversation), None) => Ok(Subject::Conversation(Conversation::of(conversation))),
+        (None, Some(event)) => {
+            event.parse().map(Subject::Event).map_err(|error| Problem::bad(format!("event: {error}")))
+        }
+        _ => Err(Problem::bad("name either a conversation or an event")),
+    }
+}
+
+/// What the log has of an event now, and the event itself if it is the one that was received.
+async fn look(
+    tell: &dyn Tell,
+    id: EventId,
+    received: &Digest,
+    seq: u64,
+    entries: &[Entry],
+) -> Result<((BodyState, Digest), Option<event::Event>), Problem> {
+    let erased =
+        entries.iter().any(|entry| matches!(&entry.what, What::Erased { places, .. } if places.contains(&seq)));
+    let stored = match tell.queue().event(id).await {
+        Ok(stored) => stored,
+        Err(queue::QueueError::Damaged { .. }) => return Ok(((BodyState::Changed, *received), None)),
+        Err(error) => return Err(error.into()),
+    };
+    let found = stored.map(|stored| stored.event);
+    let state = match &found {
+        _ if erased => BodyState::Erased,
+        None => BodyState::Dropped,
+        Some(event) if Digest::of(&event.body) == *received => BodyState::Retained,
+        Some(_) => BodyState::Changed,
+    };
+    Ok(((state, *received), found.filter(|_| state == BodyState::Retained)))
+}
+
+/// How each destination stands that an event was for.
+fn deliveries(seq: u64, entries: &[Entry]) -> BTreeMap<String, &'static str> {
+    let mut standing = BTreeMap::new();
+    // It may stand in the log several times; each time it is for one destination.
+    let mut places = std::collections::HashSet::from([seq]);
+    for entry in entries {
+        match &entry.what {
+            What::Received { seq: place, destinations, .. } if *place == seq => {
+                standing.extend(destinations.iter().map(|name| (name.to_string(), "waits")));
+            }
+            What::Attempted { seq, destination, outcome } if places.contains(seq) => {
+                let now = match outcome {
+                    audit::Outcome::Delivered { .. } => "delivered",
+                    audit::Outcome::Skipped { .. } => "nothing to deliver",
+                    audit::Outcome::Failed { .. } => "failed, waits to be tried again",
+                };
+                standing.insert(destination.to_string(), now);
+            }
+            What::Died { seq, destination, .. } if places.contains(seq) => {
+                standing.insert(destination.to_string(), "dead letter");
+            }
+            What::Redriven { seq, again, destination, .. } if places.contains(seq) => {
+                places.insert(*again);
+                standing.insert(destination.to_string(), "redriven, waits");
+            }
+            What::Discarded { seq: Some(seq), destination: Some(destination), .. } if places.contains(seq) => {
+                standing.insert(destination.to_string(), "discarded");
+            }
+            _ => {}
+        }
+    }
+    standing
+}

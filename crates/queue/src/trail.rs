@@ -1,0 +1,111 @@
+//! What backends write into the audit trail, and how they give it out.
+
+use std::sync::Arc;
+
+use audit::{Block, Conversation, Digest, Entry, Link, What};
+use event::{Event, EventId, Timestamp};
+
+use crate::{Attempts, DeadLetter, DeadLetterId, Failure, Outcome, Rejection, Seq};
+
+/// Some blocks of the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditPage {
+    /// The place before the oldest block that is kept.
+    pub begins: Link,
+    /// The blocks.
+    pub blocks: Vec<Block>,
+}
+
+/// An event was accepted; `body` is the hash of its body.
+pub fn received(seq: Seq, event: &Event, body: Digest, proof: &Arc<str>, destinations: Vec<Arc<str>>) -> Entry {
+    let what = What::Received {
+        seq: seq.0,
+        event: event.id,
+        source: Arc::clone(&event.source),
+        topic: Arc::clone(&event.topic),
+        conversation: event.conversation.as_deref().map(Conversation::of),
+        body,
+        proof: Arc::clone(proof),
+        conflict_of: event.conflict_of,
+        destinations,
+    };
+    Entry { at: event.received, what }
+}
+
+/// A known event came again.
+pub fn duplicate(event: EventId, source: &Arc<str>, proof: &Arc<str>, at: Timestamp) -> Entry {
+    Entry { at, what: What::Duplicate { event, source: Arc::clone(source), proof: Arc::clone(proof) } }
+}
+
+/// A body became a dead letter.
+pub fn rejected(letter: DeadLetterId, rejection: &Rejection) -> Entry {
+    let what = What::Rejected {
+        letter: letter.0,
+        source: Arc::clone(&rejection.source),
+        body: Digest::of(&rejection.body),
+        proof: Arc::clone(&rejection.proof),
+    };
+    Entry { at: rejection.received, what }
+}
+
+/// An attempt has ended; `None` if nothing was tried.
+pub fn attempted(seq: Seq, destination: &Arc<str>, outcome: &Outcome, at: Timestamp) -> Option<Entry> {
+    let failed = |attempts: &Attempts, failure: &Failure, again: Option<Timestamp>| audit::Outcome::Failed {
+        failure: audit_failure(failure),
+        made: attempts.made,
+        charged: attempts.charged,
+        again,
+    };
+    let outcome = match outcome {
+        Outcome::Delivered(answer) => {
+            audit::Outcome::Delivered { status: answer.status, latency_ms: answer.latency_ms, mapping: None }
+        }
+        Outcome::Done => audit::Outcome::Skipped { mapping: None },
+        Outcome::Retry { at, attempts, failure } => failed(attempts, failure, Some(*at)),
+        Outcome::Dead { attempts, failure } => failed(attempts, failure, None),
+        Outcome::Release => return None,
+    };
+    Some(Entry { at, what: What::Attempted { seq: seq.0, destination: Arc::clone(destination), outcome } })
+}
+
+fn audit_failure(failure: &Failure) -> audit::Failure {
+    audit::Failure {
+        stage: Arc::from(failure.stage.as_str()),
+        class: Arc::from(failure.class.as_str()),
+        status: failure.status,
+        message: Arc::from(failure.message.as_str()),
+        excerpt: failure.excerpt.as_deref().map(Arc::from),
+        latency_ms: failure.latency_ms,
+        mapping: None,
+    }
+}
+
+/// A delivery became a dead letter.
+pub fn died(letter: DeadLetterId, seq: Seq, destination: &Arc<str>, failure: &Failure, at: Timestamp) -> Entry {
+    let reason = Arc::from(failure.message.as_str());
+    Entry { at, what: What::Died { letter: letter.0, seq: seq.0, destination: Arc::clone(destination), reason } }
+}
+
+/// The event of a dead letter stands in the log once more.
+pub fn redriven(letter: &DeadLetter, again: Seq, by: &Arc<str>, at: Timestamp) -> Entry {
+    let what = What::Redriven {
+        letter: letter.id.0,
+        seq: letter.seq.map_or(0, |seq| seq.0),
+        again: again.0,
+        destination: letter.destination.clone().unwrap_or_default(),
+        by: Arc::clone(by),
+    };
+    Entry { at, what }
+}
+
+/// A dead letter was dropped for good.
+pub fn discarded(letter: &DeadLetter, by: &Arc<str>, reason: &Arc<str>, at: Timestamp) -> Entry {
+    let what = What::Discarded {
+        letter: letter.id.0,
+        seq: letter.seq.map(|seq| seq.0),
+        destination: letter.destination.clone(),
+        by: Arc::clone(by),
+        reason: Arc::clone(reason),
+    };
+    Entry { at, what }
+}
