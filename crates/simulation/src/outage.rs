@@ -15,7 +15,6 @@ use queue::{
 };
 
 use crate::clock::VirtualClock;
-use crate::plan::Backend;
 use crate::still::Still;
 use crate::store::Store;
 
@@ -75,7 +74,7 @@ pub fn outage(outage: Outage) -> Result<Report> {
 }
 
 async fn play(outage: Outage) -> Result<Report> {
-    let mut store = Store::new(Backend::Sqlite, queue::Options::default())?;
+    let mut store = Store::large(queue::Options::default())?;
     let queue: Arc<dyn Queue> = Arc::new(Still(store.open()?));
     let consumer = Consumer { name: "crm".into(), order: Order::Conversation };
     let ids = queue.configure(Topology { consumers: vec![consumer], router: Arc::new(Everything) })?;
