@@ -42,7 +42,7 @@ enum Command {
     Yardstick(yardstick::Arguments),
     /// Play the CRM and obey the commands on standard input
     #[command(hide = true)]
-    Sink,
+    Sink(sink::Arguments),
 }
 
 /// Where things are.
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
         Command::Measure(arguments) => measure::run(&arguments),
         Command::Torture(arguments) => torture::run(&arguments),
         Command::Yardstick(arguments) => yardstick::run(&arguments).map(|()| true),
-        Command::Sink => sink::run().map(|()| true),
+        Command::Sink(arguments) => sink::run(&arguments).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

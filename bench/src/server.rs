@@ -51,6 +51,10 @@ pub(crate) struct Setup {
     pub(crate) destination: &'static str,
     /// Further lines of the queue's table.
     pub(crate) queue: &'static str,
+    /// Further lines of the route's table.
+    pub(crate) route: &'static str,
+    /// Further tables.
+    pub(crate) more: String,
     intake: SocketAddr,
     console: SocketAddr,
 }
@@ -64,6 +68,8 @@ impl Setup {
             delivery,
             destination: "",
             queue: "",
+            route: "",
+            more: String::new(),
             intake: free_address()?,
             console: free_address()?,
         })
@@ -79,13 +85,40 @@ impl Setup {
         self.folder.join("data")
     }
 
+    /// Its configuration file.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.join("aftercall.toml")
+    }
+
+    /// A command that asks the running server something, and waits for its end; what it printed.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Result<String> {
+        let name = arguments.join(" ");
+        let output = Command::new(&self.binary)
+            .args(arguments)
+            .arg("--console")
+            .arg(self.console.to_string())
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("`aftercall {name}` cannot be started"))?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let wrong = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "`aftercall {name}` ended with {}: {said}{wrong}", output.status);
+        Ok(said)
+    }
+
+    /// Writes its configuration file, which a running server takes over when it is told to.
+    pub(crate) fn write_config(&self) -> Result<()> {
+        fs::write(self.config(), self.configuration()).context("writing the server's configuration")
+    }
+
     /// What the server has written to its log.
     pub(crate) fn log(&self) -> PathBuf {
         self.folder.join("server.log")
     }
 
     fn configuration(&self) -> String {
-        let Self { intake, console, queue, destination, .. } = self;
+        let Self { intake, console, queue, destination, route, more, .. } = self;
         let (crm, pattern) = match self.delivery {
             Delivery::None => (self.console, "pattern = '{\"detail-type\": [\"nothing is called like this\"]}'\n"),
             Delivery::Crm(crm) => (crm, ""),
@@ -100,20 +133,19 @@ impl Setup {
              [sources.eventbridge]\nkind = \"eventbridge\"\n\
              auth = {{ bearer = true, secrets = [\"env:{EVENTBRIDGE_VARIABLE}\"] }}\n\
              [destinations.crm]\nkind = \"http\"\nmethod = \"PUT\"\nurl = \"http://{crm}/events/{{event_id}}\"\n{destination}\n\
-             [[routes]]\nname = \"all\"\ndestination = \"crm\"\n{pattern}",
+             [[routes]]\nname = \"all\"\ndestination = \"crm\"\n{pattern}{route}\n{more}",
             data = self.data(),
         )
     }
 
     /// Starts it; it is not ready yet.
     pub(crate) fn spawn(&self) -> Result<Server> {
-        let config = self.folder.join("aftercall.toml");
-        fs::write(&config, self.configuration()).context("writing the server's configuration")?;
+        self.write_config()?;
         let log = OpenOptions::new().create(true).append(true).open(self.log()).context("opening the server's log")?;
         let child = Command::new(&self.binary)
             .arg("serve")
             .arg("--config")
-            .arg(&config)
+            .arg(self.config())
             .env(WEBHOOK_VARIABLE, WEBHOOK_SECRET)
             .env(EVENTBRIDGE_VARIABLE, EVENTBRIDGE_TOKEN)
             .current_dir(&self.folder)

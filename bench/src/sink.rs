@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
+use clap::Args;
 use serde::{Deserialize, Serialize};
-use simulator::crm::{Crm, Options};
+use simulator::crm::{Crm, Fault, Options};
 
 use crate::companion::Companion;
 
@@ -17,9 +18,20 @@ pub(crate) struct Seen {
     pub(crate) requests: u64,
 }
 
+/// Arguments of `sink`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Answer one event in so many with 503, always the same ones; 0 for none
+    #[arg(long, default_value_t = 0)]
+    reject_every: u64,
+}
+
 /// Plays the CRM: tells its address, then answers each line with what it has seen, until there are no more lines.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let crm = Crm::start(Options { entries_max: 0, ..Options::default() })?;
+    if arguments.reject_every > 0 {
+        crm.fail(Fault::RejectSome { every: arguments.reject_every, code: 503 });
+    }
     println!("{}", crm.address());
     for line in std::io::stdin().lines() {
         line.context("reading a command")?;
@@ -35,7 +47,13 @@ pub(crate) struct Sink(Companion);
 
 impl Sink {
     pub(crate) fn start() -> Result<Self> {
-        Companion::start(["sink".into()]).map(Self).context("starting the CRM")
+        Self::rejecting(0)
+    }
+
+    /// One that never takes one event in so many, if it is not 0.
+    pub(crate) fn rejecting(every: u64) -> Result<Self> {
+        let arguments = ["sink".into(), "--reject-every".into(), every.to_string().into()];
+        Companion::start(arguments).map(Self).context("starting the CRM")
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

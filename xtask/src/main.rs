@@ -26,13 +26,18 @@ cargo xtask COMMAND
   simulate [--seeds N] [--from S]
                         Runs N seeds (default 1,000) of the whole pipeline in virtual time with faults of all kinds, the
                         first of them S (default 0). One that fails prints its last steps, and how it is run again.
+  simulate --outage HOURS [--rate R]
+                        One outage of the destination with R events a second (default 200) on the embedded queue:
+                        nothing may die, be lost, or make memory grow. Four hours at 200/s take some minutes.
   torture [--kills N] [--seed S] [--rate EVENTS_PER_SECOND] [--dev]
                         Kills the real server N times (default 20) under load, and checks that nothing that was
                         acknowledged is lost, doubled or out of order. --dev takes the development build.
-  bench [WHAT] [--rounds 3] [--seconds S] [--json FILE] [--events N] [--keys N]
+  bench [WHAT] [--rounds 3] [--seconds S] [--json FILE] [--events N] [--keys N] [--letters N]
                         Measures against yardsticks in the same run, and writes target/bench.json. WHAT is one of
                           acks, batches, lifecycle, latency, patterns    under a few minutes each
                           all (default)                                  these five
+                          trouble    beside one event in 1,000 that never passes, and beside a destination that is down
+                          redrive    50,000 dead letters by one bad mapping, or as many as --letters says
                           backlog    with N events waiting, default 5,000,000: some 8 GB of disk, three minutes
                           dedupe     with N known identities, default 50,000,000: some 2 GB of disk, two minutes
   fuzz [TARGET]... [--runs N]

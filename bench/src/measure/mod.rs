@@ -11,7 +11,9 @@ mod latency;
 mod lifecycle;
 mod machine;
 mod patterns;
+mod redrive;
 mod report;
+mod trouble;
 
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -51,6 +53,9 @@ pub(crate) struct Arguments {
     /// Events that wait while `backlog` is measured
     #[arg(long, default_value_t = 5_000_000)]
     events: u64,
+    /// Dead letters that `redrive` is measured with
+    #[arg(long, default_value_t = 50_000)]
+    letters: u64,
     /// Identities that are known while `dedupe` is measured
     #[arg(long, default_value_t = 50_000_000)]
     keys: u64,
@@ -71,6 +76,10 @@ enum What {
     Patterns,
     /// All of the above
     All,
+    /// The speed of the others beside events that never pass, and beside a destination that is down
+    Trouble,
+    /// Thousands of dead letters, redriven
+    Redrive,
     /// The server with a long backlog
     Backlog,
     /// The server with many known identities
@@ -96,6 +105,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             patterns::measure(&bench)?,
         ]
         .concat(),
+        What::Trouble => trouble::measure(&bench)?,
+        What::Redrive => redrive::measure(&bench, arguments.letters)?,
         What::Backlog => backlog::measure(&bench, arguments.events)?,
         What::Dedupe => dedupe::measure(&bench, arguments.keys)?,
     };
@@ -183,8 +194,14 @@ impl Bench {
 
     /// A server on an empty queue.
     fn server(&self, delivery: Delivery) -> Result<(Server, SocketAddr, Workplace)> {
+        self.server_with(delivery, |_| {})
+    }
+
+    /// The same, set up otherwise.
+    fn server_with(&self, delivery: Delivery, set: impl FnOnce(&mut Setup)) -> Result<(Server, SocketAddr, Workplace)> {
         let place = Workplace::make(&self.work, "server")?;
-        let setup = Setup::new(&self.binary, place.folder(), delivery)?;
+        let mut setup = Setup::new(&self.binary, place.folder(), delivery)?;
+        set(&mut setup);
         Ok((setup.start()?, setup.intake(), place))
     }
 }

@@ -23,6 +23,9 @@ const DRIFT: f64 = 1.01;
 const AFTER_REFUSALS: f64 = 0.7;
 /// What is left of it after a slow window.
 const AFTER_SLOWNESS: f64 = 0.9;
+/// Fewer refusals than one in so many results do not speak of too many attempts: they are of the events themselves.
+/// Poison, one event in a thousand with some six attempts each, stays well below it.
+const REFUSED_SHARE: u32 = 100;
 /// The limit grows by this part of the hard one, at least by 1, so that it is back within some twenty windows.
 const STEPS: usize = 20;
 
@@ -41,7 +44,7 @@ struct Window {
     began: Option<Timestamp>,
     answers: u32,
     total_ms: f64,
-    refused: bool,
+    refused: u32,
     /// The limit kept something back.
     reached: bool,
 }
@@ -69,7 +72,7 @@ impl Adaptive {
 
     /// The destination had too much to do: it said so, or did not answer in time.
     pub(crate) fn refused(&mut self, now: Timestamp) {
-        self.window.refused = true;
+        self.window.refused += 1;
         self.look(now);
     }
 
@@ -91,7 +94,8 @@ impl Adaptive {
         if let Some(mean) = mean {
             self.usual = Some(self.usual.map_or(mean, |usual| mean.min(usual * DRIFT)));
         }
-        if window.refused {
+        let results = window.answers.saturating_add(window.refused);
+        if window.refused > 0 && window.refused.saturating_mul(REFUSED_SHARE) >= results {
             self.shrink(AFTER_REFUSALS);
         } else if slow {
             self.shrink(AFTER_SLOWNESS);
@@ -148,6 +152,17 @@ mod tests {
         run(&mut adaptive, 5, 30, |limit| 100 * limit.max(10) as u64 / 10);
         assert!((10..30).contains(&adaptive.limit()), "{}", adaptive.limit());
         run(&mut adaptive, 35, 60, |_| 100);
+        assert_eq!(adaptive.limit(), 50);
+    }
+
+    #[test]
+    fn refusals_of_a_few_events_among_many_change_nothing() {
+        let mut adaptive = Adaptive::new(50);
+        for second in 0..100 {
+            let now = Timestamp::from_millis(second * 1_000);
+            (0..6).for_each(|_| adaptive.refused(now));
+            (0..1_000).for_each(|_| adaptive.answered(now, Duration::from_millis(5)));
+        }
         assert_eq!(adaptive.limit(), 50);
     }
 

@@ -1,14 +1,15 @@
 //! The retry budget: which attempts are charged to an event.
 //!
-//! An attempt is charged only if the destination was healthy: it completed another delivery between this event's
-//! previous attempt and this one. So an outage, however long, charges nothing, and an event that fails while others
-//! pass uses its budget up. A first attempt has no previous one and is not charged.
+//! An attempt is charged only if the destination was healthy: between this event's previous attempt and this one, another
+//! delivery was begun and completed. So an outage, however long, charges nothing, and an event that fails while others
+//! pass uses its budget up. One that was under way when the outage began, and is answered late, is not of that time. A
+//! first attempt has no previous one and is not charged.
 
 use event::Timestamp;
 use queue::Attempts;
 
-/// Whether a failed attempt is charged. `last_success` is when the destination last completed a delivery, as it was
-/// when this attempt began.
+/// Whether a failed attempt is charged. `last_success` is when the latest delivery began that the destination had
+/// completed when this attempt began.
 pub(crate) fn is_charged(before: &Attempts, last_success: Option<Timestamp>) -> bool {
     match (before.last, last_success) {
         (Some(previous), Some(success)) => success > previous,

@@ -27,7 +27,7 @@ pub(crate) struct Tried {
     pub(crate) before: Attempts,
     pub(crate) began: Timestamp,
     pub(crate) ended: Timestamp,
-    /// When the destination last completed a delivery, as it was when this attempt began.
+    /// When the latest delivery began that the destination had completed when this attempt began.
     pub(crate) last_success: Option<Timestamp>,
 }
 

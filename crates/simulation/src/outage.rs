@@ -15,7 +15,6 @@ use queue::{
 };
 
 use crate::clock::VirtualClock;
-use crate::plan::Backend;
 use crate::still::Still;
 use crate::store::Store;
 
@@ -56,6 +55,9 @@ pub struct Report {
     pub failed: u32,
     /// Most leases at once, and most waiting retries, each while the outage lasted: in its first half, in its second.
     pub held: [(u64, u64); 2],
+    /// Most memory of this process, in bytes, while the outage lasted: in its first half, in its second. Zero where the
+    /// operating system does not say.
+    pub memory: [u64; 2],
     /// How long it took, after the outage, until nothing waited any more; virtual.
     pub caught_up: Duration,
     /// What died, with when it was received and when it died, both from the begin.
@@ -72,7 +74,7 @@ pub fn outage(outage: Outage) -> Result<Report> {
 }
 
 async fn play(outage: Outage) -> Result<Report> {
-    let mut store = Store::new(Backend::Sqlite, queue::Options::default())?;
+    let mut store = Store::large(queue::Options::default())?;
     let queue: Arc<dyn Queue> = Arc::new(Still(store.open()?));
     let consumer = Consumer { name: "crm".into(), order: Order::Conversation };
     let ids = queue.configure(Topology { consumers: vec![consumer], router: Arc::new(Everything) })?;
@@ -91,7 +93,7 @@ async fn play(outage: Outage) -> Result<Report> {
     let _service = Service::new(parts, Options { concurrency: CONCURRENCY, ..Options::default() })?.start();
     let begin = clock.now();
     let ends = outage.begins + outage.lasts;
-    let (mut accepted, mut held, mut looked) = (0, [(0, 0); 2], Duration::ZERO);
+    let (mut accepted, mut grown, mut looked) = (0, Grown::default(), Duration::ZERO);
     while clock.elapsed() < ends + outage.after {
         let received = clock.now();
         let events = (accepted..accepted + outage.together).map(|number| event(number, outage.conversations)).collect();
@@ -105,7 +107,7 @@ async fn play(outage: Outage) -> Result<Report> {
         accepted += u32::try_from(queue.publish(publication).await?.len())?;
         if clock.elapsed() >= looked + LOOK_EVERY {
             looked = clock.elapsed();
-            look(&*queue, &clock, outage, &mut held).await?;
+            look(&*queue, &clock, outage, &mut grown).await?;
         }
         tokio::time::sleep(outage.every).await;
     }
@@ -127,11 +129,19 @@ async fn play(outage: Outage) -> Result<Report> {
     }
     let taken = u32::try_from(seen.taken.len())?;
     ensure!(u64::from(taken) + dead.len() as u64 >= u64::from(accepted), "lost: {taken} of {accepted} were taken");
-    Ok(Report { accepted, taken, failed: seen.failed, held, caught_up, dead })
+    let Grown { held, memory } = grown;
+    Ok(Report { accepted, taken, failed: seen.failed, held, memory, caught_up, dead })
+}
+
+/// What could grow, in either half of the outage; see [`Report`].
+#[derive(Default)]
+struct Grown {
+    held: [(u64, u64); 2],
+    memory: [u64; 2],
 }
 
 /// Upkeep, and a look at what could grow.
-async fn look(queue: &dyn Queue, clock: &VirtualClock, outage: Outage, held: &mut [(u64, u64); 2]) -> Result<()> {
+async fn look(queue: &dyn Queue, clock: &VirtualClock, outage: Outage, grown: &mut Grown) -> Result<()> {
     for _ in 0..PIECES_OF_UPKEEP {
         if !queue.maintain(clock.now()).await?.more {
             break;
@@ -143,11 +153,20 @@ async fn look(queue: &dyn Queue, clock: &VirtualClock, outage: Outage, held: &mu
     let status = queue.status(clock.now()).await?;
     let half = usize::from(into > outage.lasts / 2);
     for consumer in &status.consumers {
-        let (leases, retries) = &mut held[half];
+        let (leases, retries) = &mut grown.held[half];
         *leases = (*leases).max(consumer.leased);
         *retries = (*retries).max(consumer.retrying);
     }
+    grown.memory[half] = grown.memory[half].max(memory());
     Ok(())
+}
+
+/// Resident memory of this process, in bytes, from Linux's `/proc`.
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.unwrap_or_default() * 1_024
 }
 
 /// An event whose body is a kibibyte with its number in it.

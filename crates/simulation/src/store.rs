@@ -19,13 +19,19 @@ const DATABASE: &str = "queue.db";
 const LOG: &str = "queue.db-wal";
 /// A file system in memory, where there is one: syncs cost nothing there, and what a crash leaves is cut off by hand.
 const IN_MEMORY: &str = "/dev/shm";
-/// Identities that are sealed together: few, so that a short run sees several runs of them.
+/// Identities that are sealed together in a short run: few, so that it sees several runs of them.
 const SEAL_AT: usize = 32;
 
 /// See the module.
 pub(crate) enum Store {
     /// Between two processes there is no queue.
-    Sqlite { dir: TempDir, options: Options, queue: Option<Arc<SqliteQueue>> },
+    Sqlite {
+        dir: TempDir,
+        options: Options,
+        /// As many as the product seals, unless a number is given.
+        seal_at: Option<usize>,
+        queue: Option<Arc<SqliteQueue>>,
+    },
     /// The queue, as it was left.
     Memory { queue: Arc<MemoryQueue> },
 }
@@ -34,18 +40,26 @@ impl Store {
     /// An empty store.
     pub(crate) fn new(backend: Backend, options: Options) -> Result<Self> {
         Ok(match backend {
-            Backend::Sqlite => Self::Sqlite { dir: directory()?, options, queue: None },
+            Backend::Sqlite => Self::Sqlite { dir: directory()?, options, seal_at: Some(SEAL_AT), queue: None },
             Backend::Memory => Self::Memory { queue: Arc::new(MemoryQueue::new(options)) },
         })
+    }
+
+    /// An empty store of the embedded queue for millions of events.
+    pub(crate) fn large(options: Options) -> Result<Self> {
+        Ok(Self::Sqlite { dir: directory()?, options, seal_at: None, queue: None })
     }
 
     /// Opens it, as a process does that starts.
     pub(crate) fn open(&mut self) -> Result<Arc<dyn Queue>> {
         Ok(match self {
-            Self::Sqlite { dir, options, queue } => {
+            Self::Sqlite { dir, options, seal_at, queue } => {
                 let options = queue_sqlite::Options { queue: *options, ..queue_sqlite::Options::new(dir.path()) };
-                let opened = Arc::new(SqliteQueue::open_sealing_at(&options, SEAL_AT).context("opening the queue")?);
-                queue.insert(opened).clone()
+                let opened = match *seal_at {
+                    Some(seal_at) => SqliteQueue::open_sealing_at(&options, seal_at),
+                    None => SqliteQueue::open(&options),
+                };
+                queue.insert(Arc::new(opened.context("opening the queue")?)).clone()
             }
             Self::Memory { queue } => {
                 *queue = Arc::new(queue.restart());

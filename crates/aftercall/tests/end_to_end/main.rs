@@ -46,6 +46,9 @@ mod site;
 #[cfg(test)]
 mod sources;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod stories;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod waiting;

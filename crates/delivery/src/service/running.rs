@@ -40,8 +40,8 @@ pub(super) struct Running<'a> {
     rng: StdRng,
     gate: Gate,
     report: Report,
-    /// When the destination last completed a delivery, for the retry budget. Forgotten when the clock shows an earlier
-    /// time: it was set back, and would call each failure later than that success.
+    /// When the latest delivery that the destination completed began, for the retry budget. Forgotten when the clock
+    /// shows an earlier time: it was set back, and would call each failure later than that success.
     last_success: Option<Timestamp>,
 
     in_flight: FuturesUnordered<Attempt>,
@@ -298,7 +298,7 @@ impl<'a> Running<'a> {
                 Sent::Nothing => Outcome::Done,
                 Sent::Delivered(status) => {
                     let latency = tried.began.until(now);
-                    self.last_success = Some(now);
+                    self.last_success = self.last_success.max(Some(tried.began));
                     self.gate.answered(tried.began, now);
                     self.health.delivered(now, latency);
                     self.report.delivered(self.name, now);

@@ -57,9 +57,6 @@ impl Settling {
                 Outcome::Retry { at, attempts, .. } => Advance::Retry(*at, *attempts),
                 Outcome::Release => Advance::Again,
             };
-            if matches!(settle.outcome, Outcome::Dead { .. }) {
-                consumer.count_dead(1);
-            }
             consumer.state.lock().window.finish_settle(settle.token.seq.0, advance);
             consumer.changed.notify_one();
         }
@@ -128,7 +125,11 @@ fn settle_one(
             remove_retry(connection, consumer, id, seq)?;
             bury(connection, trail, consumer, seq, attempts, failure, now)?;
             let mut state = consumer.state.lock();
-            state.cursor.settle(seq);
+            if !state.cursor.is_settled(seq) {
+                state.cursor.settle(seq);
+                // In the same moment, so that nobody sees a delivery that is neither unsettled nor dead.
+                consumer.count_dead(1);
+            }
             state.delivered_dirty = true;
             Ok(())
         }

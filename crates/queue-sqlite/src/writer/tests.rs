@@ -134,6 +134,27 @@ fn a_full_disk_refuses_publishers_and_keeps_the_rest() {
 }
 
 #[test]
+fn a_delivery_that_dies_is_seen_as_unsettled_or_dead_also_while_the_commit_fails() {
+    let mut bench = Bench::new();
+    bench.writer.turn(vec![Bench::publish(10).0]);
+    let consumer = bench.shared.consumer(bench.id).unwrap();
+    let seen = || (consumer.state.lock().cursor.unsettled(1), consumer.dead_letters.load(Ordering::Relaxed));
+    assert_eq!(seen(), (1, 0));
+    let (mut settle, mut settled) = Bench::settle(bench.lease(NOW)[0]);
+    let Op::Settle { settlements, .. } = &mut settle else { panic!("a settlement") };
+    let Outcome::Dead { failure, .. } = &mut settlements[0].outcome else { panic!("a death") };
+    failure.message = "no".into();
+    bench.limit_pages(1);
+    bench.writer.turn(vec![settle, Bench::publish(LARGE).0]);
+    assert_eq!((settled.try_recv().unwrap_err(), bench.dead_letters()), (TryRecvError::Empty, 0), "it was undone");
+    assert_eq!(seen(), (0, 1));
+    bench.limit_pages(i64::from(u16::MAX));
+    bench.writer.turn(Vec::new());
+    assert!(matches!(settled.try_recv(), Ok(Ok(()))));
+    assert_eq!((seen(), bench.dead_letters()), ((0, 1), 1), "once");
+}
+
+#[test]
 fn publishers_without_room_do_not_keep_deliveries_from_being_settled() {
     let mut bench = Bench::new();
     bench.writer.turn(vec![Bench::publish(10).0]);
