@@ -77,8 +77,10 @@ impl Keyring {
 
     /// Whether one of `tags` is the HMAC-SHA256 of the joined `pieces` by one of the keys. Every key is tried against
     /// every tag, so the time taken does not tell which one matched.
-    pub(crate) fn has_signed(&self, pieces: &[&[u8]], tags: &[[u8; 32]], now: Timestamp) -> bool {
-        self.any(now, |key| {
+    ///
+    /// A request that came at `used` counts as use of the key; one that is only looked at again has no such time.
+    pub(crate) fn has_signed(&self, pieces: &[&[u8]], tags: &[[u8; 32]], used: Option<Timestamp>) -> bool {
+        self.any(used, |key| {
             let expected = key.sign(pieces);
             tags.iter().fold(false, |found, tag| found | key::equal(expected.as_ref(), tag))
         })
@@ -87,23 +89,26 @@ impl Keyring {
     /// Whether `value` is one of the secrets.
     pub(crate) fn has_secret(&self, value: &[u8], now: Timestamp) -> bool {
         let digest = key::digest(value);
-        self.any(now, |key| key.has_digest(&digest))
+        self.any(Some(now), |key| key.has_digest(&digest))
     }
 
-    fn any(&self, now: Timestamp, check: impl Fn(&Key) -> bool) -> bool {
+    fn any(&self, used: Option<Timestamp>, check: impl Fn(&Key) -> bool) -> bool {
         let mut found = false;
         for key in self.keys.load().iter() {
             if check(key) {
-                key.used(now);
+                if let Some(at) = used {
+                    key.used(at);
+                }
                 found = true;
             }
         }
         found
     }
 
-    /// Whether a credential of which only a salted digest was kept is one of the secrets.
-    pub(crate) fn has_salted(&self, salt: &[u8], proof: &[u8; 32], now: Timestamp) -> bool {
-        self.any(now, |key| key.has_salted(salt, proof))
+    /// Whether a credential of which only a salted digest was kept is one of the secrets. No use of a key: the request
+    /// was sent some time ago, and perhaps in vain.
+    pub(crate) fn has_salted(&self, salt: &[u8], proof: &[u8; 32]) -> bool {
+        self.any(None, |key| key.has_salted(salt, proof))
     }
 
     /// Reads the files again that have changed. Returns whether the keys did. Blocks on files.

@@ -192,16 +192,17 @@ impl SignatureScheme {
         Ok(Claim { tags })
     }
 
-    /// Compares a claim of these headers with the body's raw bytes, in constant time, with every key.
+    /// Compares a claim of these headers with the body's raw bytes, in constant time, with every key. With a time it
+    /// counts as use of the key that signed.
     pub fn check(
         &self,
         claim: &Claim,
         headers: &HeaderMap,
         body: &[u8],
         keyring: &Keyring,
-        now: Timestamp,
+        used: Option<Timestamp>,
     ) -> Result<(), SignatureFailure> {
-        let genuine = keyring.has_signed(&self.content.pieces(headers, body), &claim.tags, now);
+        let genuine = keyring.has_signed(&self.content.pieces(headers, body), &claim.tags, used);
         if genuine { Ok(()) } else { Err(SignatureFailure::Mismatch) }
     }
 
@@ -213,7 +214,7 @@ impl SignatureScheme {
         keyring: &Keyring,
         now: Timestamp,
     ) -> Result<(), SignatureFailure> {
-        self.check(&self.claim(headers, now)?, headers, body, keyring, now)
+        self.check(&self.claim(headers, now)?, headers, body, keyring, Some(now))
     }
 
     fn one(&self, text: &[u8]) -> Option<[u8; 32]> {

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use console::Alarms;
 use delivery::{BreakerState, Health};
 use operate::alarms::{
-    Breaker, Change, DestinationReading, Kind, Ledger, Mismatch, Notice, Options, Reading, SourceReading, State,
+    Breaker, Change, DestinationReading, Ledger, Mismatch, Notice, Options, Reading, Severity, SourceReading, State,
     TopicReading,
 };
 use operate::notifier::Notifiers;
@@ -201,6 +201,7 @@ impl Watch {
             sources: intake.counts().into_iter().filter(|counts| !counts.source.is_empty()).map(source).collect(),
             disk_free: free.and_then(Result::ok).flatten(),
             commit: commit(&**queue).await,
+            quarantine_closed: intake.quarantine().and_then(|quarantine| quarantine.status().closed),
             notifiers: self.notifiers().readings(),
         }
     }
@@ -334,10 +335,11 @@ fn source(counts: intake::SourceCounts) -> SourceReading {
 fn log(notice: &Notice) {
     let alarm = &notice.alarm;
     let (key, summary) = (&alarm.key, &alarm.summary);
-    match notice.change {
-        Change::Opened if alarm.kind == Kind::SourceSilent => tracing::warn!(alarm = key, "alarm opened: {summary}"),
-        Change::Opened => tracing::error!(alarm = key, "alarm opened: {summary}"),
-        Change::Updated => tracing::error!(alarm = key, "alarm updated: {summary}"),
-        Change::Resolved => tracing::info!(alarm = key, "alarm resolved: {summary}"),
+    let change = notice.change.as_str();
+    match alarm.severity {
+        _ if notice.change == Change::Resolved => tracing::info!(alarm = key, "alarm {change}: {summary}"),
+        Severity::Info => tracing::info!(alarm = key, "alarm {change}: {summary}"),
+        Severity::Warning => tracing::warn!(alarm = key, "alarm {change}: {summary}"),
+        Severity::Error | Severity::Critical => tracing::error!(alarm = key, "alarm {change}: {summary}"),
     }
 }

@@ -11,6 +11,8 @@ mod client;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod dead_letters;

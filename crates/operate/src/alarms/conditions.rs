@@ -51,6 +51,12 @@ pub(super) fn conditions(reading: &Reading, memory: &Memory<'_>, options: &Optio
     if options.source_silent.is_some() {
         all.extend(memory.silent.iter().map(|silent| source_silent(silent, options, now)));
     }
+    let closed = reading.quarantine_closed.as_deref().filter(|_| options.quarantine_closed);
+    all.extend(
+        closed.map(|reason| {
+            condition(Kind::QuarantineClosed, "", 1, false, text::quarantine_closed(reason, &options.ask))
+        }),
+    );
     all.extend(reading.notifiers.iter().filter_map(|notifier| failing(notifier, options, now)));
     all
 }

@@ -20,6 +20,8 @@ pub struct Reading {
     pub disk_free: Option<u64>,
     /// How long a commit takes; `None` if it could not be measured.
     pub commit: Option<Duration>,
+    /// Why the quarantine is out of order, if so.
+    pub quarantine_closed: Option<String>,
     /// Each notifier.
     pub notifiers: Vec<NotifierReading>,
 }

@@ -18,6 +18,7 @@ use super::conditions::{Condition, Memory, conditions};
 use super::options::{GROWTH, KNOWN_MAX, Options, TRACKED_MAX};
 use super::reading::Reading;
 use super::silence::Silence;
+use super::text;
 use super::window::Window;
 
 /// Everything that is remembered between readings. Serialises to what is worth keeping over a restart.
@@ -28,7 +29,7 @@ pub struct State {
     known: BTreeMap<String, Timestamp>,
     #[serde(default)]
     silence: Silence,
-    #[serde(skip)]
+    #[serde(default)]
     refused: BTreeMap<String, Window>,
 }
 
@@ -90,6 +91,11 @@ impl State {
         let mut open: Vec<_> = self.tracked.values().filter_map(alarm).collect();
         open.sort_by_key(|alarm| (std::cmp::Reverse(alarm.severity), alarm.opened));
         open
+    }
+
+    /// To be called after a restart: the counters of what is read begin anew.
+    pub fn restarted(&mut self) {
+        self.refused.values_mut().for_each(Window::begin_anew);
     }
 
     /// Forgets what was learnt about sources that are no longer configured.
@@ -208,7 +214,8 @@ impl State {
                 if gone.until(now) < options.hold || alarm.opened.until(now) < options.hold {
                     return None;
                 }
-                let alarm = Alarm::clone(alarm);
+                let summary = text::over(&alarm.summary, alarm.opened.until(now));
+                let alarm = Alarm { summary, level: 0, seen: now, ..Alarm::clone(alarm) };
                 self.tracked.insert(key.to_owned(), Tracked::Cooling { until: now.plus(options.cool_down) });
                 Some(Notice { change: Change::Resolved, at: now, alarm })
             }

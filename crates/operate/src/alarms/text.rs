@@ -159,6 +159,23 @@ pub(super) fn silent(silent: &Silent, for_now: Duration, ask: &str) -> Text {
     text(format!("source {source}{what} has sent nothing for {}", age(for_now)), detail, todo, assurance)
 }
 
+pub(super) fn quarantine_closed(reason: &str, ask: &str) -> Text {
+    let todo = vec![
+        "do what the reason says; if the file is damaged: stop the server, move quarantine.db, quarantine.db-wal and \
+         quarantine.db-shm away, start it"
+            .to_owned(),
+        format!("aftercall status{ask}     # are requests being refused meanwhile?"),
+    ];
+    let assurance = "Nothing that was accepted is lost, and genuine events are taken as ever. Requests that are refused \
+                     are not kept; a genuine sender whose secret is wrong here has to send them again.";
+    text("the quarantine is closed: refused requests are not kept".to_owned(), quoted(reason), todo, assurance)
+}
+
+/// What an alarm says when it is over: how it was is past.
+pub(super) fn over(summary: &str, lasted: Duration) -> String {
+    format!("over after {}; it was: {summary}", age(lasted))
+}
+
 pub(super) fn failing(notifier: &NotifierReading, failing: Duration) -> Text {
     let name = &notifier.name;
     let last = notifier.last_error.as_deref().map_or("unknown".to_owned(), quoted);
