@@ -22,6 +22,8 @@ pub(super) const WEEKS_MIN: u8 = 2;
 pub(super) const MISSED_MIN: f32 = 20.0;
 /// How much of an hour's expectation its last week is: a change of habits is learnt within a month.
 pub(super) const LEARNING: f32 = 0.4;
+/// A request that found no room within this time means that the disk is full, whatever it says of itself.
+pub(super) const FULL_WITHIN: Duration = Duration::from_secs(60);
 /// A commit latency that rises above the threshold for a moment is no alarm; it must stay there.
 pub(super) const COMMIT_LASTS: Duration = Duration::from_secs(30);
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alarm::{Alarm, Change, Kind, Notice};
 use super::conditions::{Condition, Memory, conditions};
-use super::options::{GROWTH, KNOWN_MAX, Options, TRACKED_MAX};
+use super::options::{FULL_WITHIN, GROWTH, KNOWN_MAX, Options, TRACKED_MAX};
 use super::reading::Reading;
 use super::silence::Silence;
 use super::text;
@@ -31,6 +31,8 @@ pub struct State {
     silence: Silence,
     #[serde(default)]
     refused: BTreeMap<String, Window>,
+    #[serde(skip)]
+    full: Window,
 }
 
 /// Where a condition stands on its way to an alarm and away from it.
@@ -130,7 +132,8 @@ impl State {
         let refused: Vec<_> = reading.sources.iter().map(&mut grown).collect();
         let open = |key: &str| matches!(self.tracked.get(key), Some(Tracked::Open { .. }));
         let known = |key: &str| self.known.contains_key(key);
-        let memory = Memory { refused: &refused, silent: &silent, open: &open, known: &known };
+        let full = self.full.growth(reading.queue_full, FULL_WITHIN, now);
+        let memory = Memory { refused: &refused, full, silent: &silent, open: &open, known: &known };
         conditions(reading, &memory, options, now)
     }
 

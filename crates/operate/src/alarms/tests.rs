@@ -211,6 +211,18 @@ fn what_is_over_says_how_it_was_and_not_that_it_is_so() {
 }
 
 #[test]
+fn a_queue_without_room_is_a_full_disk_whatever_the_disk_says() {
+    let mut run = Run::new(Options::default());
+    let full = |refused, free| Reading { queue_full: refused, disk_free: Some(free), ..calm() };
+    let plenty = 19 << 30;
+    assert_eq!(run.show(60, |_| full(7, plenty)), [], "refused before the start");
+    assert_eq!(run.show(5, |_| full(8, plenty)), [(Change::Opened, "disk-low".to_owned())]);
+    let open = &run.state.open()[0];
+    assert!(open.summary.starts_with("the disk is full") && open.detail.contains("quota"), "{open:?}");
+    assert_eq!(run.show(300, |_| full(8, plenty)), [(Change::Resolved, "disk-low".to_owned())]);
+}
+
+#[test]
 fn a_source_that_falls_silent_in_office_hours_pages_and_one_that_sleeps_at_night_does_not() {
     let mut run = Run::new(Options::default());
     let mut accepted = 0;

@@ -63,6 +63,20 @@ pub(super) fn disk(free: u64, wanted: u64) -> Text {
     text(format!("the disk is getting full: {} MiB are free", mib(free)), detail, todo, assurance)
 }
 
+pub(super) fn disk_full(refused: u64, free: Option<u64>) -> Text {
+    let free = free.map_or(String::new(), |free| {
+        format!(
+            "{} MiB are free where the data is. If that is not little, a quota or a limit on the size of files is reached. ",
+            mib(free)
+        )
+    });
+    let todo =
+        vec!["free some space, or make the disk, the quota or the limit larger; no restart is needed".to_owned()];
+    let assurance = "Nothing that was accepted is lost. Requests get 503 until there is room, and senders repeat them.";
+    let detail = format!("{free}Within the last minute {refused} requests found no room.");
+    text("the disk is full: requests are refused".to_owned(), detail, todo, assurance)
+}
+
 pub(super) fn commit(took: Duration, most: Duration) -> Text {
     let detail = format!("The limit is {} ms. Senders wait for their answer that long.", most.as_millis());
     let todo = vec!["see what else uses the disk (iostat -x 5), and whether it is failing (dmesg)".to_owned()];
