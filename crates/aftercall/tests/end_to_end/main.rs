@@ -25,6 +25,9 @@ mod faults;
 mod first_event;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
+mod flood;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(test)]
 mod hostile;
