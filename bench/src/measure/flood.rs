@@ -7,7 +7,8 @@
 //! - *of its share*: to that part of the rate alone which the flood leaves of the machine. What it takes is the time of
 //!   its sender, which is measured, and that of the refusals: their number in the time, times what one takes when the
 //!   server does nothing else. That says whether a flood costs genuine traffic more than its processor time: by waiting
-//!   for locks, for the disk, for the quarantine.
+//!   for locks, for the disk, for the quarantine. It holds only on a machine that is otherwise idle: what else runs
+//!   there takes more of it the more is wanted, and is not taken off.
 //!
 //! Beside that everything is checked that must hold: each bad request is answered 401, each genuine one is accepted and no
 //! duplicate, and the queue holds exactly the genuine ones.

@@ -23,6 +23,8 @@ const BOUNDS: &str = "[quarantine]\nrequests = 2000\nbytes = \"1MiB\"\n";
 const BYTES_KEPT: u64 = 1 << 20;
 /// Above its bound the file has indexes, free pages and a log of its own; see `quarantine_sqlite::options`.
 const DISK_MAX: u64 = 16 << 20;
+/// Upkeep may write a page or two meanwhile.
+const QUEUE_GROWTH_MAX: u64 = 256 << 10;
 /// What a flood may add to memory: the 24 MiB on their way to the quarantine, buffers of connections, and what the
 /// allocator keeps.
 const MEMORY_GROWTH_MAX: u64 = 64 << 20;
@@ -71,9 +73,12 @@ fn a_flood_of_bad_signatures_takes_no_more_than_its_bounds_and_nothing_genuine_i
         let headers = Signer::new(Scheme::Genesys, "guessed").unwrap().headers(body.as_bytes(), "", 0);
         assert_eq!(stranger.post("/in/genesys", &headers, body.as_bytes()).unwrap().status, 401);
     }
+    let empty = bytes_of(&site.path("data"), "queue.db");
     let warm = flood(&server, FLOOD / 10);
     assert_eq!((warm.other, warm.ok), (FLOOD / 10, 0), "{warm:?}");
-    let (before, disk_before) = (memory(&server), bytes_of(&site.path("data"), "queue.db"));
+    let queue = bytes_of(&site.path("data"), "queue.db").saturating_sub(empty);
+    assert!(queue < QUEUE_GROWTH_MAX, "a flood adds nothing to the queue, but {queue} bytes");
+    let before = memory(&server);
 
     std::thread::scope(|scope| {
         let flooding = scope.spawn(|| flood(&server, FLOOD));
@@ -94,9 +99,8 @@ fn a_flood_of_bad_signatures_takes_no_more_than_its_bounds_and_nothing_genuine_i
 
     let grown = memory(&server).saturating_sub(before);
     assert!(grown < MEMORY_GROWTH_MAX, "{} MiB more memory", grown >> 20);
-    let queue = bytes_of(&site.path("data"), "queue.db").saturating_sub(disk_before);
     let quarantine = bytes_of(&site.path("data"), "quarantine.db");
-    assert!(queue < DISK_MAX && quarantine < DISK_MAX, "{queue} and {quarantine} bytes on disk");
+    assert!(quarantine < DISK_MAX, "{quarantine} bytes on disk");
     the_oldest_went_first(&server);
     assert_eq!(server.stop(), Some(0));
     assert_eq!(site.check().0, 0);
@@ -111,7 +115,6 @@ fn the_oldest_went_first(server: &Server) {
     assert!((1..=2_000).contains(&number("requests")) && number("bytes") <= BYTES_KEPT, "{counts}");
     let offered = number("kept") + number("sampled_out") + number("busy");
     assert_eq!((offered, number("failed")), (FLOOD + FLOOD / 10 + GENUINE as u64, 0), "{counts}");
-    assert!(number("pushed_out") > 0, "{counts}");
     let mut ids = Vec::new();
     while ids.len() < usize::try_from(number("requests")).unwrap() {
         let after = ids.last().map(|id| format!("&after={id}")).unwrap_or_default();
@@ -120,8 +123,8 @@ fn the_oldest_went_first(server: &Server) {
         assert!(!found.is_empty(), "{page}");
         ids.extend(found);
     }
-    assert!(ids.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{ids:?}");
-    assert_eq!(ids.last().copied(), Some(number("kept")), "the newest that was kept is still there");
+    let expected: Vec<u64> = (number("pushed_out") + 1..=number("kept")).collect();
+    assert_eq!(ids, expected, "{counts}");
 }
 
 fn id(entry: &Value) -> Option<u64> {
