@@ -32,7 +32,7 @@ cargo xtask COMMAND
   torture [--kills N] [--seed S] [--rate EVENTS_PER_SECOND] [--dev]
                         Kills the real server N times (default 20) under load, and checks that nothing that was
                         acknowledged is lost, doubled or out of order. --dev takes the development build.
-  bench [WHAT] [--rounds 3] [--seconds S] [--json FILE] [--events N] [--keys N] [--letters N]
+  bench [WHAT] [--rounds 3] [--seconds S] [--json FILE] [--events N] [--keys N] [--letters N] [--requests N]
                         Measures against yardsticks in the same run, and writes target/bench.json. WHAT is one of
                           acks, batches, lifecycle, latency, patterns    under a few minutes each
                           all (default)                                  these five
@@ -40,6 +40,8 @@ cargo xtask COMMAND
                           redrive    50,000 dead letters by one bad mapping, or as many as --letters says
                           backlog    with N events waiting, default 5,000,000: some 8 GB of disk, three minutes
                           dedupe     with N known identities, default 50,000,000: some 2 GB of disk, two minutes
+                          flood      N requests with bad signatures, default 1,000,000, beside genuine ones: two minutes
+                                     a round
   fuzz [TARGET]... [--runs N]
                         Throws N inputs (default 1,000,000) at each fuzz target: bodies, envelopes, patterns, signatures.
   help                  This text.

@@ -7,6 +7,7 @@ mod acks;
 mod backlog;
 mod batches;
 mod dedupe;
+mod flood;
 mod latency;
 mod lifecycle;
 mod machine;
@@ -59,6 +60,9 @@ pub(crate) struct Arguments {
     /// Identities that are known while `dedupe` is measured
     #[arg(long, default_value_t = 50_000_000)]
     keys: u64,
+    /// Bad requests of `flood`
+    #[arg(long, default_value_t = 1_000_000)]
+    requests: u64,
 }
 
 /// What to measure.
@@ -84,6 +88,8 @@ enum What {
     Backlog,
     /// The server with many known identities
     Dedupe,
+    /// Genuine requests beside a flood of bad signatures
+    Flood,
 }
 
 /// Measures, prints a table and writes the report; whether every target is met.
@@ -109,6 +115,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         What::Redrive => redrive::measure(&bench, arguments.letters)?,
         What::Backlog => backlog::measure(&bench, arguments.events)?,
         What::Dedupe => dedupe::measure(&bench, arguments.keys)?,
+        What::Flood => flood::measure(&bench, arguments.requests)?,
     };
     let report = Report { machine, rounds: bench.rounds, seconds: bench.duration.as_secs(), lines };
     println!("\n{report}");

@@ -10,6 +10,10 @@ use crate::dead_letters::{ago, text};
 use crate::output;
 use crate::status::table;
 
+/// Said when a key that seems unused may be in use.
+const NOT_KNOWN: &str = "What was used before the last start is not known, because the quarantine, which remembers it, \
+                         could not be opened: see `aftercall status`. Do not retire a secret by this.\n";
+
 /// Runs one of its commands.
 pub(crate) fn run(command: &SecretsCommand) -> anyhow::Result<ExitCode> {
     match command {
@@ -32,15 +36,19 @@ fn status(args: &SecretsStatusArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         output::print_json(&answer)?;
     } else {
-        output::print(&show(keys()))?;
+        output::print(&show(keys(), answer["past_known"] != false))?;
     }
     Ok(if failing { ExitCode::from(output::NO) } else { ExitCode::SUCCESS })
 }
 
-fn show<'a>(keys: impl Iterator<Item = (&'a Value, &'a Value)>) -> String {
+fn show<'a>(keys: impl Iterator<Item = (&'a Value, &'a Value)>, past_known: bool) -> String {
     let mut table = table(&["source", "secret", "key", "last used", "times", "read", "problem"], 4..5);
     for (source, key) in keys {
-        let used = if key["last_used"].is_null() { "never".to_owned() } else { ago(&key["last_used"]) };
+        let used = match key["last_used"].is_null() {
+            true if past_known => "never".to_owned(),
+            true => "unknown".to_owned(),
+            false => ago(&key["last_used"]),
+        };
         table.add_row([
             text(&source["source"]),
             text(&key["origin"]),
@@ -51,5 +59,9 @@ fn show<'a>(keys: impl Iterator<Item = (&'a Value, &'a Value)>) -> String {
             text(&key["error"]),
         ]);
     }
-    if table.row_count() == 0 { "no source has secrets\n".to_owned() } else { format!("{table}\n") }
+    match table.row_count() {
+        0 => "no source has secrets\n".to_owned(),
+        _ if past_known => format!("{table}\n"),
+        _ => format!("{table}\n{NOT_KNOWN}"),
+    }
 }

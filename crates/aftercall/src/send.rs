@@ -99,7 +99,18 @@ impl Prove {
     fn of(file: &File, source: &str) -> anyhow::Result<Self> {
         let table = file.sources.get(source).with_context(|| {
             let known: Vec<_> = file.sources.keys().map(String::as_str).collect();
-            format!("the configuration has no source `{source}`; it has: {}", known.join(", "))
+            match &known[..] {
+                [] => {
+                    "the configuration has no sources; add a table [sources.NAME], or leave --config out to send to a \
+                       server without a configuration (see aftercall config)"
+                        .to_owned()
+                }
+                [one] => format!("the configuration has no source `{source}`, only `{one}`; use --source {one}"),
+                _ => format!(
+                    "the configuration has no source `{source}`; use --source with one that it has: {}",
+                    known.join(", ")
+                ),
+            }
         })?;
         let auth = &table.auth;
         if auth.open == Some(true) {

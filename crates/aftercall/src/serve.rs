@@ -2,6 +2,7 @@
 
 mod alarms;
 mod destinations;
+mod files;
 mod origin;
 mod quarantine;
 mod reload;
@@ -41,9 +42,10 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         crate::output::print("the configuration is good\n")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let parts = file.parts(&Opened::default())?;
+    let mut parts = file.parts(&Opened::default())?;
     let config = Config { origin, seen, file, hash };
     logging::start(args.log);
+    parts.intake.limits.connections = files::connections(parts.intake.limits.connections);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(serve(parts, config, trial))?;
     // Reads that still hold a thread do not keep the process alive.

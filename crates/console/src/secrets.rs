@@ -20,6 +20,9 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
 /// The secrets of all sources. There are as many as the configuration names.
 #[derive(Debug, Serialize, ToSchema)]
 struct Secrets {
+    /// Whether it is known what keys were used for before the server was started. If not, because the quarantine is
+    /// closed, a key without a `last_used` may have been used then.
+    past_known: bool,
     sources: Vec<SourceKeys>,
 }
 
@@ -36,6 +39,7 @@ struct SourceKeys {
     responses((status = 200, description = "They", body = Secrets)), security(("token" = ["read"]))
 )]
 async fn status(State(tell): Shared, Query(Nothing {}): Query<Nothing>) -> Answer<Secrets> {
+    let past_known = tell.intake().knows_past_key_uses();
     let sources = tell.intake().keys().into_iter().map(|(source, keys)| SourceKeys { source, keys }).collect();
-    Ok(Json(Secrets { sources }))
+    Ok(Json(Secrets { past_known, sources }))
 }

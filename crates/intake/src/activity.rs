@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::options::{CROWDED_IDLE, Limits};
+use crate::options::{CROWDED_GRACE, CROWDED_IDLE, Limits};
 use crate::server::Mode;
 
 /// What one connection is doing. Shared between its transport, its requests and its timer.
@@ -25,7 +25,24 @@ pub(crate) struct Activity {
     since: AtomicU64,
     /// Requests being served; several with HTTP/2.
     serving: AtomicU32,
+    /// Those of them whose body has not come whole.
+    reading: AtomicU32,
+    /// An authentic request has come.
+    proved: AtomicBool,
     lingers: AtomicBool,
+}
+
+/// What a connection is worth when there is no room; the least comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// Held by somebody who has sent nothing authentic.
+    Stranger,
+    /// The same, with a body that comes slowly.
+    Slow,
+    /// Idle, and authentic requests have come over it.
+    Proved,
+    /// A request is under way.
+    Busy,
 }
 
 /// Nothing has come yet.
@@ -44,15 +61,52 @@ impl Activity {
             phase: AtomicU8::new(FRESH),
             since: AtomicU64::new(0),
             serving: AtomicU32::new(0),
+            reading: AtomicU32::new(0),
+            proved: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
         }
     }
 
     /// A request's head is complete; dropping what this returns says that it was answered.
     pub(crate) fn begin(self: &Arc<Self>) -> Serving {
-        self.serving.fetch_add(1, Ordering::Relaxed);
-        self.phase.store(SERVING, Ordering::Relaxed);
+        // The time of a request is that of the first bytes of its head, if that was seen.
+        let first = self.serving.fetch_add(1, Ordering::Relaxed) == 0;
+        if first && self.phase.load(Ordering::Relaxed) != HEAD {
+            self.enter(SERVING);
+        } else {
+            self.phase.store(SERVING, Ordering::Relaxed);
+        }
         Serving(Arc::clone(self))
+    }
+
+    /// A body is awaited until what this returns is dropped.
+    pub(crate) fn reads(&self) -> Reading<'_> {
+        self.reading.fetch_add(1, Ordering::Relaxed);
+        Reading(&self.reading)
+    }
+
+    /// An authentic request has come.
+    pub(crate) fn prove(&self) {
+        if !self.proved.load(Ordering::Relaxed) {
+            self.proved.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// What the connection is worth, and since when it is held so.
+    pub(crate) fn standing(&self, now: Instant) -> (Standing, Instant) {
+        let since = self.opened + Duration::from_millis(self.since.load(Ordering::Relaxed));
+        let young = now.saturating_duration_since(since) < CROWDED_GRACE;
+        let proved = self.proved.load(Ordering::Relaxed);
+        match self.phase.load(Ordering::Relaxed) {
+            SERVING => {
+                let waits = self.serving.load(Ordering::Relaxed) <= self.reading.load(Ordering::Relaxed);
+                (if waits && !proved && !young { Standing::Slow } else { Standing::Busy }, since)
+            }
+            HEAD if proved && young => (Standing::Busy, since),
+            _ if proved => (Standing::Proved, since),
+            // From its beginning: strangers gain nothing by sending something now and then.
+            _ => (Standing::Stranger, self.opened),
+        }
     }
 
     /// Bytes have come.
@@ -82,8 +136,11 @@ impl Activity {
             FRESH if mode >= Mode::Draining => since,
             // It has been told to finish, and does so by itself.
             IDLE if mode >= Mode::Draining => Instant::now() + limits.header_timeout,
+            FRESH if mode == Mode::Crowded => since + limits.header_timeout.min(CROWDED_IDLE),
             FRESH => since + limits.header_timeout,
-            _ if mode == Mode::Crowded => since + limits.idle_timeout.min(CROWDED_IDLE),
+            _ if mode == Mode::Crowded && !self.proved.load(Ordering::Relaxed) => {
+                since + limits.idle_timeout.min(CROWDED_IDLE)
+            }
             _ => since + limits.idle_timeout,
         }
     }
@@ -106,6 +163,15 @@ impl Drop for Serving {
         if self.0.serving.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.0.enter(IDLE);
         }
+    }
+}
+
+/// A body that is awaited.
+pub(crate) struct Reading<'a>(&'a AtomicU32);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -175,6 +241,39 @@ mod tests {
         assert_eq!(left(Mode::Normal), 10, "being served: looked at again later");
         drop(other);
         assert_eq!([left(Mode::Normal), left(Mode::Crowded)], [75, 2]);
+        activity.prove();
+        assert_eq!([left(Mode::Normal), left(Mode::Crowded)], [75, 75], "an authentic request has come");
+        let fresh = Activity::new();
+        let left = |mode| fresh.deadline(&limits, mode).saturating_duration_since(Instant::now()).as_secs();
+        assert_eq!([left(Mode::Normal), left(Mode::Crowded)], [10, 2], "nothing has come");
         assert_eq!(Activity::new().deadline(&limits, Mode::Draining), Instant::now(), "nothing to wait for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_under_way_is_never_in_the_way() {
+        let activity = Arc::new(Activity::new());
+        let standing = || activity.standing(Instant::now()).0;
+        let later = || tokio::time::advance(CROWDED_GRACE);
+        assert_eq!(standing(), Standing::Stranger);
+        activity.received();
+        assert_eq!(standing(), Standing::Stranger, "a piece of a head");
+        let request = activity.begin();
+        let body = activity.reads();
+        assert_eq!(standing(), Standing::Busy, "its body is on its way");
+        later().await;
+        assert_eq!(standing(), Standing::Slow);
+        drop(body);
+        assert_eq!(standing(), Standing::Busy, "all of it is there");
+        drop(request);
+        assert_eq!(standing(), Standing::Stranger, "it was not authentic");
+        activity.prove();
+        assert_eq!(standing(), Standing::Proved);
+        activity.received();
+        assert_eq!(standing(), Standing::Busy, "the next head is on its way");
+        later().await;
+        assert_eq!(standing(), Standing::Proved, "and does not come");
+        let (_request, _body) = (activity.begin(), activity.reads());
+        later().await;
+        assert_eq!(standing(), Standing::Busy, "who has proved himself may be slow");
     }
 }

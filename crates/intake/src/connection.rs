@@ -24,7 +24,7 @@ use crate::options::{
 use crate::problem::{Answer, Reason, Refusal};
 use crate::receive::{self, receive};
 use crate::respond;
-use crate::server::{Mode, Peer};
+use crate::server::{self, Mode, Peer};
 use crate::tls::ALPN_HTTP2;
 
 /// Serves a connection until its end.
@@ -243,7 +243,7 @@ impl Service<Request<Incoming>> for Requests {
 
 async fn answer(peer: &Peer, request: Request<Incoming>) -> Answer {
     let (head, mut body) = request.into_parts();
-    if let Some(name) = head.uri.path().strip_prefix("/in/") {
+    if let Some(name) = head.uri.path().strip_prefix("/in/").filter(|_| !peer.reserve) {
         let name = name.to_owned();
         return receive(peer, &name, head, body).await;
     }
@@ -253,6 +253,7 @@ async fn answer(peer: &Peer, request: Request<Incoming>) -> Answer {
         }
         "/health/live" => return respond::live(),
         "/health/ready" => return respond::ready(peer.shared.not_ready().as_deref()),
+        _ if peer.reserve => server::full(),
         _ => Refusal::new(Reason::NotFound, "events are sent to `/in/` and the name of a source"),
     };
     let shared = &peer.shared;

@@ -26,6 +26,12 @@ pub(crate) struct Counters {
 #[derive(Debug, Default)]
 struct Refused {
     count: AtomicU64,
+    pauses: Pauses,
+}
+
+/// The pauses between log lines about the same thing.
+#[derive(Debug, Default)]
+pub(crate) struct Pauses {
     /// Milliseconds of Unix time before which nothing more is logged.
     quiet_until: AtomicI64,
     /// Left out of the log since the last line.
@@ -77,7 +83,7 @@ impl Counters {
     pub(crate) fn refused(&self, refusal: &Refusal, source: &str, peer: IpAddr, now: Timestamp) {
         let refused = &self.refused[refusal.reason as usize];
         refused.count.fetch_add(1, Ordering::Relaxed);
-        let Some(unlogged) = refused.may_log(now, LOG_EVERY) else { return };
+        let Some(unlogged) = refused.pauses.may_log(now, LOG_EVERY) else { return };
         let (reason, detail) = (refusal.reason.code(), refusal.cause.as_deref().unwrap_or(&refusal.detail));
         match refusal.reason {
             Reason::QueueStopped | Reason::QueueFull | Reason::Internal => {
@@ -106,9 +112,9 @@ impl Counters {
     }
 }
 
-impl Refused {
+impl Pauses {
     /// Whether to write a line now, and how many were left out since the last one.
-    fn may_log(&self, now: Timestamp, every: Duration) -> Option<u64> {
+    pub(crate) fn may_log(&self, now: Timestamp, every: Duration) -> Option<u64> {
         let quiet_until = self.quiet_until.load(Ordering::Relaxed);
         let next = now.plus(every).as_millis();
         let due = now.as_millis() >= quiet_until
@@ -128,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_logged_once_and_counted() {
-        let refused = Refused::default();
+        let refused = Pauses::default();
         let at = |millis: i64| Timestamp::from_millis(1_000_000 + millis);
         let every = Duration::from_millis(100);
         assert_eq!(refused.may_log(at(0), every), Some(0));

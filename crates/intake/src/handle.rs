@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::counters::SourceCounts;
 use crate::error::Error;
@@ -96,8 +97,14 @@ impl Handle {
         sources.values().flat_map(of_source).collect()
     }
 
+    /// Whether the use of keys before the start is known; else a key without a use may have been used then.
+    pub fn knows_past_key_uses(&self) -> bool {
+        self.shared.past_uses_known.load(Ordering::Relaxed)
+    }
+
     /// Adds the use of keys that was saved before the start. To be called once.
     pub fn remember_key_uses(&self, uses: Vec<KeyUse>) {
+        self.shared.past_uses_known.store(true, Ordering::Relaxed);
         let sources = self.shared.sources.load();
         for KeyUse { source, fingerprint, last_used, uses } in uses {
             if let Some(keyring) = sources.get(&source).and_then(|served| served.source.auth.keyring()) {

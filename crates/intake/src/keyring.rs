@@ -77,8 +77,10 @@ impl Keyring {
 
     /// The key by which one of `tags` is the HMAC-SHA256 of the joined `pieces`, as the audit trail names it. Every key is
     /// tried against every tag, so the time taken does not tell which one matched.
-    pub(crate) fn signer(&self, pieces: &[&[u8]], tags: &[[u8; 32]], now: Timestamp) -> Option<Arc<str>> {
-        self.find(now, |key| {
+    ///
+    /// A request that came at `used` counts as use of the key; one that is only looked at again has no such time.
+    pub(crate) fn signer(&self, pieces: &[&[u8]], tags: &[[u8; 32]], used: Option<Timestamp>) -> Option<Arc<str>> {
+        self.find(used, |key| {
             let expected = key.sign(pieces);
             tags.iter().fold(false, |found, tag| found | key::equal(expected.as_ref(), tag))
         })
@@ -87,23 +89,26 @@ impl Keyring {
     /// The key of which `value` is the secret.
     pub(crate) fn has_secret(&self, value: &[u8], now: Timestamp) -> Option<Arc<str>> {
         let digest = key::digest(value);
-        self.find(now, |key| key.has_digest(&digest))
+        self.find(Some(now), |key| key.has_digest(&digest))
     }
 
-    fn find(&self, now: Timestamp, check: impl Fn(&Key) -> bool) -> Option<Arc<str>> {
+    fn find(&self, used: Option<Timestamp>, check: impl Fn(&Key) -> bool) -> Option<Arc<str>> {
         let mut found = None;
         for key in self.keys.load().iter() {
             if check(key) {
-                key.used(now);
+                if let Some(at) = used {
+                    key.used(at);
+                }
                 found = Some(key.proof());
             }
         }
         found
     }
 
-    /// The key of whose secret only a salted digest was kept.
-    pub(crate) fn has_salted(&self, salt: &[u8], proof: &[u8; 32], now: Timestamp) -> Option<Arc<str>> {
-        self.find(now, |key| key.has_salted(salt, proof))
+    /// The key of whose secret only a salted digest was kept. No use of a key: the request was sent some time ago, and
+    /// perhaps in vain.
+    pub(crate) fn has_salted(&self, salt: &[u8], proof: &[u8; 32]) -> Option<Arc<str>> {
+        self.find(None, |key| key.has_salted(salt, proof))
     }
 
     /// Reads the files again that have changed. Returns whether the keys did. Blocks on files.

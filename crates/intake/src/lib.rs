@@ -15,6 +15,7 @@ mod activity;
 mod auth;
 mod body;
 mod connection;
+mod connections;
 mod counters;
 mod error;
 mod handle;

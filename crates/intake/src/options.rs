@@ -32,8 +32,20 @@ pub const STOPPED_RETRY: Duration = Duration::from_secs(30);
 /// Topics of one source that are counted apart. Genesys Cloud has some dozens; a sender that makes up ever new ones
 /// costs no more than this.
 pub const TOPICS_MAX: usize = 64;
-/// Idle time allowed when there are almost no connections left; see [`Limits::connections`].
+/// Time that a connection over which nothing authentic has come may be idle, also before it sends anything, when there
+/// are almost no connections left; see [`Limits::connections`].
 pub const CROWDED_IDLE: Duration = Duration::from_secs(2);
+/// Time in which a head or a body may come without standing in the way of others, when all connections are taken.
+pub const CROWDED_GRACE: Duration = Duration::from_secs(1);
+/// When there is no connection left, up to this part of all is closed at a time.
+pub const EVICTED_PART: usize = 32;
+/// Connections above [`Limits::connections`] that may only ask for health. Reached when all others have a request under
+/// way.
+pub const RESERVED_CONNECTIONS: usize = 16;
+/// The most that [`Limits::connections`] can be; a process has no more files.
+pub const CONNECTIONS_MAX: usize = 1 << 20;
+/// Files that the process needs besides connections: the databases, destinations, the console.
+pub const OTHER_FILES: usize = 512;
 /// What a connection that was refused may still send before it is cut off, so that it can read the refusal.
 pub const LINGER_BYTES: usize = 1024 * 1024;
 /// How long such a connection may take.
@@ -108,8 +120,9 @@ pub struct Limits {
     pub body_stall: Duration,
     /// Time that a connection may stay open between requests. Default 75 s, more than the 60 s of usual load balancers.
     pub idle_timeout: Duration,
-    /// Open connections. One more is answered 503 and closed. Above seven eighths of it, idle connections are closed
-    /// after [`CROWDED_IDLE`]. Default 4,096, at up to 40 KiB of buffers each.
+    /// Open connections. For one more, others are closed that are only held; if all have a request under way, it is
+    /// answered 503, unless it asks for health. Above seven eighths of it, connections over which nothing authentic has
+    /// come are closed after [`CROWDED_IDLE`]. Default 4,096, at up to 40 KiB of buffers each.
     pub connections: usize,
     /// Requests between the arrival of their head and their answer. Default 8,192, which only HTTP/2 can reach.
     pub requests: usize,

@@ -50,8 +50,10 @@ pub(crate) async fn receive(peer: &Peer, name: &str, head: Parts, mut body: Inco
 /// Answers a refusal. What is left of a small body is read first, so that the connection can go on; otherwise the
 /// connection is closed, as it is not known where the next request begins.
 pub(crate) async fn refuse(peer: &Peer, refusal: &Refusal, head: &Parts, body: &mut Incoming) -> Answer {
+    let reading = peer.activity.reads();
     let read = body.is_end_stream()
         || may_read_on(head) && body::discard(body, SMALL_BODY_BYTES, &peer.shared.options.limits).await;
+    drop(reading);
     if !read {
         peer.activity.linger();
     }
@@ -103,6 +105,7 @@ async fn into_quarantine(
         return Ok(());
     }
     let limits = &shared.options.limits;
+    let _reading = peer.activity.reads();
     let (read, _reserved) = body::read(body, SMALL_BODY_BYTES, limits, &shared.refused_memory).await?;
     quarantine.keep(quarantined(source, peer, refusal, &head.headers, &read, (shared.clock)()));
     Ok(())
@@ -154,8 +157,10 @@ async fn accept(peer: &Peer, served: &Arc<ServedSource>, head: &Parts, body: &mu
     let max = source.max_body_bytes.unwrap_or(limits.body_bytes);
     head::check(head, max, limits.header_bytes)?;
     let proof = auth::check_headers(&source.auth, &head.headers, (shared.clock)()).await?;
+    let reading = peer.activity.reads();
     let (body, _reserved) =
         body::read(body, max, limits, &shared.memory).await.map_err(|failure| unread(&failure, max, shared))?;
+    drop(reading);
     let received = (shared.clock)();
     let size = body.len();
     let (events, proof) = match examine(served, proof, &head.headers, &body, received).await {
@@ -166,6 +171,9 @@ async fn accept(peer: &Peer, served: &Arc<ServedSource>, head: &Parts, body: &mu
         }
     };
     served.counters.authentic(size);
+    if !matches!(source.auth, Auth::Open) {
+        peer.activity.prove();
+    }
     match events {
         Ok(events) => Ok(respond::accepted(&publish(shared, served, proof, events, received).await?)),
         Err(error) => Ok(respond::dead_lettered(reject(shared, served, proof, &error, body, received).await?, &error)),
@@ -204,9 +212,9 @@ async fn signer(
     now: Timestamp,
 ) -> Result<Arc<str>, Refusal> {
     let Auth::Signature { scheme, keyring } = &served.source.auth else { return Ok(auth::open()) };
-    let checked = match verify(served, claim, headers, body, now).await {
+    let checked = match verify(served, claim, headers, body, Some(now)).await {
         Err(SignatureFailure::Mismatch) if auth::keys_changed(keyring, now).await => {
-            verify(served, claim, headers, body, now).await
+            verify(served, claim, headers, body, Some(now)).await
         }
         checked => checked,
     };
@@ -225,21 +233,21 @@ pub(crate) async fn split_apart(
     tokio::task::spawn_blocking(move || split(&served, &body)).await.map_err(|_| internal())
 }
 
-/// Compares a claim with the body; of a large one on a thread of its own.
+/// Compares a claim with the body; of a large one on a thread of its own. A use of the key if it has a time.
 pub(crate) async fn verify(
     served: &Arc<ServedSource>,
     claim: &Claim,
     headers: &HeaderMap,
     body: &Bytes,
-    now: Timestamp,
+    used: Option<Timestamp>,
 ) -> Result<Arc<str>, SignatureFailure> {
     let Auth::Signature { scheme, keyring } = &served.source.auth else { return Err(SignatureFailure::Mismatch) };
     if body.len() < LARGE_BODY_BYTES {
-        return scheme.check(claim, headers, body, keyring, now);
+        return scheme.check(claim, headers, body, keyring, used);
     }
     let (scheme, keyring) = (scheme.clone(), Arc::clone(keyring));
     let (claim, headers, body) = (claim.clone(), headers.clone(), body.clone());
-    let checked = tokio::task::spawn_blocking(move || scheme.check(&claim, &headers, &body, &keyring, now));
+    let checked = tokio::task::spawn_blocking(move || scheme.check(&claim, &headers, &body, &keyring, used));
     checked.await.unwrap_or(Err(SignatureFailure::Mismatch))
 }
 

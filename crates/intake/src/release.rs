@@ -1,7 +1,7 @@
 //! Releasing refused requests: verified again, they go the way that they would have gone.
 //!
 //! The keys are those of now; the time by which a signed time is judged is that of the request's arrival, so a request
-//! that was too old then stays so. Their events have the same identities as if the request had been accepted, so what
+//! that was too old then stays so. None of it counts as use of a key, or an old one would seem to be in use. Their events have the same identities as if the request had been accepted, so what
 //! the sender has sent again meanwhile is a duplicate, and so is a release that a crash has cut off and that is repeated.
 
 use std::sync::Arc;
@@ -143,17 +143,17 @@ async fn prove(shared: &Shared, served: &Arc<ServedSource>, request: &Quarantine
         Auth::Signature { scheme, .. } => {
             let unsigned = |failure| auth::unsigned(scheme, &failure);
             let claim = scheme.claim(&request.headers, request.received).map_err(unsigned)?;
-            receive::verify(served, &claim, &request.headers, &request.body, request.received).await.map_err(unsigned)
+            receive::verify(served, &claim, &request.headers, &request.body, None).await.map_err(unsigned)
         }
         Auth::ApiKey { keyring, .. } | Auth::Bearer { keyring } | Auth::Basic { keyring } => {
             let kept =
                 request.credential.as_ref().filter(|kept| Some(&kept.place) == auth::place(&source.auth).as_ref());
             let kept = kept.ok_or_else(|| auth::no_credential(Reason::AuthMissing, &source.auth))?;
-            known(kept, keyring, request).ok_or_else(|| auth::no_credential(Reason::AuthMismatch, &source.auth))
+            known(kept, keyring).ok_or_else(|| auth::no_credential(Reason::AuthMismatch, &source.auth))
         }
     }
 }
 
-fn known(kept: &Credential, keyring: &Keyring, request: &Quarantined) -> Option<Arc<str>> {
-    keyring.has_salted(&kept.salt, &kept.proof, request.received)
+fn known(kept: &Credential, keyring: &Keyring) -> Option<Arc<str>> {
+    keyring.has_salted(&kept.salt, &kept.proof)
 }

@@ -4,25 +4,25 @@ use std::collections::BTreeMap;
 use std::io;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use event::Timestamp;
 use parking_lot::Mutex;
 use queue::Queue;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::activity::Activity;
 use crate::connection;
-use crate::counters::{Counters, SourceCounts};
+use crate::connections::{Connections, Entered, Evicted, Guest};
+use crate::counters::{Counters, Pauses, SourceCounts};
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::memory::BodyMemory;
-use crate::options::{ACCEPT_PAUSE, BACKLOG, BUSY_RETRY, CUT_TIME, Options, REFUSED_BODY_MEMORY};
+use crate::options::{ACCEPT_PAUSE, BACKLOG, BUSY_RETRY, CUT_TIME, LOG_EVERY, Options, REFUSED_BODY_MEMORY};
 use crate::problem::{Reason, Refusal};
 use crate::quarantine::Quarantine;
 use crate::source::{self, Source, Sources};
@@ -54,11 +54,12 @@ impl Intake {
             counters: Mutex::default(),
             unnamed: Counters::default(),
             quarantine: OnceLock::new(),
+            past_uses_known: AtomicBool::new(false),
             memory: BodyMemory::new(options.limits.body_memory),
             refused_memory: BodyMemory::new(REFUSED_BODY_MEMORY),
             serving: AtomicUsize::new(0),
-            open: AtomicUsize::new(0),
-            closed: Notify::new(),
+            connections: Connections::new(options.limits.connections),
+            evictions: Pauses::default(),
             mode: watch::Sender::new(Mode::Normal),
             loopback: address.ip().is_loopback(),
             options,
@@ -86,14 +87,14 @@ impl Intake {
         }
         drop(listener);
         refreshing.abort();
-        if !shared.all_closed(shared.options.drain).await {
-            let cut = shared.open.load(Ordering::Acquire);
+        if !shared.connections.all_closed(shared.options.drain).await {
+            let cut = shared.connections.count();
             tracing::warn!(
                 connections = cut,
                 "not all requests ended in time; their senders got no answer and will repeat them"
             );
             shared.mode.send_replace(Mode::Cut);
-            shared.all_closed(CUT_TIME).await;
+            shared.connections.all_closed(CUT_TIME).await;
         }
         shared.mode.send_replace(Mode::Stopped);
     }
@@ -112,6 +113,8 @@ async fn accept(shared: &Arc<Shared>, accepted: io::Result<(TcpStream, SocketAdd
         // The sender went away before its turn.
         Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return,
         Err(error) => {
+            // Out of files, most likely.
+            shared.evicted(shared.connections.make_room());
             let refusal = Refusal::new(Reason::Busy, "no connection can be accepted").because(format!(
                 "no connection can be accepted: {error}; if too many files are open, raise the limit (`ulimit -n`)"
             ));
@@ -119,28 +122,39 @@ async fn accept(shared: &Arc<Shared>, accepted: io::Result<(TcpStream, SocketAdd
             return sleep(ACCEPT_PAUSE).await;
         }
     };
-    let open = OpenConnection::new(shared);
-    let limit = shared.options.limits.connections;
-    let number = shared.open.load(Ordering::Relaxed);
-    shared.crowd(number);
-    if number > limit {
-        return turn_away(shared, stream, address.ip());
-    }
+    let address = address.ip().to_canonical();
+    let Some(socket) = shared.connections.socket().await else { return };
+    let activity = Arc::new(Activity::new());
+    let Some(entered) = shared.connections.enter(socket, address, Arc::clone(&activity)) else {
+        return turn_away(shared, stream, address);
+    };
+    let Entered { guest, reserve, open, evicted } = entered;
+    shared.evicted(evicted);
+    shared.crowd(open);
     // Answers are written in one piece; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    let peer =
-        Peer { shared: Arc::clone(shared), address: address.ip().to_canonical(), activity: Arc::new(Activity::new()) };
-    let mode = shared.mode.subscribe();
-    tokio::spawn(async move {
-        let _open = open;
+    serve(shared, stream, Peer { shared: Arc::clone(shared), address, activity, reserve }, guest);
+}
+
+fn serve(shared: &Shared, stream: TcpStream, peer: Peer, guest: Guest) {
+    let (mode, number) = (shared.mode.subscribe(), guest.number());
+    let task = tokio::spawn(async move {
+        let _guest = guest;
         connection::serve(stream, Arc::new(peer), mode).await;
     });
+    shared.connections.serves(number, task.abort_handle());
+}
+
+/// What is said when all connections have a request under way.
+pub(crate) fn full() -> Refusal {
+    let detail = "as many connections are open as are allowed, and each has a request under way; try again a little \
+                  later, and use fewer at once";
+    Refusal::new(Reason::Busy, detail).retry_after(BUSY_RETRY)
 }
 
 /// Answers 503 without a task of its own, and as well as that goes without waiting.
 fn turn_away(shared: &Shared, stream: TcpStream, address: IpAddr) {
-    let detail = "as many connections are open as are allowed; try again a little later, and use fewer at once";
-    let refusal = Refusal::new(Reason::Busy, detail).retry_after(BUSY_RETRY);
+    let refusal = full();
     shared.unnamed.request();
     shared.unnamed.refused(&refusal, "", address, (shared.clock)());
     if shared.tls.is_none()
@@ -187,15 +201,17 @@ pub(crate) struct Shared {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) clock: Clock,
     pub(crate) quarantine: OnceLock<Arc<dyn Quarantine>>,
+    /// What is known of the use of keys reaches back before the start.
+    pub(crate) past_uses_known: AtomicBool,
     pub(crate) memory: Arc<BodyMemory>,
     /// Of bodies that are read only for the quarantine.
     pub(crate) refused_memory: Arc<BodyMemory>,
     pub(crate) mode: watch::Sender<Mode>,
     pub(crate) tls: Option<Tls>,
+    pub(crate) connections: Arc<Connections>,
+    evictions: Pauses,
     loopback: bool,
     serving: AtomicUsize,
-    open: AtomicUsize,
-    closed: Notify,
 }
 
 impl Shared {
@@ -277,19 +293,14 @@ impl Shared {
         });
     }
 
-    /// Waits until no connection is open, at most so long. Returns whether that came about.
-    async fn all_closed(&self, limit: Duration) -> bool {
-        let closed = async {
-            loop {
-                let mut next = std::pin::pin!(self.closed.notified());
-                next.as_mut().enable();
-                if self.open.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                next.await;
-            }
-        };
-        timeout(limit, closed).await.is_ok()
+    /// Says, now and then, that connections were closed to make room.
+    fn evicted(&self, evicted: Option<Evicted>) {
+        let Some(Evicted { connections, most, held }) = evicted else { return };
+        let Some(unsaid) = self.evictions.may_log((self.clock)(), LOG_EVERY) else { return };
+        tracing::warn!(
+            connections, unsaid, network = %most.0, held,
+            "all connections are taken; those that were only held were closed for others"
+        );
     }
 }
 
@@ -307,22 +318,6 @@ pub(crate) struct Peer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) address: IpAddr,
     pub(crate) activity: Arc<Activity>,
-}
-
-/// Counts an open connection until this is dropped.
-struct OpenConnection(Arc<Shared>);
-
-impl OpenConnection {
-    fn new(shared: &Arc<Shared>) -> Self {
-        shared.open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(shared))
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        if self.0.open.fetch_sub(1, Ordering::Release) == 1 {
-            self.0.closed.notify_waiters();
-        }
-    }
+    /// There is only room to ask for health.
+    pub(crate) reserve: bool,
 }

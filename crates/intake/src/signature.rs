@@ -194,16 +194,16 @@ impl SignatureScheme {
     }
 
     /// Compares a claim of these headers with the body's raw bytes, in constant time, with every key. Returns what the
-    /// audit trail calls the key that fits.
+    /// audit trail calls the key that fits. With a time it counts as use of that key.
     pub fn check(
         &self,
         claim: &Claim,
         headers: &HeaderMap,
         body: &[u8],
         keyring: &Keyring,
-        now: Timestamp,
+        used: Option<Timestamp>,
     ) -> Result<Arc<str>, SignatureFailure> {
-        keyring.signer(&self.content.pieces(headers, body), &claim.tags, now).ok_or(SignatureFailure::Mismatch)
+        keyring.signer(&self.content.pieces(headers, body), &claim.tags, used).ok_or(SignatureFailure::Mismatch)
     }
 
     /// Checks a whole request: [`SignatureScheme::claim`], then [`SignatureScheme::check`].
@@ -214,7 +214,7 @@ impl SignatureScheme {
         keyring: &Keyring,
         now: Timestamp,
     ) -> Result<(), SignatureFailure> {
-        self.check(&self.claim(headers, now)?, headers, body, keyring, now).map(drop)
+        self.check(&self.claim(headers, now)?, headers, body, keyring, Some(now)).map(drop)
     }
 
     fn one(&self, text: &[u8]) -> Option<[u8; 32]> {

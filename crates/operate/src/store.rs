@@ -43,7 +43,10 @@ impl Kept {
             Err(error) => return Self::unusable(&path, &error.to_string()),
         };
         match serde_json::from_slice::<Self>(&text) {
-            Ok(kept) if kept.version == VERSION => kept,
+            Ok(mut kept) if kept.version == VERSION => {
+                kept.state.restarted();
+                kept
+            }
             Ok(kept) => Self::unusable(&path, &format!("has format {}, this program reads {VERSION}", kept.version)),
             Err(error) => Self::unusable(&path, &error.to_string()),
         }

@@ -1,7 +1,8 @@
 //! Starting: from what the last run left on disk to a working queue.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +17,8 @@ use crate::rows::{CURSOR_CHUNKS, DESTINATIONS, RETRIES, Table};
 
 const READING: &str = "reading the destinations";
 
-/// Makes the data directory, and makes its name durable.
+/// Makes the data directory, for its owner only, and makes its name durable. One that is there keeps its rights: others
+/// may have been let in on purpose, and everything secret in it is for its owner only anyway.
 pub(crate) fn make_dir(dir: &Path) -> Result<(), Failed> {
     let failed = |error: std::io::Error| {
         Failed::Disk(format!(
@@ -24,7 +26,7 @@ pub(crate) fn make_dir(dir: &Path) -> Result<(), Failed> {
             dir.display()
         ))
     };
-    std::fs::create_dir_all(dir).map_err(failed)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         sync_dir(parent).map_err(failed)?;
     }

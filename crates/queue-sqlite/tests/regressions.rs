@@ -78,6 +78,26 @@ async fn a_new_configuration_loses_no_event_that_is_under_way() {
     assert!(f.drain(f.lake).await.is_empty(), "nothing was for the lake");
 }
 
+/// What customers have said, and who said it, is for the user that runs the server; others see not even names.
+#[test]
+fn the_directory_and_all_that_is_in_it_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &std::path::Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+    let parent = tempfile::tempdir().expect("a directory");
+    let dir = parent.path().join("made/data");
+    let options = || queue_sqlite::Options { dir: dir.clone(), queue: queue::Options::default() };
+    drop(queue_sqlite::SqliteQueue::open(&options()).expect("opens"));
+    assert_eq!((mode(&dir), mode(&parent.path().join("made"))), (0o700, 0o700));
+    for file in std::fs::read_dir(&dir).expect("lists") {
+        let path = file.expect("a file").path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+    // One that somebody has opened to a group on purpose stays so.
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o750)).expect("changes");
+    drop(queue_sqlite::SqliteQueue::open(&options()).expect("opens"));
+    assert_eq!(mode(&dir), 0o750);
+}
+
 /// Who wants an old event is not known before the destinations are.
 #[tokio::test(flavor = "multi_thread")]
 async fn upkeep_before_the_first_configuration_drops_nothing_undelivered() {

@@ -10,6 +10,7 @@
     reason = "these are tests, run by other crates' tests"
 )]
 
+pub mod configuring;
 pub mod delivery;
 pub mod durable;
 pub mod fixture;
@@ -51,6 +52,7 @@ macro_rules! conformance_tests {
             a_destination_that_comes_back_gets_its_backlog, refuses_work_when_closed, pages_through_dead_letters,
             selects_and_groups_dead_letters, discards_dead_letters, redrives_dead_letters,
             redrives_nothing_into_the_void, refuses_an_unknown_destination);
+        $crate::conformance_tests!(@group $harness, configuring: routes_anew_what_waits);
         $crate::conformance_tests!(@group $harness, upkeep: drops_what_is_settled_and_old,
             buries_what_is_undelivered_and_old, keeps_the_events_of_dead_letters, keeps_what_is_young);
         $crate::conformance_tests!(@group $harness, trail: tells_what_became_of_a_conversation, notes_what_is_done);

@@ -186,7 +186,7 @@ impl Plan {
     }
 
     /// By how much the clock is set back, in all.
-    pub(crate) fn clock_set_back(&self) -> Duration {
+    fn clock_set_back(&self) -> Duration {
         Duration::from_millis(self.clock_set.iter().map(|(_, by)| u64::try_from(-by).unwrap_or(0)).sum())
     }
 }

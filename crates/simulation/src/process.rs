@@ -22,8 +22,8 @@ use crate::world::{ByTopic, World};
 
 /// How often there is upkeep.
 const UPKEEP_EVERY: Duration = Duration::from_secs(60);
-/// Longer than a stop takes: the services drain for 10 s, and have 5 s for the last settlements. Both go by the machine's
-/// clock, so they last longer when it is set back meanwhile.
+/// Longer than a stop takes, however the clock is set: the services drain for 10 s, and have 5 s for the last
+/// settlements.
 const STOPS_WITHIN: Duration = Duration::from_secs(60);
 /// How often it is looked whether the closed queue is in anyone's hands still.
 const RELEASED_WITHIN: u32 = 1_000;
@@ -45,7 +45,7 @@ pub(crate) async fn live(world: &Arc<World>, store: &mut Store, destinations: &[
     let mut fall = how;
     if fall == Fall::Stopped {
         let gone = process.watched.is_gone();
-        let stopped = tokio::time::timeout(STOPS_WITHIN + world.plan.clock_set_back(), process.stop());
+        let stopped = tokio::time::timeout(STOPS_WITHIN, process.stop());
         match futures::future::select(Box::pin(stopped), gone).await {
             futures::future::Either::Left((Ok(()), _)) => {}
             futures::future::Either::Left((Err(_), _)) => bail!("the process did not stop within {STOPS_WITHIN:?}"),

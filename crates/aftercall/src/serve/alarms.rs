@@ -13,12 +13,13 @@ use arc_swap::ArcSwap;
 use console::Alarms;
 use delivery::{BreakerState, Health};
 use operate::alarms::{
-    Breaker, Change, DestinationReading, Kind, Ledger, Mismatch, Notice, Options, Reading, SourceReading, State,
+    Breaker, Change, DestinationReading, Ledger, Mismatch, Notice, Options, Reading, Severity, SourceReading, State,
     TopicReading,
 };
 use operate::notifier::Notifiers;
 use operate::store::Kept;
 use queue::{ConsumerStatus, DeadLetterQuery, Queue, QueueError, QueueStatus};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::destinations::Views;
@@ -27,6 +28,8 @@ use crate::config::{Action, AlarmParts};
 
 /// A part of a reading that takes longer is left out of it.
 const READING_LIMIT: Duration = Duration::from_secs(10);
+/// A commit that takes longer is looked at again by the next reading.
+const PROBE_LIMIT: Duration = Duration::from_secs(1);
 /// Dead letters that are read at a time.
 const LETTERS_PAGE: usize = 1_000;
 /// Pages of new dead letters in one reading; more are read by the next ones.
@@ -133,10 +136,10 @@ impl Watch {
     }
 
     async fn watch(self: &Arc<Self>) {
-        let mut letters = Letters::default();
+        let (mut letters, mut probe) = (Letters::default(), Probe::default());
         let (mut saved, mut saved_waiting) = (Instant::now(), usize::MAX);
         loop {
-            let reading = self.reading(&mut letters).await;
+            let reading = self.reading(&mut letters, &mut probe).await;
             let settings = self.settings.load_full();
             let notices = self.state().step(&reading, &settings.options, now());
             let new = !notices.is_empty();
@@ -178,7 +181,7 @@ impl Watch {
         }
     }
 
-    async fn reading(&self, letters: &mut Letters) -> Reading {
+    async fn reading(&self, letters: &mut Letters, probe: &mut Probe) -> Reading {
         let Watched { dir, queue, intake, destinations } = &self.watched;
         let new_letters = within_limit(letters.read_new(&**queue)).await;
         let status = within_limit(queue.status(now())).await;
@@ -188,8 +191,12 @@ impl Watch {
         };
         let status = status.and_then(Result::ok);
         let consumers = status.map(|status| status.consumers).unwrap_or_default();
+        let commit = probe.look(queue).await;
+        // Last, since what is full in the meantime is full.
         let dir = dir.clone();
         let free = within_limit(tokio::task::spawn_blocking(move || free_bytes(&dir))).await;
+        let counts = intake.counts();
+        let queue_full = queue_full(&counts);
         Reading {
             stopped: queue.poisoned(),
             groups,
@@ -198,9 +205,11 @@ impl Watch {
                 .iter()
                 .map(|view| destination(&view.name, &view.health, &consumers))
                 .collect(),
-            sources: intake.counts().into_iter().filter(|counts| !counts.source.is_empty()).map(source).collect(),
+            sources: counts.into_iter().filter(|counts| !counts.source.is_empty()).map(source).collect(),
             disk_free: free.and_then(Result::ok).flatten(),
-            commit: commit(&**queue).await,
+            commit,
+            queue_full,
+            quarantine_closed: intake.quarantine().and_then(|quarantine| quarantine.status().closed),
             notifiers: self.notifiers().readings(),
         }
     }
@@ -286,14 +295,31 @@ async fn within_limit<T>(work: impl Future<Output = T>) -> Option<T> {
     timeout(READING_LIMIT, work).await.ok()
 }
 
-/// How long the writer takes for a commit that changes nothing, behind those that are under way; what a sender waits.
-async fn commit(queue: &dyn Queue) -> Option<Duration> {
-    let begin = Instant::now();
-    match within_limit(queue.settle(Vec::new(), now())).await {
-        Some(Ok(())) => Some(begin.elapsed()),
-        Some(Err(_)) => None,
-        None => Some(READING_LIMIT),
+/// Measures how long the writer takes for a commit that changes nothing, behind those that are under way; what a sender
+/// waits. With a full disk it waits until there is room, and a reading must not wait for that.
+#[derive(Default)]
+struct Probe {
+    under_way: Option<(Instant, JoinHandle<Result<(), QueueError>>)>,
+}
+
+impl Probe {
+    /// How long the last one took, or has taken so far; `None` if it failed.
+    async fn look(&mut self, queue: &Arc<dyn Queue>) -> Option<Duration> {
+        let (begun, asked) = self.under_way.get_or_insert_with(|| {
+            let queue = Arc::clone(queue);
+            (Instant::now(), tokio::spawn(async move { queue.settle(Vec::new(), now()).await }))
+        });
+        let begun = *begun;
+        let Ok(answered) = timeout(PROBE_LIMIT, asked).await else { return Some(begun.elapsed()) };
+        self.under_way = None;
+        matches!(answered, Ok(Ok(()))).then(|| begun.elapsed())
     }
+}
+
+/// Requests that the queue had no room for, since start.
+fn queue_full(counts: &[intake::SourceCounts]) -> u64 {
+    let full = intake::Reason::QueueFull.code();
+    counts.iter().flat_map(|source| &source.refused).filter(|(code, _)| *code == full).map(|(_, count)| count).sum()
 }
 
 fn free_bytes(dir: &std::path::Path) -> Option<u64> {
@@ -334,10 +360,11 @@ fn source(counts: intake::SourceCounts) -> SourceReading {
 fn log(notice: &Notice) {
     let alarm = &notice.alarm;
     let (key, summary) = (&alarm.key, &alarm.summary);
-    match notice.change {
-        Change::Opened if alarm.kind == Kind::SourceSilent => tracing::warn!(alarm = key, "alarm opened: {summary}"),
-        Change::Opened => tracing::error!(alarm = key, "alarm opened: {summary}"),
-        Change::Updated => tracing::error!(alarm = key, "alarm updated: {summary}"),
-        Change::Resolved => tracing::info!(alarm = key, "alarm resolved: {summary}"),
+    let change = notice.change.as_str();
+    match alarm.severity {
+        _ if notice.change == Change::Resolved => tracing::info!(alarm = key, "alarm {change}: {summary}"),
+        Severity::Info => tracing::info!(alarm = key, "alarm {change}: {summary}"),
+        Severity::Warning => tracing::warn!(alarm = key, "alarm {change}: {summary}"),
+        Severity::Error | Severity::Critical => tracing::error!(alarm = key, "alarm {change}: {summary}"),
     }
 }

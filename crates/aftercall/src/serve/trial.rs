@@ -1,9 +1,9 @@
 //! Serving without a configuration: a generated secret, two sources, everything into one file, and a request to paste.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -28,7 +28,10 @@ impl Trial {
     /// Fills in sources, a destination and a route; makes the secrets if they are not there from last time.
     pub(crate) fn prepare(file: &mut File) -> anyhow::Result<Self> {
         let dir = file.data_dir();
-        std::fs::create_dir_all(&dir)
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
             .with_context(|| format!("making the data directory {}; name another one with --data", dir.display()))?;
         let secret = generated(&dir.join(SECRET_FILE))?;
         generated(&dir.join(TOKEN_FILE))?;

@@ -227,3 +227,21 @@ fn status_and_send_without_a_server_say_where_they_looked() {
     let said = expect(&site.run(&send), 2);
     assert!(said.contains("http://127.0.0.1:9/in/genesys"), "{said}");
 }
+
+#[test]
+fn send_says_which_sources_there_are() {
+    let site = Site::new(TO_FILE);
+    std::fs::write(site.path("event.json"), "{}").unwrap();
+    std::fs::write(site.path("none.toml"), "data_dir = \"data\"\n").unwrap();
+    let open = "data_dir = \"data\"\n[sources.calls]\nauth = { open = true }\n";
+    std::fs::write(site.path("one.toml"), open).unwrap();
+    let send = |config: &str, source: &str| {
+        expect(&site.run(&["send", "event.json", "--config", config, "--source", source]), 2)
+    };
+    let said = send("none.toml", "genesys");
+    assert!(said.contains("has no sources") && said.contains("[sources.NAME]"), "{said}");
+    let said = send("one.toml", "genesys");
+    assert!(said.contains("no source `genesys`") && said.contains("--source calls"), "{said}");
+    let said = send("aftercall.toml", "genesis");
+    assert!(said.contains("eventbridge, genesys"), "{said}");
+}

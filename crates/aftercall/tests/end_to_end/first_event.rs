@@ -96,6 +96,8 @@ fn generated_secrets_are_for_their_owner_only_and_never_logged() {
     }
     let events = fs::metadata(site.path("aftercall-data/events.ndjson")).unwrap();
     assert_eq!(events.permissions().mode() & 0o777, 0o600, "whole events stand in it");
+    let data = fs::metadata(site.path("aftercall-data")).unwrap();
+    assert_eq!(data.permissions().mode() & 0o777, 0o700, "and others need not even see what is there");
     let token = fs::read_to_string(site.path("aftercall-data/eventbridge-token")).unwrap();
     let headers = [("authorization", format!("Bearer {}", token.trim())), ("content-type", "application/json".into())];
     let body = br#"{"id":"e-1","detail-type":"t","detail":{"conversationId":"c"}}"#;

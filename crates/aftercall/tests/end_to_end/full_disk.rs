@@ -33,7 +33,7 @@ fn fill(server: &Server, from: usize) -> usize {
 
 #[test]
 fn without_room_nothing_is_acknowledged_and_room_is_found_again() {
-    let site = Site::new(TO_FILE);
+    let site = Site::new(&format!("[alarms]\nevery = \"100ms\"\n{TO_FILE}"));
     // Bash counts in KiB. The file of the destination is limited too, so its deliveries wait as well.
     let limited =
         format!("trap '' XFSZ; ulimit -S -f 12288; exec {AFTERCALL} serve --config aftercall.toml --log json");
@@ -46,6 +46,14 @@ fn without_room_nothing_is_acknowledged_and_room_is_found_again() {
     let small = server.post(r#"{"webhookEventId":"small"}"#);
     assert!(matches!(small.status, 200 | 503), "{small:?}");
     let mut expected = acknowledged + usize::from(small.status == 200);
+
+    // The disk itself has room, which does not help.
+    let alarm = waiting::until("there is an alarm", || {
+        let told = crate::client::get(server.console, "/api/v1/alarms").unwrap().json();
+        told["open"].as_array().unwrap().iter().find(|alarm| alarm["kind"] == "disk-low").cloned()
+    });
+    assert_eq!(alarm["summary"], "the disk is full: requests are refused", "{alarm}");
+    assert!(alarm["detail"].as_str().unwrap().contains("a limit on the size of files"), "{alarm}");
 
     let more = Command::new("prlimit").args(["--fsize=unlimited", "--pid", &server.id().to_string()]).output().unwrap();
     assert!(more.status.success(), "{more:?}");

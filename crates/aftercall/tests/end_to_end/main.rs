@@ -12,6 +12,8 @@ mod client;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod dead_letters;
@@ -22,6 +24,9 @@ mod delivery;
 mod faults;
 #[cfg(test)]
 mod first_event;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod flood;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod full_disk;

@@ -39,6 +39,13 @@ fn json(site: &Site, server: &Server, args: &[&str], code: i32) -> Value {
     serde_json::from_str(&run(site, server, &[args, &["--json"]].concat(), code)).unwrap()
 }
 
+/// The same, whatever its exit code says.
+fn json_of(site: &Site, server: &Server, args: &[&str]) -> Value {
+    let console = server.console.to_string();
+    let output = site.run(&[args, &["--json", "--console", &console]].concat());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 fn listed(site: &Site, server: &Server, args: &[&str]) -> Vec<Value> {
     let page = json(site, server, &[&["quarantine", "list"], args].concat(), 0);
     page["requests"].as_array().unwrap().clone()
@@ -238,6 +245,19 @@ fn a_damaged_quarantine_stops_no_event_and_says_the_cure() {
         let said = run(&site, &server, &["quarantine", "list"], 2);
         assert!(said.contains("the quarantine is closed") && said.contains("move quarantine.db"), "{said}");
         assert!(run(&site, &server, &["status"], 0).contains("the quarantine is closed"));
+        let alarms = waiting::until("there is an alarm", || {
+            let shown = json_of(&site, &server, &["alarms"]);
+            shown["open"].as_array().is_some_and(|open| !open.is_empty()).then_some(shown)
+        });
+        let closed = alarms["open"].as_array().unwrap().iter().find(|alarm| alarm["kind"] == "quarantine-closed");
+        assert!(closed.unwrap()["todo"].to_string().contains("move quarantine.db"), "{alarms}");
+        let line = waiting::until("it is in the log", || {
+            // Of both rounds: an alarm that is open over a restart is not opened again.
+            let log = site.logs();
+            let line = log.lines().find(|line| line.contains("alarm opened: the quarantine is closed"));
+            line.map(str::to_owned)
+        });
+        assert!(line.contains("WARN"), "an alarm of severity warning: {line}");
         assert_eq!(counts(&server, "genesys")["failed"], 1);
         assert_eq!(server.stop(), Some(0));
         assert!(site.logs().contains("the quarantine is closed"));

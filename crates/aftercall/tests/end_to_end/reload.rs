@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::faults;
 use crate::recorder::Recorder;
 use crate::site::{Server, Site, TO_FILE};
 use crate::waiting;
@@ -420,4 +421,47 @@ fn alarms_and_notifiers_go_by_the_new_file() {
     waiting::until_so("the new notifier is told", || !recorder.requests().is_empty());
     let alarm = String::from_utf8(recorder.requests()[0].body.clone()).unwrap();
     assert!(alarm.contains("it is taken over by itself") || alarm.contains("aftercall reload"), "{alarm}");
+}
+
+#[test]
+fn a_reload_that_the_queue_cannot_store_changes_nothing_and_is_taken_over_later() {
+    let recorder = Recorder::start(|_| 200);
+    let mapping = |version: u8| format!("{{ version: {version}, id: .webhookEventId }}");
+    let site = Site::new(&format!("{}{}", crm("crm", &recorder, ""), route("crm", &mapping(1))));
+    let full = site.path("full");
+    let server =
+        site.start_with(faults::preload(&mut site.serve(), "write:1:ENOSPC:*").env("AFTERCALL_FAULT_WHILE", &full));
+    post(&server, 1);
+    waiting::until_so("it is delivered", || recorder.requests().len() == 1);
+    let before = hash(&server);
+
+    // A new destination wants a row in the queue, and the disk is full.
+    fs::write(&full, "").unwrap();
+    let more = format!("{}{}", crm("lake", &recorder, ""), route("lake", &mapping(2)));
+    let changed = config(&site).replace("version: 1", "version: 2") + &more;
+    write(&site, &changed);
+    let said = expect(&reload(&site, &server), 3);
+    assert!(said.contains("setting up the destinations") && said.contains("full"), "{said}");
+    let status = server.status();
+    assert_eq!(hash(&server), before);
+    assert!(status["config"]["error"].is_string(), "{status}");
+    fs::remove_file(&full).unwrap();
+
+    // Everything goes on as before, by the old mapping, as soon as the disk has room; or by the new file, which is not
+    // read again by itself until it changes.
+    waiting::until_so("there is room again", || server.post(event(2, 0)).status == 200);
+    waiting::until_so("it is delivered", || recorder.requests().len() == 2);
+    assert_eq!(json(&recorder, 1)["version"], 1);
+    assert_eq!(server.consumer("crm")["dead_letters"], 0);
+
+    expect(&reload(&site, &server), 0);
+    assert_ne!(hash(&server), before);
+    post(&server, 3);
+    waiting::until_so("both get it", || recorder.requests().len() == 4);
+    assert_eq!((json(&recorder, 2)["version"].clone(), json(&recorder, 3)["version"].clone()), (2.into(), 2.into()));
+    assert_eq!(server.stop(), Some(0));
+}
+
+fn json(recorder: &Recorder, number: usize) -> Value {
+    serde_json::from_slice(&recorder.requests()[number].body).unwrap()
 }

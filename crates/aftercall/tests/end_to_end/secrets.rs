@@ -90,3 +90,38 @@ fn the_use_of_a_key_is_saved_while_the_server_runs() {
     let server = site.start();
     assert_eq!(keys(&site, &server), [(name(1), 1)]);
 }
+
+#[test]
+fn what_is_released_from_the_quarantine_is_no_use_of_a_key() {
+    let site = Site::new(TO_FILE);
+    fs::write(site.path("webhook-secret"), "mistyped").unwrap();
+    let server = site.start();
+    assert_eq!(post_with(&server, SECRET, "q-1"), 401);
+    fs::write(site.path("webhook-secret"), format!("the-new-one\n{SECRET}\n")).unwrap();
+    waiting::until_so("the file is read again", || post_with(&server, "the-new-one", "q-2") == 200);
+    let console = server.console.to_string();
+    for more in [&["--dry-run"][..], &[]] {
+        let released = site.run(&[&["quarantine", "release", "--all", "--console", &console], more].concat());
+        assert_eq!(released.status.code(), Some(0), "{released:?}");
+        assert_eq!(keys(&site, &server), [(name(1), 1), (name(2), 0)], "the old secret may still be retired");
+    }
+    assert_eq!(server.count("accepted"), 2);
+}
+
+#[test]
+fn a_use_that_nobody_can_know_is_not_called_never() {
+    let site = Site::new(TO_FILE);
+    let server = site.start();
+    assert!(status(&site, &server, &[], 0).contains("never"));
+    assert_eq!(post_with(&server, SECRET, "u-1"), 200);
+    assert_eq!(server.stop(), Some(0));
+    fs::write(site.path("data/quarantine.db"), "\0".repeat(8_192)).unwrap();
+    let server = site.start();
+    let shown = status(&site, &server, &[], 0);
+    assert!(shown.contains("unknown") && !shown.contains("never"), "{shown}");
+    assert!(shown.contains("Do not retire a secret by this"), "{shown}");
+    let told: Value = serde_json::from_str(&status(&site, &server, &["--json"], 0)).unwrap();
+    assert_eq!(told["past_known"], false);
+    assert_eq!(post_with(&server, SECRET, "u-2"), 200);
+    assert_eq!(keys(&site, &server), [(name(1), 1)], "from now on it is known");
+}

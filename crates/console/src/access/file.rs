@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use event::Timestamp;
@@ -73,7 +73,8 @@ impl TokenFile {
         if !(1..=NAME_CHARS_MAX).contains(&length) || !name.chars().all(is_in_name) || name == Caller::LOCAL {
             return Err(Error::Name(name.to_owned()));
         }
-        fs::create_dir_all(&self.dir).map_err(|error| self.failed(error))?;
+        let mut dir = fs::DirBuilder::new();
+        dir.recursive(true).mode(0o700).create(&self.dir).map_err(|error| self.failed(error))?;
         let _lock = self.lock()?;
         let mut tokens = self.read()?.unwrap_or_default();
         if tokens.iter().any(|entry| entry.name == name) {

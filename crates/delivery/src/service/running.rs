@@ -1,7 +1,7 @@
 //! The state of a running service, and its loop.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use queue::{Answer, BoxFuture, ConsumerId, Lease, Outcome, Queue, QueueError, Se
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
+use tokio::time::{Sleep, sleep};
 use tracing::warn;
 
 use crate::attempt::{Attempt, Ended, Sent, Tools};
@@ -65,10 +66,10 @@ pub(super) struct Running<'a> {
 }
 
 /// A service on its way out.
-#[derive(Clone, Copy)]
 struct Stopping {
-    /// What is not over by then is given up.
-    until: Timestamp,
+    /// What is not over by then is given up. Goes by time that has gone by, not by the time of day, which may be set
+    /// back: whoever stops a service waits for it.
+    over: Pin<Box<Sleep>>,
     /// The attempts have been given up; only settlements are waited for.
     cut: bool,
 }
@@ -162,8 +163,8 @@ impl<'a> Running<'a> {
 
     /// Begins what can be begun; true when the service is over.
     fn begin(&mut self, now: Timestamp) -> Result<bool, Error> {
-        if self.stopping.is_some_and(|stopping| now >= stopping.until) {
-            self.give_up(now)?;
+        if self.stopping.as_ref().is_some_and(|stopping| stopping.over.is_elapsed()) {
+            self.give_up()?;
         }
         if self.queue_paused.is_some_and(|until| now >= until) {
             self.queue_paused = None;
@@ -197,9 +198,7 @@ impl<'a> Running<'a> {
     fn set_timer(&mut self, now: Timestamp) {
         let mut wake = self.queue_paused;
         let mut consider = |at: Option<Timestamp>| wake = wake.into_iter().chain(at).min();
-        if let Some(stopping) = self.stopping {
-            consider(Some(stopping.until));
-        } else if self.lease.is_none() {
+        if self.stopping.is_none() && self.lease.is_none() {
             consider(self.gate.opens(now));
             if !self.look && self.room(now) > 0 {
                 let due = self.queue.next_due(self.consumer);
@@ -227,6 +226,11 @@ impl<'a> Running<'a> {
         if ready(&mut self.changed, cx).is_some() {
             return Poll::Ready(Step::Changed);
         }
+        if let Some(stopping) = &mut self.stopping
+            && stopping.over.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Step::Time);
+        }
         if let Some((_, timer)) = &mut self.timer
             && timer.as_mut().poll(cx).is_ready()
         {
@@ -239,8 +243,7 @@ impl<'a> Running<'a> {
     fn act(&mut self, step: Step, done: &mut Vec<Ended>) -> Result<(), Error> {
         match step {
             Step::Shutdown(drain) => {
-                let until = self.tools.clock.now().plus(drain);
-                self.stopping = Some(Stopping { until, cut: false });
+                self.stopping = Some(Stopping { over: Box::pin(sleep(drain)), cut: false });
             }
             Step::Settled(Ok(())) => self.settling.clear(),
             Step::Settled(Err(error)) => {
@@ -343,16 +346,15 @@ impl<'a> Running<'a> {
     }
 
     /// The time of a stopping service is over. First the attempts are given up, then the settlements.
-    fn give_up(&mut self, now: Timestamp) -> Result<(), Error> {
+    fn give_up(&mut self) -> Result<(), Error> {
         let unsettled = self.ended.len() + self.settling.len();
-        if self.stopping.is_some_and(|stopping| stopping.cut) {
+        if self.stopping.as_ref().is_some_and(|stopping| stopping.cut) {
             return Err(Error::Unsettled { destination: self.name.to_owned(), count: unsettled });
         }
         self.ended.extend(self.in_flight.iter().map(|attempt| release(attempt.token)));
         self.in_flight.clear();
         self.health.set_in_flight(0);
-        let until = now.plus(LAST_SETTLEMENTS);
-        self.stopping = Some(Stopping { until, cut: true });
+        self.stopping = Some(Stopping { over: Box::pin(sleep(LAST_SETTLEMENTS)), cut: true });
         Ok(())
     }
 

@@ -51,6 +51,23 @@ async fn attempts_that_hang_are_given_back_at_the_drain_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_takes_no_longer_when_the_clock_is_set_back_meanwhile() {
+    let rig = Rig::new(Order::None, 1);
+    let hanging = Scripted::new(&rig, |_, _| std::future::pending());
+    rig.publish(0..3, 3).await;
+    let options = Options { timeout: Duration::from_secs(36_000), ..Options::default() };
+    let mut handle = rig.start(hanging, options);
+    wait(DEADLINE, || async { handle.health().snapshot().in_flight == 3 }).await;
+    let start = tokio::time::Instant::now();
+    handle.stop();
+    tokio::time::sleep(Options::DRAIN / 2).await;
+    rig.clock.set_back(3_600);
+    handle.ended().await.unwrap();
+    assert!((Options::DRAIN..Options::DRAIN * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+    assert_eq!(rig.consumer(0).await.unsettled, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_handle_that_is_dropped_stops_the_service() {
     let rig = Rig::new(Order::None, 1);
     let destination = Scripted::new(&rig, |_, _| async { Ok(()) });

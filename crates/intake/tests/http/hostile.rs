@@ -228,27 +228,59 @@ async fn a_length_beside_chunks_smuggles_nothing() {
     assert_eq!(server.stored().await, 0);
 }
 
+/// A connection that has proved itself, with another request of which the server has begun to read the body; and that.
+async fn half_sent(server: &Server, id: usize) -> (Client, String) {
+    let mut client = Client::connect(server.address()).await;
+    client.send(signed(&event(&format!("first-{id}")))).await;
+    assert_eq!(client.answer().await.status, 200);
+    let whole = signed(&event(&id.to_string())).replacen("host: t", "host: t\r\nexpect: 100-continue", 1);
+    let (head, body) = whole.split_once("\r\n\r\n").unwrap();
+    client.send(format!("{head}\r\n\r\n")).await;
+    assert_eq!(client.answer().await.status, 100);
+    (client, body.to_owned())
+}
+
 #[tokio::test]
-async fn connections_over_the_limit_are_told_so() {
+async fn connections_over_the_limit_are_told_so_when_each_has_a_request_under_way() {
     let server = limited(Limits { connections: 4, ..Limits::default() }).await;
     let mut open = Vec::new();
     for id in 0..4 {
-        let mut client = Client::connect(server.address()).await;
-        client.send(signed(&event(&id.to_string()))).await;
-        assert_eq!(client.answer().await.status, 200);
-        open.push(client);
+        open.push(half_sent(&server, id).await);
     }
     let mut fifth = Client::connect(server.address()).await;
+    fifth.send("GET /health/live HTTP/1.1\r\nhost: t\r\n\r\n").await;
+    assert_eq!(fifth.answer().await.status, 200, "health is told nevertheless");
+    fifth.send(signed(&event("fifth"))).await;
     let answer = fifth.answer().await;
     assert_eq!((answer.status, answer.code().as_str(), answer.headers["retry-after"].as_str()), (503, "busy", "1"));
-    fifth.end().await;
-    // Crowded, so that idle ones make room long before the usual 75 s.
-    for mut client in open {
-        client.end().await;
+    for (mut client, body) in open {
+        client.send(body).await;
+        assert_eq!(client.answer().await.status, 200);
     }
-    let mut sixth = Client::connect(server.address()).await;
-    sixth.send(signed(&event("6"))).await;
-    assert_eq!(sixth.answer().await.status, 200);
+    assert_eq!(server.stored().await, 8);
+}
+
+#[tokio::test]
+async fn connections_that_are_only_held_make_room_and_requests_under_way_do_not() {
+    let server = limited(Limits { connections: 4, ..Limits::default() }).await;
+    let (mut sender, body) = half_sent(&server, 0).await;
+    let mut held = Vec::new();
+    for id in 0..20 {
+        let mut idle = Client::connect(server.address()).await;
+        if id % 2 == 0 {
+            idle.send("POST /in/gen").await;
+        }
+        held.push(idle);
+        let mut genuine = Client::connect(server.address()).await;
+        genuine.send(signed(&event(&format!("genuine-{id}")))).await;
+        assert_eq!(genuine.answer().await.status, 200);
+    }
+    for mut idle in held.drain(..16) {
+        assert!(idle.try_answer().await.is_none(), "it was closed");
+    }
+    sender.send(body).await;
+    assert_eq!(sender.answer().await.status, 200);
+    assert_eq!(server.stored().await, 22);
 }
 
 #[tokio::test]

@@ -26,13 +26,15 @@ pub enum Kind {
     SourceSilent,
     /// A notifier cannot be reached.
     NotifierFailing,
+    /// The quarantine is out of order: what is refused is not kept.
+    QuarantineClosed,
     /// Nothing is wrong: sent by `aftercall alarms test`.
     Test,
 }
 
 impl Kind {
     /// Those that a configuration can name.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::QueueStopped,
         Self::DiskLow,
         Self::CommitLatency,
@@ -42,6 +44,7 @@ impl Kind {
         Self::RefusedSignatures,
         Self::SourceSilent,
         Self::NotifierFailing,
+        Self::QuarantineClosed,
     ];
 
     /// As it is written.
@@ -56,6 +59,7 @@ impl Kind {
             Self::RefusedSignatures => "refused-signatures",
             Self::SourceSilent => "source-silent",
             Self::NotifierFailing => "notifier-failing",
+            Self::QuarantineClosed => "quarantine-closed",
             Self::Test => "test",
         }
     }
@@ -64,9 +68,11 @@ impl Kind {
     pub const fn severity(self) -> Severity {
         match self {
             Self::QueueStopped | Self::DiskLow => Severity::Critical,
-            Self::CommitLatency | Self::RefusedSignatures | Self::SourceSilent | Self::NotifierFailing => {
-                Severity::Warning
-            }
+            Self::CommitLatency
+            | Self::RefusedSignatures
+            | Self::SourceSilent
+            | Self::NotifierFailing
+            | Self::QuarantineClosed => Severity::Warning,
             Self::DeadLetters | Self::BreakerOpen | Self::Undelivered => Severity::Error,
             Self::Test => Severity::Info,
         }

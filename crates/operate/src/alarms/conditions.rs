@@ -31,6 +31,8 @@ pub(super) struct Condition {
 pub(super) struct Memory<'a> {
     /// Refused requests of each source within the window.
     pub(super) refused: &'a [(String, u64)],
+    /// Requests that found no room within the last minute.
+    pub(super) full: u64,
     pub(super) silent: &'a [Silent],
     /// Whether there is an open alarm of this key.
     pub(super) open: &'a dyn Fn(&str) -> bool,
@@ -42,7 +44,7 @@ pub(super) struct Memory<'a> {
 pub(super) fn conditions(reading: &Reading, memory: &Memory<'_>, options: &Options, now: Timestamp) -> Vec<Condition> {
     let mut all = Vec::new();
     all.extend(reading.stopped.as_deref().map(stopped));
-    all.extend(disk(reading, options));
+    all.extend(disk(reading, memory.full, options));
     all.extend(commit(reading, options));
     all.extend(dead_letters(reading, memory, options));
     all.extend(reading.destinations.iter().filter_map(|destination| breaker(destination, options, now)));
@@ -51,6 +53,12 @@ pub(super) fn conditions(reading: &Reading, memory: &Memory<'_>, options: &Optio
     if options.source_silent.is_some() {
         all.extend(memory.silent.iter().map(|silent| source_silent(silent, options, now)));
     }
+    let closed = reading.quarantine_closed.as_deref().filter(|_| options.quarantine_closed);
+    all.extend(
+        closed.map(|reason| {
+            condition(Kind::QuarantineClosed, "", 1, false, text::quarantine_closed(reason, &options.ask))
+        }),
+    );
     all.extend(reading.notifiers.iter().filter_map(|notifier| failing(notifier, options, now)));
     all
 }
@@ -64,8 +72,13 @@ fn stopped(reason: &str) -> Condition {
     condition(Kind::QueueStopped, "", 1, false, text::stopped(reason))
 }
 
-fn disk(reading: &Reading, options: &Options) -> Option<Condition> {
-    let (free, wanted) = (reading.disk_free?, options.disk_free?);
+fn disk(reading: &Reading, full: u64, options: &Options) -> Option<Condition> {
+    let wanted = options.disk_free?;
+    if full > 0 {
+        let text = text::disk_full(full, reading.disk_free);
+        return Some(condition(Kind::DiskLow, "", wanted.max(1), false, text));
+    }
+    let free = reading.disk_free?;
     // Ends only with a quarter more than wanted.
     let fading = free >= wanted;
     (free < wanted.saturating_add(wanted / 4) && wanted > 0)

@@ -22,6 +22,8 @@ pub(super) const WEEKS_MIN: u8 = 2;
 pub(super) const MISSED_MIN: f32 = 20.0;
 /// How much of an hour's expectation its last week is: a change of habits is learnt within a month.
 pub(super) const LEARNING: f32 = 0.4;
+/// A request that found no room within this time means that the disk is full, whatever it says of itself.
+pub(super) const FULL_WITHIN: Duration = Duration::from_secs(60);
 /// A commit latency that rises above the threshold for a moment is no alarm; it must stay there.
 pub(super) const COMMIT_LASTS: Duration = Duration::from_secs(30);
 
@@ -48,6 +50,8 @@ pub struct Options {
     pub commit_latency: Option<Duration>,
     /// A notifier has failed for longer than this.
     pub notifier_failing: Option<Duration>,
+    /// The quarantine is out of order.
+    pub quarantine_closed: bool,
     /// An alarm is resolved when its condition was gone for this long.
     pub hold: Duration,
     /// An alarm is not opened again within this time of its end.
@@ -75,6 +79,7 @@ impl Default for Options {
             disk_free: Some(1 << 30),
             commit_latency: Some(Duration::from_secs(1)),
             notifier_failing: Some(minutes(5)),
+            quarantine_closed: true,
             hold: minutes(1),
             cool_down: minutes(5),
             update_every: minutes(15),

@@ -18,8 +18,12 @@ pub struct Reading {
     pub sources: Vec<SourceReading>,
     /// Bytes free where the data is; `None` if they could not be read.
     pub disk_free: Option<u64>,
+    /// Requests that were refused because the queue had no room, since the start.
+    pub queue_full: u64,
     /// How long a commit takes; `None` if it could not be measured.
     pub commit: Option<Duration>,
+    /// Why the quarantine is out of order, if so.
+    pub quarantine_closed: Option<String>,
     /// Each notifier.
     pub notifiers: Vec<NotifierReading>,
 }

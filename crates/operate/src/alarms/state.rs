@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::alarm::{Alarm, Change, Kind, Notice};
 use super::conditions::{Condition, Memory, conditions};
-use super::options::{GROWTH, KNOWN_MAX, Options, TRACKED_MAX};
+use super::options::{FULL_WITHIN, GROWTH, KNOWN_MAX, Options, TRACKED_MAX};
 use super::reading::Reading;
 use super::silence::Silence;
+use super::text;
 use super::window::Window;
 
 /// Everything that is remembered between readings. Serialises to what is worth keeping over a restart.
@@ -28,8 +29,10 @@ pub struct State {
     known: BTreeMap<String, Timestamp>,
     #[serde(default)]
     silence: Silence,
-    #[serde(skip)]
+    #[serde(default)]
     refused: BTreeMap<String, Window>,
+    #[serde(skip)]
+    full: Window,
 }
 
 /// Where a condition stands on its way to an alarm and away from it.
@@ -92,6 +95,11 @@ impl State {
         open
     }
 
+    /// To be called after a restart: the counters of what is read begin anew.
+    pub fn restarted(&mut self) {
+        self.refused.values_mut().for_each(Window::begin_anew);
+    }
+
     /// Forgets what was learnt about sources that are no longer configured.
     pub fn keep_sources(&mut self, sources: &[String]) {
         self.silence.keep(sources);
@@ -124,7 +132,8 @@ impl State {
         let refused: Vec<_> = reading.sources.iter().map(&mut grown).collect();
         let open = |key: &str| matches!(self.tracked.get(key), Some(Tracked::Open { .. }));
         let known = |key: &str| self.known.contains_key(key);
-        let memory = Memory { refused: &refused, silent: &silent, open: &open, known: &known };
+        let full = self.full.growth(reading.queue_full, FULL_WITHIN, now);
+        let memory = Memory { refused: &refused, full, silent: &silent, open: &open, known: &known };
         conditions(reading, &memory, options, now)
     }
 
@@ -208,7 +217,8 @@ impl State {
                 if gone.until(now) < options.hold || alarm.opened.until(now) < options.hold {
                     return None;
                 }
-                let alarm = Alarm::clone(alarm);
+                let summary = text::over(&alarm.summary, alarm.opened.until(now));
+                let alarm = Alarm { summary, level: 0, seen: now, ..Alarm::clone(alarm) };
                 self.tracked.insert(key.to_owned(), Tracked::Cooling { until: now.plus(options.cool_down) });
                 Some(Notice { change: Change::Resolved, at: now, alarm })
             }

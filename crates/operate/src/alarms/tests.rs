@@ -99,6 +99,11 @@ fn each_kind_opens_at_its_threshold_lasts_while_it_fades_and_ends() {
             Box::new(|_| Reading { commit: Some(Duration::from_millis(501)), ..calm() }),
         ),
         (
+            "quarantine-closed",
+            Box::new(|_| Reading { quarantine_closed: Some("it is damaged".to_owned()), ..calm() }),
+            Box::new(|_| Reading { quarantine_closed: Some("it is damaged".to_owned()), ..calm() }),
+        ),
+        (
             "dead-letters/crm/0000000000000001",
             Box::new(|_| groups(vec![group(1, 1)])),
             Box::new(|_| groups(vec![group(1, 1)])),
@@ -135,7 +140,7 @@ fn each_kind_opens_at_its_threshold_lasts_while_it_fades_and_ends() {
         assert_eq!(run.show(60, |_| calm()), [(Change::Resolved, key.to_owned())], "{key}: ends once");
         assert!(run.state.open().is_empty());
         // What fades without having been there opens nothing.
-        if !key.starts_with("dead") && !key.starts_with("queue") {
+        if !["dead", "queue", "quarantine"].iter().any(|same| key.starts_with(same)) {
             assert_eq!(Run::new(Options::default()).show(600, &fading), [], "{key}");
         }
         let off = Options {
@@ -148,6 +153,7 @@ fn each_kind_opens_at_its_threshold_lasts_while_it_fades_and_ends() {
             disk_free: None,
             commit_latency: None,
             notifier_failing: None,
+            quarantine_closed: false,
             ..Options::default()
         };
         let told = Run::new(off).show(60, &bad);
@@ -171,6 +177,49 @@ fn refused_signatures_count_within_their_window() {
     let key = "refused-signatures/genesys".to_owned();
     assert_eq!(run.show(5, |_| source(20)), [(Change::Opened, key.clone())]);
     assert_eq!(run.show(600, |_| source(20)), [(Change::Resolved, key)]);
+}
+
+#[test]
+fn refused_signatures_stay_an_alarm_over_a_restart_until_their_time_is_over() {
+    let mut run = Run::new(Options::default());
+    let key = "refused-signatures/genesys".to_owned();
+    run.show(30, |_| source(0));
+    assert_eq!(run.show(5, |_| source(20)), [(Change::Opened, key.clone())]);
+    let kept = serde_json::to_string(&run.state).unwrap();
+    run.state = serde_json::from_str(&kept).unwrap();
+    run.state.restarted();
+    assert_eq!(run.show(270, |_| source(0)), [], "their five minutes are not over");
+    assert_eq!(run.state.open()[0].level, 20);
+    // A restart that has already counted as many as the one before.
+    run.state.restarted();
+    run.show(5, |_| source(20));
+    assert_eq!(run.state.open()[0].level, 40);
+    assert_eq!(run.show(600, |_| source(20)), [(Change::Resolved, key)]);
+}
+
+#[test]
+fn what_is_over_says_how_it_was_and_not_that_it_is_so() {
+    let mut run = Run::new(Options::default());
+    run.show(60, |_| groups(vec![group(1, 200)]));
+    let notices: Vec<_> = (0..30u64)
+        .flat_map(|step| run.state.step(&calm(), &run.options, run.now.plus(Duration::from_secs(5 * step))))
+        .collect();
+    let [resolved] = &notices[..] else { panic!("{notices:?}") };
+    assert_eq!((resolved.change, resolved.alarm.level), (Change::Resolved, 0));
+    let said = &resolved.alarm.summary;
+    assert!(said.starts_with("over after 2m") && said.contains("it was: 200 dead letters"), "{said}");
+}
+
+#[test]
+fn a_queue_without_room_is_a_full_disk_whatever_the_disk_says() {
+    let mut run = Run::new(Options::default());
+    let full = |refused, free| Reading { queue_full: refused, disk_free: Some(free), ..calm() };
+    let plenty = 19 << 30;
+    assert_eq!(run.show(60, |_| full(7, plenty)), [], "refused before the start");
+    assert_eq!(run.show(5, |_| full(8, plenty)), [(Change::Opened, "disk-low".to_owned())]);
+    let open = &run.state.open()[0];
+    assert!(open.summary.starts_with("the disk is full") && open.detail.contains("quota"), "{open:?}");
+    assert_eq!(run.show(300, |_| full(8, plenty)), [(Change::Resolved, "disk-low".to_owned())]);
 }
 
 #[test]

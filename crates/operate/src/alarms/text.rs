@@ -63,6 +63,20 @@ pub(super) fn disk(free: u64, wanted: u64) -> Text {
     text(format!("the disk is getting full: {} MiB are free", mib(free)), detail, todo, assurance)
 }
 
+pub(super) fn disk_full(refused: u64, free: Option<u64>) -> Text {
+    let free = free.map_or(String::new(), |free| {
+        format!(
+            "{} MiB are free where the data is. If that is not little, a quota or a limit on the size of files is reached. ",
+            mib(free)
+        )
+    });
+    let todo =
+        vec!["free some space, or make the disk, the quota or the limit larger; no restart is needed".to_owned()];
+    let assurance = "Nothing that was accepted is lost. Requests get 503 until there is room, and senders repeat them.";
+    let detail = format!("{free}Within the last minute {refused} requests found no room.");
+    text("the disk is full: requests are refused".to_owned(), detail, todo, assurance)
+}
+
 pub(super) fn commit(took: Duration, most: Duration) -> Text {
     let detail = format!("The limit is {} ms. Senders wait for their answer that long.", most.as_millis());
     let todo = vec!["see what else uses the disk (iostat -x 5), and whether it is failing (dmesg)".to_owned()];
@@ -157,6 +171,23 @@ pub(super) fn silent(silent: &Silent, for_now: Duration, ask: &str) -> Text {
     let assurance =
         "Nothing that was accepted is lost. What was not sent is not here; the sender may have to repeat it.";
     text(format!("source {source}{what} has sent nothing for {}", age(for_now)), detail, todo, assurance)
+}
+
+pub(super) fn quarantine_closed(reason: &str, ask: &str) -> Text {
+    let todo = vec![
+        "do what the reason says; if the file is damaged: stop the server, move quarantine.db, quarantine.db-wal and \
+         quarantine.db-shm away, start it"
+            .to_owned(),
+        format!("aftercall status{ask}     # are requests being refused meanwhile?"),
+    ];
+    let assurance = "Nothing that was accepted is lost, and genuine events are taken as ever. Requests that are refused \
+                     are not kept; a genuine sender whose secret is wrong here has to send them again.";
+    text("the quarantine is closed: refused requests are not kept".to_owned(), quoted(reason), todo, assurance)
+}
+
+/// What an alarm says when it is over: how it was is past.
+pub(super) fn over(summary: &str, lasted: Duration) -> String {
+    format!("over after {}; it was: {summary}", age(lasted))
 }
 
 pub(super) fn failing(notifier: &NotifierReading, failing: Duration) -> Text {

@@ -4,27 +4,35 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use event::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// Steps of a window: its end is off by at most this part of its length.
 const STEPS: u32 = 20;
 
-/// The growth of one counter.
-#[derive(Debug, Clone, Default)]
+/// The growth of one counter, also over restarts of what counts.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Window {
-    /// Values at the beginnings of steps, oldest first.
+    /// Sums at the beginnings of steps, oldest first.
     marks: VecDeque<(Timestamp, u64)>,
+    /// What was counted before the counter last began anew.
+    before: u64,
+    /// What it showed last.
+    last: u64,
 }
 
 impl Window {
     /// How much the counter has grown within the time before `now`. A counter that begins anew has grown by itself.
     pub(super) fn growth(&mut self, value: u64, within: Duration, now: Timestamp) -> u64 {
-        if self.marks.back().is_some_and(|(_, last)| *last > value) {
-            self.marks.clear();
-            self.marks.push_back((now, 0));
+        if value < self.last {
+            self.begin_anew();
         }
+        self.last = value;
+        let sum = self.before.saturating_add(value);
+        // A clock that was set back would hold them for ever.
+        self.marks.iter_mut().for_each(|(at, _)| *at = (*at).min(now));
         let step = within / STEPS;
         if self.marks.back().is_none_or(|(at, _)| at.until(now) >= step) {
-            self.marks.push_back((now, value));
+            self.marks.push_back((now, sum));
         }
         // One mark from before the window stays: it is where the window begins.
         while self.marks.get(1).is_some_and(|(at, _)| at.until(now) >= within) {
@@ -33,7 +41,13 @@ impl Window {
         while self.marks.len() > STEPS as usize + 2 {
             self.marks.pop_front();
         }
-        value.saturating_sub(self.marks.front().map_or(value, |(_, first)| *first))
+        sum.saturating_sub(self.marks.front().map_or(sum, |(_, first)| *first))
+    }
+
+    /// The counter begins at zero again.
+    pub(super) fn begin_anew(&mut self) {
+        self.before = self.before.saturating_add(self.last);
+        self.last = 0;
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use event::Timestamp;
+use event::{Event, Timestamp};
 
 use crate::{Attempts, ConsumerId, ConsumerStatus, Lease, LeaseToken, Order, Seq, Stored};
 
@@ -24,7 +24,8 @@ pub(super) struct DeliveryState {
     pub(super) stored: Arc<Stored>,
     pub(super) attempts: Attempts,
     pub(super) phase: Phase,
-    route: u16,
+    /// The route by which this destination gets it; none if a router of later has none.
+    route: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +59,22 @@ impl ConsumerState {
 
     pub(super) fn add(&mut self, stored: &Arc<Stored>, route: u16) {
         let phase = Phase::Due(Timestamp::default());
-        let delivery = DeliveryState { stored: Arc::clone(stored), attempts: Attempts::default(), phase, route };
+        let delivery =
+            DeliveryState { stored: Arc::clone(stored), attempts: Attempts::default(), phase, route: Some(route) };
         self.unsettled.insert(stored.seq.0, delivery);
     }
 
+    /// Another router is in force: what waits goes by its routes from now on.
+    pub(super) fn route_anew(&mut self, route: impl Fn(&Event) -> Option<u16>) {
+        for delivery in self.unsettled.values_mut() {
+            delivery.route = route(&delivery.stored.event);
+        }
+    }
+
     pub(super) fn lease(&mut self, id: ConsumerId, max: usize, now: Timestamp, lease_time: Duration) -> Vec<Lease> {
+        // What no route leads here any more is done with when its turn comes.
+        let comes = |phase| matches!(phase, Phase::Due(at) | Phase::Leased(_, at) if at <= now);
+        self.unsettled.retain(|_, delivery| delivery.route.is_some() || !comes(delivery.phase));
         let mut leases = Vec::new();
         let mut conversations = HashSet::new();
         for (&seq, delivery) in &mut self.unsettled {
@@ -72,16 +84,14 @@ impl ConsumerState {
             let conversation = delivery.stored.event.conversation.clone().filter(|_| self.order == Order::Conversation);
             let head = conversation.is_none_or(|conversation| conversations.insert(conversation));
             let (Phase::Due(at) | Phase::Leased(_, at)) = delivery.phase;
-            if !head || at > now {
-                continue;
-            }
+            let Some(route) = delivery.route.filter(|_| head && at <= now) else { continue };
             self.generation += 1;
             let until = now.plus(lease_time);
             delivery.phase = Phase::Leased(self.generation, until);
             leases.push(Lease {
                 token: LeaseToken { consumer: id, seq: Seq(seq), generation: self.generation },
                 stored: Arc::clone(&delivery.stored),
-                route: delivery.route,
+                route,
                 attempts: delivery.attempts,
                 until,
             });

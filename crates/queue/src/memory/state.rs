@@ -203,6 +203,11 @@ impl State {
             self.consumers[index].order = wanted.order;
             ids.push(ConsumerId(u16::try_from(index).unwrap_or(u16::MAX)));
         }
+        for consumer in &mut self.consumers {
+            let Some(place) = consumer.place else { continue };
+            let here = |event: &Event| topology.router.route(event).into_iter().find(|target| target.consumer == place);
+            consumer.route_anew(|event| here(event).map(|target| target.route));
+        }
         self.topology = Some(topology);
         ids
     }

@@ -68,6 +68,7 @@ impl File {
                 Kind::DiskLow => options.disk_free = None,
                 Kind::CommitLatency => options.commit_latency = None,
                 Kind::NotifierFailing => options.notifier_failing = None,
+                Kind::QuarantineClosed => options.quarantine_closed = false,
                 // That nothing works cannot be turned off.
                 Kind::QueueStopped | Kind::Test => {}
             }
