@@ -85,7 +85,7 @@ fn the_directory_and_all_that_is_in_it_are_for_their_owner_only() {
     let mode = |path: &std::path::Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
     let parent = tempfile::tempdir().expect("a directory");
     let dir = parent.path().join("made/data");
-    let options = || queue_sqlite::Options { dir: dir.clone(), queue: queue::Options::default() };
+    let options = || queue_sqlite::Options::new(&dir);
     drop(queue_sqlite::SqliteQueue::open(&options()).expect("opens"));
     assert_eq!((mode(&dir), mode(&parent.path().join("made"))), (0o700, 0o700));
     for file in std::fs::read_dir(&dir).expect("lists") {
