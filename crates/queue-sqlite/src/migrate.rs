@@ -6,6 +6,7 @@
 //! | 1 | the first |
 //! | 2 | checksums of every row that a promise rests on, and of identities |
 //! | 3 | redriven events |
+//! | 4 | edited copies of dead letters, and how far people are with a group |
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
@@ -13,7 +14,7 @@ use rusqlite::{Connection, params_from_iter};
 use crate::dedupe;
 use crate::failure::{Failed, Place};
 use crate::rows::{self, Table};
-use crate::schema::VERSION;
+use crate::schema::{REVIEW_TABLES, VERSION};
 
 const DOING: &str = "bringing the database to the present format";
 
@@ -43,7 +44,7 @@ fn steps(connection: &Connection, version: i32) -> Result<(), Failed> {
         connection.execute_batch(columns).place(DOING)?;
     }
     if version < 2 {
-        for table in rows::TABLES {
+        for table in rows::TABLES_OF_2 {
             let add = format!("ALTER TABLE {} ADD COLUMN crc INTEGER NOT NULL DEFAULT 0", table.name);
             connection.execute_batch(&add).place(DOING)?;
             work_out_checksums(connection, &table)?;
@@ -51,6 +52,10 @@ fn steps(connection: &Connection, version: i32) -> Result<(), Failed> {
         dedupe::add_checksums(connection)?;
     } else if version < 3 {
         work_out_checksums(connection, &rows::STATE)?;
+    }
+    if version < 4 {
+        let add = format!("ALTER TABLE events ADD COLUMN edited INTEGER; {REVIEW_TABLES}");
+        connection.execute_batch(&add).place(DOING)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //!
 //! | table | one row is | written |
 //! |---|---|---|
-//! | `events` | an accepted event, or one that is here again for the destination `only_for`, `original`ly received then; `seq` has no gaps above the floor | appended |
+//! | `events` | an accepted event, or one that is here again for the destination `only_for`, `original`ly received then, `edited` if its bytes are not those that were received; `seq` has no gaps above the floor | appended |
 //! | `identity_log` | the identities of one commit, packed | appended; dropped when they are sealed into a run |
 //! | `identity_runs` | a sealed, sorted run of identities, with its Bloom filter | once |
 //! | `identity_chunks` | 500 identities of a run | once |
@@ -12,6 +12,8 @@
 //! | `cursor_chunks` | what is settled above the watermark, 65,536 places a row | when it settles out of order |
 //! | `retries` | a delivery that has failed and waits | on failure only |
 //! | `dead_letters` | a delivery that failed for good, or a body that could not become an event | on failure only |
+//! | `edits` | the edited copy of a dead letter's body | when somebody edits |
+//! | `reviews` | how far people are with a group of dead letters | when somebody says so |
 //! | `unmatched` | an event that matched no route when it was accepted | for those only |
 //! | `state` | the counters of the whole queue, one row | when they change |
 
@@ -29,7 +31,7 @@ pub(crate) const FILE: &str = "queue.db";
 /// `Aftc`: tells our files from any other SQLite file.
 const APPLICATION_ID: i32 = 0x4166_7463;
 /// Counts up whenever a table changes; `tests/formats` has a database of each.
-pub(crate) const VERSION: i32 = 3;
+pub(crate) const VERSION: i32 = 4;
 /// 16 KiB pages: a commit of a few events writes few pages, and a chunk of identities fits one.
 const PAGE_BYTES: u32 = 16 << 10;
 /// Page cache of the writer.
@@ -43,7 +45,7 @@ const TABLES: &str = "
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY, received INTEGER NOT NULL, id BLOB NOT NULL, conflict_of BLOB,
     source TEXT NOT NULL, topic TEXT NOT NULL, conversation TEXT, crc INTEGER NOT NULL, only_for INTEGER,
-    original INTEGER, body BLOB NOT NULL
+    original INTEGER, edited INTEGER, body BLOB NOT NULL
 ) STRICT;
 CREATE TABLE identity_log (first_seq INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
 CREATE TABLE identity_runs (
@@ -80,6 +82,18 @@ CREATE TABLE state (
 ) STRICT;
 ";
 
+/// Tables that came with format 4.
+pub(crate) const REVIEW_TABLES: &str = "
+CREATE TABLE edits (
+    letter INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL, body BLOB NOT NULL,
+    crc INTEGER NOT NULL
+) STRICT;
+CREATE TABLE reviews (
+    fingerprint INTEGER PRIMARY KEY, state TEXT NOT NULL, at INTEGER NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL,
+    seen INTEGER NOT NULL, crc INTEGER NOT NULL
+) STRICT;
+";
+
 const CREATING: &str = "creating the tables";
 
 /// Opens the writer's connection, and makes the tables when the file is new, or brings those of an older format to the
@@ -106,7 +120,7 @@ pub(crate) fn open_writer(dir: &Path) -> Result<Connection, Failed> {
         ))
         .place("setting up the database")?;
     if version == 0 {
-        connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES}")).place(CREATING)?;
+        connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES}{REVIEW_TABLES}")).place(CREATING)?;
         Counters::default().insert(&connection)?;
         let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;");
         connection.execute_batch(&stamp).place(CREATING)?;

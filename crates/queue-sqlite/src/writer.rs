@@ -13,6 +13,7 @@ mod damage;
 mod farewell;
 mod publish;
 mod redrive;
+mod review;
 mod settle;
 mod sort;
 mod upkeep;
@@ -73,6 +74,7 @@ struct Done {
     maintained: Vec<(Reply<Maintained>, upkeep::Upkeep)>,
     redriven: Vec<redrive::Redriving>,
     discarded: Vec<(Reply<Vec<queue::DeadLetter>>, Vec<queue::DeadLetter>)>,
+    reviewed: review::Reviewed,
     buried: Vec<Burying>,
 }
 
@@ -147,7 +149,7 @@ impl Writer {
         if !self.failing {
             return self.commit(ops);
         }
-        let is_new = |op: &Op| matches!(op, Op::Publish(_) | Op::Reject { .. });
+        let is_new = |op: &Op| matches!(op, Op::Publish(_) | Op::Reject { .. } | Op::Edit { .. });
         let (new, owed): (Vec<_>, Vec<_>) = ops.into_iter().partition(is_new);
         self.commit(owed);
         if !new.is_empty() {
@@ -235,6 +237,8 @@ impl Writer {
                 Op::Reject { rejection, reply } => self.reject(&rejection, reply, done)?,
                 Op::Redrive { ids, now, reply } => self.redrive(&ids, now, reply, done)?,
                 Op::Discard { ids, reply } => self.discard(&ids, reply, done)?,
+                Op::Edit { id, copy, by, reply } => self.edit(id, copy.as_deref(), &by, reply, done)?,
+                Op::Review { review, reply } => self.review(review, reply, done)?,
                 Op::Maintain { now, reply } => self.maintain(now, reply, done)?,
                 Op::Damaged { consumer, damages, now } => {
                     if let Some(burying) = Burying::new(&self.shared, consumer, damages, now) {
@@ -277,6 +281,7 @@ impl Writer {
             letters.iter().for_each(|letter| self.shared.forget_dead(letter));
             let _ = reply.send(Ok(letters));
         }
+        done.reviewed.finish();
         done.buried.into_iter().for_each(|burying| burying.finish(&self.shared));
         self.tell_maintainers(done.maintained);
     }
@@ -337,6 +342,7 @@ impl Writer {
         done.maintained.into_iter().for_each(|(reply, _)| drop(reply.send(Err(error.clone()))));
         done.discarded.into_iter().for_each(|(reply, _)| drop(reply.send(Err(error.clone()))));
         done.redriven.into_iter().for_each(|redriving| redriving.refuse(&error));
+        done.reviewed.refuse(&error);
         self.keep(left, &error);
     }
 

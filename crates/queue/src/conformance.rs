@@ -15,6 +15,7 @@ pub mod durable;
 pub mod fixture;
 pub mod identity;
 pub mod model;
+pub mod review;
 pub mod upkeep;
 
 use std::sync::Arc;
@@ -50,6 +51,9 @@ macro_rules! conformance_tests {
             a_destination_that_comes_back_gets_its_backlog, refuses_work_when_closed, pages_through_dead_letters,
             selects_and_groups_dead_letters, discards_dead_letters, redrives_dead_letters,
             redrives_nothing_into_the_void, refuses_an_unknown_destination);
+        $crate::conformance_tests!(@group $harness, review: keeps_an_edited_copy_beside_the_original,
+            redrives_the_edited_copy, drops_the_copy_with_its_letter, a_new_letter_opens_its_group_again,
+            keeps_a_bounded_number_of_states);
         $crate::conformance_tests!(@group $harness, upkeep: drops_what_is_settled_and_old,
             buries_what_is_undelivered_and_old, keeps_the_events_of_dead_letters, keeps_what_is_young);
         $crate::conformance_tests!(@group $harness, model: does_what_the_reference_does);
@@ -57,7 +61,7 @@ macro_rules! conformance_tests {
     (durable $harness:ty) => {
         $crate::conformance_tests!($harness);
         $crate::conformance_tests!(@group $harness, durable: keeps_accepted_events, keeps_settlements, keeps_retries,
-            keeps_dead_letters, keeps_redriven, keeps_identities, keeps_places_unique);
+            keeps_dead_letters, keeps_redriven, keeps_edits_and_reviews, keeps_identities, keeps_places_unique);
     };
     (@group $harness:ty, $group:ident: $($case:ident),+ $(,)?) => {
         mod $group {

@@ -103,7 +103,7 @@ async fn reject(world: &World, source: &str, sent: Body, message: String) -> Hea
         return Heard::Answer;
     }
     let (stage, class) = (Stage::Intake, FailureClass::Permanent);
-    let failure = Failure { stage, class, status: None, message, excerpt: None, latency_ms: 0 };
+    let failure = Failure::new(stage, class, message);
     let rejection = Rejection { source: source.into(), received: world.clock.now(), failure, body: sent.bytes };
     match world.ask(async |queue| queue.reject(rejection).await).await {
         Some(Ok(id)) => {

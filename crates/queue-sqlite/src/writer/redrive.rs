@@ -14,7 +14,7 @@ use crate::failure::Failed;
 use crate::inbox::Reply;
 use crate::options::MAX_COMMIT_BYTES;
 use crate::shared::Shared;
-use crate::{dead_letters, log};
+use crate::{dead_letters, edits, log};
 
 /// What one call has redriven, if its transaction commits.
 pub(super) struct Redriving {
@@ -86,16 +86,23 @@ impl Writer {
         let (Some(destination), Some(Seq(place))) = (destination, letter.seq) else {
             return Ok(Err(NotRedriven::NoEvent));
         };
-        let Some(Ok(Stored { event, .. })) = log::read_one(&self.connection, place)? else {
+        let Some(Ok(Stored { mut event, redriven, .. })) = log::read_one(&self.connection, place)? else {
             return Ok(Err(NotRedriven::NoEvent));
         };
+        let mut edited = redriven.is_some_and(|redriven| redriven.edited);
+        if letter.edit.is_some() {
+            let Some(copy) = edits::body(&self.connection, id)? else {
+                return Ok(Err(NotRedriven::DamagedEdit));
+            };
+            (event.body, edited) = (copy, true);
+        }
         let consumer = ConsumerId(destination);
         let Some(routes) = self.routes_to(consumer, &event) else {
             let name = letter.destination.as_deref().unwrap_or_default().to_owned();
             return Ok(Err(NotRedriven::NotRouted(name)));
         };
         let seq = Seq(self.counters.last_seq + 1);
-        let stored = Stored { redriven: Some(Redriven { consumer, at: now }), ..Stored::new(seq, event) };
+        let stored = Stored { redriven: Some(Redriven { consumer, at: now, edited }), ..Stored::new(seq, event) };
         dead_letters::remove(&self.connection, &letter, self.counters.floor)?;
         self.counters.last_seq = seq.0;
         self.counters.redriven += 1;
