@@ -380,12 +380,6 @@ impl Writer {
         }
     }
 
-    /// The place of the newest event with an id, as far as dedupe knows it.
-    fn find(&self, id: event::EventId) -> Result<Option<u64>, Failed> {
-        let known = self.dedupe.find(&self.connection, id, event::Timestamp::default())?;
-        Ok(known.map(|entry| entry.seq()))
-    }
-
     fn close(mut self) -> Result<(), QueueError> {
         if let Some(error) = self.shared.poison() {
             return Err(error);

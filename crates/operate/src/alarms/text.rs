@@ -94,7 +94,9 @@ pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, ask: &str) -> Tex
         todo.push(format!("aftercall redrive --group {id}{ask}"));
     }
     if group.review.state == ReviewState::Open {
-        todo.push(format!("to be told no more of these: aftercall dead-letters acknowledge {id} --note WHY{ask}"));
+        let on_it =
+            format!("if you deal with it, and to be told no more: aftercall dead-letters acknowledge {id}{ask}");
+        todo.insert(0, on_it);
     }
     text(format!("{} dead letters at {place}: {}", group.count, quoted(&group.message)), detail, todo, KEPT)
 }
