@@ -50,7 +50,7 @@ fn what_a_mapping_read_last_before_it_failed_is_known() {
         (".data.name.first - 1", Some("/data/name")),
         (".data.nam.first", Some("/data/nam")),
         ("[.data.items[] | .id + 1]", Some("/data/items/1/id")),
-        ("[.data.items[] | .id | ltrimstr(\"t\") | tonumber]", Some("/data/items/1/id")),
+        ("[.data.items[] | .id | ltrimstr(\"t\") | tonumber]", Some("/data/items/0/id")),
         (r#".data["a/b"].c.d | error("x")"#, Some("/data/a~1b/c")),
         (r#"{x: {y: 1}} | .x.y | error("own")"#, None),
         (".data", None),
