@@ -6,12 +6,16 @@ use std::time::Duration;
 use anyhow::Context;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::cli::ServerArgs;
 use crate::config;
 
 /// How long the console may take to answer; groups of a million dead letters take some seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a stream may last; how long it may pause is another matter.
+const STREAM_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 /// Where a token is looked for when none is named.
 const TOKEN_VARIABLE: &str = "AFTERCALL_TOKEN";
@@ -57,6 +61,47 @@ impl Admin {
         Ok(serde_json::from_slice(&self.send(self.client.get(url))?)?)
     }
 
+    /// Asks for a page of a list. Whoever goes on by hand goes on after one that is seen, and not at a cursor.
+    pub(crate) fn page(&self, path: &str, items: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
+        let mut page = self.get(path, query)?;
+        if !page["next"].is_null() {
+            let last = page[items].as_array().and_then(|items| items.last());
+            page["next"] = last.map_or(Value::Null, |last| last["id"].clone());
+        }
+        Ok(page)
+    }
+
+    /// Asks for lines, and hands each to `each` as it comes, without its end.
+    pub(crate) fn get_lines(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        mut each: impl FnMut(&[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        const BROKEN: &str = "the server's answer broke off; what came is not whole";
+        let url = reqwest::Url::parse_with_params(&self.url(path), query)?;
+        let request = self.authorised(self.client.get(url).timeout(STREAM_LIMIT));
+        self.runtime.block_on(async {
+            let mut answer = self.answer(request).await?;
+            if !answer.status().is_success() {
+                return read(answer).await.map(drop);
+            }
+            let mut line = Vec::new();
+            while let Some(chunk) = timeout(PATIENCE, answer.chunk()).await.context(BROKEN)?.context(BROKEN)? {
+                let mut parts = chunk.split(|byte| *byte == b'\n').peekable();
+                while let Some(part) = parts.next() {
+                    line.extend_from_slice(part);
+                    if parts.peek().is_some() {
+                        each(&line)?;
+                        line.clear();
+                    }
+                }
+            }
+            anyhow::ensure!(line.is_empty(), BROKEN);
+            Ok(())
+        })
+    }
+
     /// Asks for all groups of dead letters, page by page.
     pub(crate) fn groups(&self, selection: &[(&str, String)]) -> anyhow::Result<Vec<Value>> {
         let (mut groups, mut cursor) = (Vec::new(), None);
@@ -84,22 +129,40 @@ impl Admin {
         Ok(serde_json::from_slice(&self.send(self.client.post(self.url(path)).json(body))?)?)
     }
 
+    /// Puts something there: JSON, as it is.
+    pub(crate) fn put(&self, path: &str, query: &[(&str, String)], body: Vec<u8>) -> anyhow::Result<Value> {
+        let url = reqwest::Url::parse_with_params(&self.url(path), query)?;
+        let request = self.client.put(url).header("content-type", "application/json").body(body);
+        Ok(serde_json::from_slice(&self.send(request)?)?)
+    }
+
+    /// Takes something away.
+    pub(crate) fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        Ok(serde_json::from_slice(&self.send(self.client.delete(self.url(path)))?)?)
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://{}/api/v1/{path}", self.console)
     }
 
-    fn send(&self, mut request: RequestBuilder) -> anyhow::Result<Vec<u8>> {
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
+    fn authorised(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
         }
-        self.runtime.block_on(async {
-            let answer = request.send().await.with_context(|| {
-                format!(
-                    "no server answers at {}; start one with `aftercall serve`, or name its console with --console",
-                    self.console
-                )
-            })?;
-            read(answer).await
+    }
+
+    fn send(&self, request: RequestBuilder) -> anyhow::Result<Vec<u8>> {
+        let request = self.authorised(request);
+        self.runtime.block_on(async { read(self.answer(request).await?).await })
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Response> {
+        request.send().await.with_context(|| {
+            format!(
+                "no server answers at {}; start one with `aftercall serve`, or name its console with --console",
+                self.console
+            )
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod dead_letters;
 mod quarantine;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use self::dead_letters::*;
 pub(crate) use self::quarantine::*;
 use crate::alarms::{AlarmsArgs, DestinationArgs};
 use crate::audit::AuditArgs;
@@ -172,119 +174,29 @@ pub(crate) struct ServerArgs {
     pub(crate) token_file: Option<PathBuf>,
 }
 
-/// Arguments of `dead-letters`.
+/// Which of a list, and which page of it.
 #[derive(Debug, Args)]
-pub(crate) struct DeadLettersArgs {
-    #[command(subcommand)]
-    pub(crate) what: DeadLettersCommand,
-}
-
-/// What to do with dead letters.
-#[derive(Debug, Subcommand)]
-pub(crate) enum DeadLettersCommand {
-    /// Put those that failed alike together, the largest group first; the place to begin
-    Groups(SelectedArgs),
-    /// List them, oldest first
-    List(SelectedArgs),
-    /// Show one with everything that is known of it
-    Show(ShowDeadLetterArgs),
-    /// Drop some for good
-    Discard(DiscardArgs),
-}
-
-/// Which dead letters.
-#[derive(Debug, Args)]
-pub(crate) struct SelectedArgs {
-    /// Only of this destination
-    #[arg(long)]
-    pub(crate) destination: Option<String>,
-    /// Only of this group, as `groups` names it
-    #[arg(long)]
-    pub(crate) group: Option<String>,
-    /// Only of this conversation
-    #[arg(long)]
-    pub(crate) conversation: Option<String>,
-    /// Only of this stage: intake, queue, route, map or deliver
-    #[arg(long)]
-    pub(crate) stage: Option<String>,
-    /// Only those that died within this time, such as 2h
-    #[arg(long)]
-    pub(crate) within: Option<humantime::Duration>,
+pub(crate) struct PageArgs {
     /// List only those after this one
     #[arg(long)]
     pub(crate) after: Option<u64>,
     /// List at most so many, 1 to 1000
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub(crate) limit: u16,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
-/// Arguments of `redrive`.
+/// Which one to show, and how.
 #[derive(Debug, Args)]
-pub(crate) struct RedriveArgs {
-    /// Only of this destination
-    #[arg(long)]
-    pub(crate) destination: Option<String>,
-    /// Only of this group, as `dead-letters groups` names it
-    #[arg(long)]
-    pub(crate) group: Option<String>,
-    /// Only of this conversation
-    #[arg(long)]
-    pub(crate) conversation: Option<String>,
-    /// Only those that died within this time, such as 2h
-    #[arg(long)]
-    pub(crate) within: Option<humantime::Duration>,
-    /// All there are
-    #[arg(long, conflicts_with_all = ["destination", "group", "conversation", "within"])]
-    pub(crate) all: bool,
-    /// At most so many, oldest first: try 1, then 10, then the rest
-    #[arg(long)]
-    pub(crate) limit: Option<u64>,
-    /// At most so many a second
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) rate: u32,
-    /// Only try the server's mappings on them, and show what would be sent; changes nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Arguments of `dead-letters show`.
-#[derive(Debug, Args)]
-pub(crate) struct ShowDeadLetterArgs {
+pub(crate) struct ShowArgs {
     /// Its number
     pub(crate) id: u64,
-    /// Print only the event, byte for byte, for a file or `aftercall map`
+    /// Print only the body, byte for byte, for a file or `aftercall map`
     #[arg(long)]
     pub(crate) body: bool,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
     /// Print JSON
     #[arg(long, conflicts_with = "body")]
-    pub(crate) json: bool,
-}
-
-/// Arguments of `dead-letters discard`.
-#[derive(Debug, Args)]
-pub(crate) struct DiscardArgs {
-    /// Their numbers
-    #[arg(required = true)]
-    pub(crate) ids: Vec<u64>,
-    /// Why they are not needed; stands in the server's log
-    #[arg(long)]
-    pub(crate) reason: String,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
-    /// Print JSON
-    #[arg(long)]
     pub(crate) json: bool,
 }
 

@@ -1,5 +1,10 @@
 //! `aftercall dead-letters`: what failed for good, why, and what to do about it.
 
+mod difference;
+mod edit;
+mod export;
+mod review;
+
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -7,11 +12,11 @@ use event::Timestamp;
 use serde_json::{Value, json};
 
 use crate::admin::Admin;
-use crate::cli::{DeadLettersCommand, DiscardArgs, SelectedArgs, ShowDeadLetterArgs};
+use crate::cli::{DeadLettersCommand, DiscardArgs, GroupsArgs, ListDeadLettersArgs, ShowDeadLetterArgs};
 use crate::status::{age, table};
 use crate::{output, serve};
 
-/// Characters of a message in a table.
+/// Bytes of a message in a table.
 const MESSAGE_SHOWN: usize = 80;
 
 /// Runs one of its commands.
@@ -20,29 +25,22 @@ pub(crate) fn run(command: &DeadLettersCommand) -> anyhow::Result<ExitCode> {
         DeadLettersCommand::Groups(args) => groups(args)?,
         DeadLettersCommand::List(args) => list(args)?,
         DeadLettersCommand::Show(args) => show(args)?,
+        DeadLettersCommand::Acknowledge(args) => review::set(args, "acknowledged")?,
+        DeadLettersCommand::Resolve(args) => review::set(args, "resolved")?,
+        DeadLettersCommand::Reopen(args) => review::set(args, "open")?,
+        DeadLettersCommand::Edit(args) => edit::run(args)?,
+        DeadLettersCommand::Export(args) => export::run(args)?,
         DeadLettersCommand::Discard(args) => return discard(args),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn selection(args: &SelectedArgs) -> Vec<(&'static str, String)> {
-    let since = args.within.map(|within| serve::now().minus(*within).as_millis().to_string());
-    let all = [
-        ("destination", args.destination.clone()),
-        ("group", args.group.clone()),
-        ("conversation", args.conversation.clone()),
-        ("stage", args.stage.clone()),
-        ("since", since),
-    ];
-    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-}
-
-fn groups(args: &SelectedArgs) -> anyhow::Result<()> {
-    let groups = Admin::of(&args.server)?.groups(&selection(args))?;
+fn groups(args: &GroupsArgs) -> anyhow::Result<()> {
+    let groups = Admin::of(&args.server)?.groups(&args.which.query(serve::now()))?;
     if args.json {
         return output::print_json(&json!({ "groups": groups }));
     }
-    let header = ["group", "letters", "destination", "stage", "status", "last", "sample", "what happened"];
+    let header = ["group", "letters", "destination", "stage", "status", "last", "sample", "review", "what happened"];
     let mut table = table(&header, 1..2);
     for group in &groups {
         table.add_row([
@@ -53,6 +51,7 @@ fn groups(args: &SelectedArgs) -> anyhow::Result<()> {
             text(&group["status"]),
             ago(&group["last"]),
             text(&group["sample"]),
+            short(&review::shown(&group["review"]).into()),
             short(&group["message"]),
         ]);
     }
@@ -66,17 +65,11 @@ fn groups(args: &SelectedArgs) -> anyhow::Result<()> {
     })
 }
 
-fn list(args: &SelectedArgs) -> anyhow::Result<()> {
-    let after = args.after.map(|after| ("after", after.to_string()));
-    let query: Vec<_> = selection(args).into_iter().chain(after).chain([("limit", args.limit.to_string())]).collect();
-    let mut answer = Admin::of(&args.server)?.get("dead-letters", &query)?;
-    // Whoever goes on by hand goes on after a letter that is seen, and not at a cursor.
-    if !answer["next"].is_null() {
-        answer["next"] = answer["dead_letters"]
-            .as_array()
-            .and_then(|letters| letters.last())
-            .map_or(Value::Null, |last| last["id"].clone());
-    }
+fn list(args: &ListDeadLettersArgs) -> anyhow::Result<()> {
+    let after = args.page.after.map(|after| ("after", after.to_string()));
+    let limit = ("limit", args.page.limit.to_string());
+    let query: Vec<_> = args.which.query(serve::now()).into_iter().chain(after).chain([limit]).collect();
+    let answer = Admin::of(&args.server)?.page("dead-letters", "dead_letters", &query)?;
     if args.json {
         return output::print_json(&answer);
     }
@@ -104,17 +97,26 @@ fn list(args: &SelectedArgs) -> anyhow::Result<()> {
 }
 
 fn show(args: &ShowDeadLetterArgs) -> anyhow::Result<()> {
+    let (edited, args) = (args.edited, &args.show);
     let admin = Admin::of(&args.server)?;
-    if args.body {
-        let body = admin.get_bytes(&format!("dead-letters/{}/body", args.id))?;
+    if args.body || edited {
+        let body = admin.get_bytes(&format!("dead-letters/{}/{}", args.id, if edited { "edit" } else { "body" }))?;
         return Ok(std::io::stdout().write_all(&body)?);
     }
     let letter = admin.get(&format!("dead-letters/{}", args.id), &[])?;
     if args.json {
         return output::print_json(&letter);
     }
+    let mut shown = output::facts(&facts(&letter));
+    shown.push_str(&differences(&letter));
+    shown.push_str(&format!("\nThe event: aftercall dead-letters show {} --body\n", args.id));
+    output::print(&shown)
+}
+
+/// Everything that is known of one.
+fn facts(letter: &Value) -> Vec<(&'static str, String)> {
     let failure = &letter["failure"];
-    let lines = [
+    let mut facts = vec![
         ("dead letter", text(&letter["id"])),
         ("group", text(&letter["group"])),
         ("died", when(&letter["died"])),
@@ -129,12 +131,44 @@ fn show(args: &ShowDeadLetterArgs) -> anyhow::Result<()> {
         ("failed at stage", format!("{} ({})", text(&failure["stage"]), text(&failure["class"]))),
         ("status", text(&failure["status"])),
         ("what happened", text(&failure["message"])),
+        ("where", text(&failure["path"])),
+        ("mapping", mapping(letter)),
         ("answer", text(&failure["excerpt"])),
     ];
-    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let mut shown: String = lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect();
-    shown.push_str(&format!("\nThe event: aftercall dead-letters show {} --body\n", args.id));
-    output::print(&shown)
+    if letter["edit"].is_object() {
+        let edit = &letter["edit"];
+        let edited = format!("by {}, {}: {}", text(&edit["by"]), when(&edit["at"]), text(&edit["reason"]));
+        facts.push(("edited", edited));
+    }
+    if letter["altered"] == true {
+        facts.push(("altered", "the event is an edited copy since an earlier redrive".to_owned()));
+    }
+    facts
+}
+
+/// Which mapping was in force, and which is now.
+fn mapping(letter: &Value) -> String {
+    let (then, now) = (&letter["failure"]["mapping"], &letter["mapping_now"]);
+    match (then.as_str(), now.as_str()) {
+        (None, None) => "-".to_owned(),
+        (None, Some(_)) => format!("version not known, now {}", text(now)),
+        (Some(_), None) => format!("version {}, none now", text(then)),
+        (Some(then), Some(now)) if then == now => format!("version {then}, still the same"),
+        (Some(_), Some(_)) => format!("version {}, now {}", text(then), text(now)),
+    }
+}
+
+/// What the edited copy changes, and what was changed before.
+fn differences(letter: &Value) -> String {
+    let of = |title: &str, before: &Value, after: &Value| match (before.as_str(), after.as_str()) {
+        (Some(before), Some(after)) => {
+            let changes = difference::changes(before, after).into_iter().map(|change| format!("  {change}\n"));
+            format!("\n{title}\n{}", changes.collect::<String>())
+        }
+        _ => String::new(),
+    };
+    let edited = of("The edited copy, which a redrive delivers, changes:", &letter["body"], &letter["edit"]["body"]);
+    of("The event was altered before:", &letter["original"], &letter["body"]) + &edited
 }
 
 fn discard(args: &DiscardArgs) -> anyhow::Result<ExitCode> {
@@ -161,7 +195,7 @@ pub(crate) fn text(value: &Value) -> String {
 }
 
 fn short(value: &Value) -> String {
-    text(value).chars().take(MESSAGE_SHOWN).collect()
+    event::shortened(&text(value), MESSAGE_SHOWN)
 }
 
 /// How long ago a time was.

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use indicatif::{ProgressBar, ProgressStyle};
+
 use crate::admin::ConfigRefused;
 use crate::config::ConfigError;
 
@@ -20,6 +22,20 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// A bar for long work.
+pub(crate) fn bar(total: u64, doing: &'static str) -> anyhow::Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len}, {eta} left")?;
+    let bar = ProgressBar::new(total).with_style(style);
+    bar.set_message(doing);
+    Ok(bar)
+}
+
+/// What is known of something, a line each.
+pub(crate) fn facts(lines: &[(&str, String)]) -> String {
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }
 
 /// Writes JSON to standard output.

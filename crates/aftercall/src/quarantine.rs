@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::admin::Admin;
-use crate::cli::{DropArgs, ListRefusedArgs, QuarantineCommand, RefusedArgs, ReleaseArgs, ShowRefusedArgs};
+use crate::cli::{DropArgs, ListRefusedArgs, QuarantineCommand, RefusedArgs, ReleaseArgs, ShowArgs};
 use crate::dead_letters::{ago, text, when};
 use crate::output;
 use crate::status::table;
@@ -32,7 +31,7 @@ pub(crate) fn run(command: &QuarantineCommand) -> anyhow::Result<ExitCode> {
 
 fn list(args: &ListRefusedArgs) -> anyhow::Result<()> {
     let admin = Admin::of(&args.server)?;
-    let answer = page(&admin, args.source.as_deref(), args.after, usize::from(args.limit))?;
+    let answer = page(&admin, args.source.as_deref(), args.page.after, usize::from(args.page.limit))?;
     if args.json {
         return output::print_json(&answer);
     }
@@ -75,7 +74,7 @@ fn left_out(status: &Value, source: Option<&str>) -> String {
     shown
 }
 
-fn show(args: &ShowRefusedArgs) -> anyhow::Result<()> {
+fn show(args: &ShowArgs) -> anyhow::Result<()> {
     let admin = Admin::of(&args.server)?;
     if args.body {
         let body = admin.get_bytes(&format!("quarantine/{}/body", args.id))?;
@@ -99,8 +98,7 @@ fn show(args: &ShowRefusedArgs) -> anyhow::Result<()> {
         lines.push(("header", format!("{}: {}", text(&header["name"]), text(&header["value"]))));
     }
     lines.push(("body", format!("{} bytes", text(&request["body_bytes"]))));
-    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let mut shown: String = lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect();
+    let mut shown = output::facts(&lines);
     shown.push_str(&format!(
         "\n{}\n\nAll of the body: aftercall quarantine show {} --body\n",
         text(&request["body"]),
@@ -165,9 +163,7 @@ impl Tally {
 fn release(args: &ReleaseArgs) -> anyhow::Result<ExitCode> {
     let admin = Admin::of(&args.server)?;
     let mut tally = Tally::default();
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len}, {eta} left")?;
-    let bar = ProgressBar::new(there(&admin, &args.which)?).with_style(style);
-    bar.set_message(if args.dry_run { "verifying" } else { "releasing" });
+    let bar = output::bar(there(&admin, &args.which)?, if args.dry_run { "verifying" } else { "releasing" })?;
     each_step(&admin, &args.which, |ids| {
         let answer = admin.post("quarantine/release", &json!({ "ids": ids, "dry_run": args.dry_run }))?;
         tally.add(&answer);
@@ -243,12 +239,7 @@ fn page(admin: &Admin, source: Option<&str>, after: Option<u64>, limit: usize) -
         ("limit", Some(limit.to_string())),
     ];
     let query: Vec<_> = all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    let mut answer = admin.get("quarantine", &query)?;
-    // Whoever goes on by hand goes on after a request that is seen, and not at a cursor.
-    if !answer["next"].is_null() {
-        answer["next"] = requests(&answer).last().map_or(Value::Null, |last| last["id"].clone());
-    }
-    Ok(answer)
+    admin.page("quarantine", "requests", &query)
 }
 
 fn requests(page: &Value) -> &[Value] {

@@ -8,8 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use event::Timestamp;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use crate::admin::Admin;
@@ -51,21 +50,19 @@ impl Tally {
 
 /// Redrives, or tries to.
 pub(crate) fn run(args: &RedriveArgs) -> anyhow::Result<ExitCode> {
-    let chosen =
-        args.destination.is_some() || args.group.is_some() || args.conversation.is_some() || args.within.is_some();
     ensure!(
-        args.all || chosen,
-        "say which dead letters: --group (see `aftercall dead-letters groups`), --destination, --conversation, --within \
-         or --all"
+        args.all || args.which.is_any(),
+        "say which dead letters: --group (see `aftercall dead-letters groups`), --destination, --conversation, --stage, \
+         --within or --all"
     );
     let admin = Admin::of(&args.server)?;
     let now = serve::now();
-    let selection = selection(args, now);
+    // Nothing that dies from now on.
+    let until = ("until", now.as_millis().saturating_add(1).to_string());
+    let selection: Vec<_> = args.which.query(now).into_iter().chain([until]).collect();
     let there: u64 = admin.groups(&selection)?.iter().filter_map(|group| group["count"].as_u64()).sum();
     let total = args.limit.map_or(there, |limit| limit.min(there));
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len}, {eta} left")?;
-    let bar = ProgressBar::new(total).with_style(style);
-    bar.set_message(if args.dry_run { "trying" } else { "redriving" });
+    let bar = output::bar(total, if args.dry_run { "trying" } else { "redriving" })?;
     let tally = work(args, &admin, &selection, total, &bar);
     bar.finish_and_clear();
     let tally = tally?;
@@ -75,19 +72,6 @@ pub(crate) fn run(args: &RedriveArgs) -> anyhow::Result<ExitCode> {
         output::print(&show(&tally, args))?;
     }
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
-}
-
-/// What selects them: nothing that dies from now on.
-fn selection(args: &RedriveArgs, now: Timestamp) -> Vec<(&'static str, String)> {
-    let since = args.within.map(|within| now.minus(*within).as_millis().to_string());
-    let all = [
-        ("destination", args.destination.clone()),
-        ("group", args.group.clone()),
-        ("conversation", args.conversation.clone()),
-        ("since", since),
-        ("until", Some(now.as_millis().saturating_add(1).to_string())),
-    ];
-    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 fn work(
@@ -139,6 +123,10 @@ fn one_step(args: &RedriveArgs, admin: &Admin, ids: &[u64], tally: &mut Tally) -
         let answer = admin.post("dead-letters/redrive", &asked)?;
         for redriven in answer["redriven"].as_array().into_iter().flatten() {
             note(redriven);
+            tally.passed += 1;
+        }
+        for published in answer["published"].as_array().into_iter().flatten() {
+            note(published);
             tally.passed += 1;
         }
         for refused in answer["refused"].as_array().into_iter().flatten() {

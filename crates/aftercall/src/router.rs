@@ -9,7 +9,7 @@ use console::RouteVerdict;
 use delivery::{MapError, Mapper};
 use event::Event;
 use queue::{Router, Routes, Stored, Target};
-use routing::{MatchScratch, PatternSet};
+use routing::{MappingError, MatchScratch, PatternSet};
 
 use crate::config::RouteParts;
 use crate::matching;
@@ -147,6 +147,13 @@ impl Tables {
     }
 }
 
+impl Tables {
+    /// Which mapping would be applied to an event that comes now for a destination.
+    pub(crate) fn version(&self, destination: &str, event: &Event) -> Option<String> {
+        self.present.to(destination, event)?.version.as_deref().map(str::to_owned)
+    }
+}
+
 /// Maps for one destination, with the tables in force.
 pub(crate) struct RouteMapper {
     pub(crate) tables: Arc<ArcSwap<Tables>>,
@@ -164,14 +171,21 @@ impl Mapper for RouteMapper {
             None => Ok(None),
         }
     }
+
+    fn version(&self, route: u16) -> Option<String> {
+        let tables = self.tables.load();
+        let before = || tables.before.as_ref().and_then(|table| table.numbered(route));
+        tables.present.numbered(route).or_else(before)?.version.as_deref().map(str::to_owned)
+    }
 }
 
 fn payload(route: &RouteParts, event: &Event) -> Result<Bytes, MapError> {
     match &route.mapping {
         None => as_it_came(&event.body),
-        Some(mapping) => {
-            apply(mapping, event).map_err(|error| MapError(format!("the mapping of route {}: {error}", route.name)))
-        }
+        Some(mapping) => apply(mapping, event).map_err(|error| {
+            let path = if matches!(error, MappingError::Failed { .. }) { mapping.locate(event) } else { None };
+            MapError { message: format!("the mapping of route {}: {error}", route.name), path }
+        }),
     }
 }
 
@@ -182,7 +196,7 @@ pub(crate) fn apply(mapping: &routing::Mapping, event: &Event) -> Result<Bytes, 
 
 /// The event's own JSON, without a byte order mark, which receivers need not understand.
 fn as_it_came(body: &Bytes) -> Result<Bytes, MapError> {
-    let text = event::json::text(body).map_err(|error| MapError(error.to_string()))?;
+    let text = event::json::text(body).map_err(|error| MapError::new(error.to_string()))?;
     Ok(body.slice_ref(text.as_bytes()))
 }
 
@@ -192,7 +206,7 @@ mod tests {
 
     fn route(name: &str, destination: usize, mapping: &str) -> RouteParts {
         let mapping = Some(Arc::new(routing::Mapping::compile(mapping).unwrap()));
-        RouteParts { name: Arc::from(name), destination, pattern: None, sources: Vec::new(), mapping }
+        RouteParts { name: Arc::from(name), destination, pattern: None, sources: Vec::new(), mapping, version: None }
     }
 
     fn stored() -> Stored {

@@ -1,5 +1,16 @@
-//! Dead letters over the admin API: pages, groups, one with its body, redriving and discarding.
+//! Dead letters over the admin API: pages, groups, one with its body, and discarding.
+//!
+//! | module | requests |
+//! |---|---|
+//! | [`edit`] | the edited copy of a body |
+//! | [`export`] | all that are selected, with their bodies, as a stream |
+//! | [`redrive`] | redriving, and trying what would be sent |
+//! | [`review`] | how far people are with a group |
 
+mod edit;
+mod export;
+mod redrive;
+mod review;
 mod select;
 mod wire;
 
@@ -8,22 +19,19 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use axum::{Extension, Json};
-use queue::{DeadLetter, DeadLetterId, NotRedriven, RedriveOutcome};
+use queue::{By, DeadLetter, DeadLetterId};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::select::{GroupsQuery, LettersQuery};
-use self::wire::{Discard, Discarded, DryRun, Groups, Ids, Page, Redrive, Redriven, Refused, Shown, Tried};
+use self::wire::{Discard, Discarded, Groups, Page, Shown};
 use crate::access::Caller;
-use crate::page::PAGE_MAX;
 use crate::problem::Problem;
-use crate::request::{Body, Id, Nothing, Number, Query};
+use crate::request::{self, Body, Id, Nothing, Number, Query};
 use crate::{Answer, Shared, Tell};
 
 /// Dead letters discarded by one request, at most: they are dropped in one commit.
 const DISCARD_MAX: usize = 10_000;
-/// Bytes of a payload that a dry run shows.
-const PAYLOAD_SHOWN: usize = 2_000;
 /// Characters of a reason, at most.
 const REASON_MAX: usize = 500;
 
@@ -32,10 +40,12 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
         .routes(routes!(list))
         .routes(routes!(show))
         .routes(routes!(body))
-        .routes(routes!(dry_run))
-        .routes(routes!(redrive))
         .routes(routes!(discard))
         .routes(routes!(groups))
+        .merge(redrive::routes())
+        .merge(edit::routes())
+        .merge(export::routes())
+        .merge(review::routes())
 }
 
 /// Lists dead letters, the oldest first
@@ -73,7 +83,18 @@ async fn groups(State(tell): Shared, Query(query): Query<GroupsQuery>) -> Answer
     security(("token" = ["read"]))
 )]
 async fn show(State(tell): Shared, Id(id): Id, Query(Nothing {}): Query<Nothing>) -> Answer<Shown> {
-    Ok(Json(Shown::from(find(&*tell, id).await?)))
+    let letter = find(&*tell, id).await?;
+    let mapping_now = tell.mapping_version(&letter);
+    // Of an event that was edited before, the original is in the log for as long as retention keeps it.
+    let event = letter.event.filter(|_| letter.altered);
+    let first = match event {
+        Some(event) => tell.queue().event(event).await?.filter(|stored| stored.redriven.is_none()),
+        None => None,
+    };
+    let original = first.map(|stored| String::from_utf8_lossy(&stored.event.body).into_owned());
+    let mut shown = Shown::from(letter);
+    (shown.mapping_now, shown.original) = (mapping_now, original);
+    Ok(Json(shown))
 }
 
 /// The event's bytes, exactly as they were accepted
@@ -97,74 +118,15 @@ async fn find(tell: &dyn Tell, id: u64) -> Result<DeadLetter, Problem> {
 }
 
 fn checked(ids: Vec<Number>, most: usize) -> Result<Vec<DeadLetterId>, Problem> {
-    if (1..=most).contains(&ids.len()) {
-        return Ok(ids.into_iter().map(|id| DeadLetterId(id.0)).collect());
-    }
-    Err(Problem::unusable(format!("`ids` must name 1 to {most} dead letters")))
+    Ok(request::ids(ids, most, "dead letters")?.into_iter().map(DeadLetterId).collect())
 }
 
-/// Tries the present mapping on dead letters; changes nothing
-#[utoipa::path(
-    post, path = "/api/v1/dead-letters/dry-run", operation_id = "try_dead_letters", tag = "dead letters",
-    request_body = Ids, responses((status = 200, description = "What would be sent", body = DryRun)),
-    security(("token" = ["read"]))
-)]
-async fn dry_run(State(tell): Shared, Query(Nothing {}): Query<Nothing>, Body(asked): Body<Ids>) -> Answer<DryRun> {
-    let ids = checked(asked.ids, PAGE_MAX)?;
-    let mut results = Vec::with_capacity(ids.len());
-    for id in ids {
-        match tell.queue().dead_letter(id).await? {
-            Some(letter) => {
-                let teller = Arc::clone(&tell);
-                let tried = tokio::task::spawn_blocking(move || try_one(&*teller, letter)).await;
-                results.push(tried.unwrap_or_else(|_| failed(id, None, "the mapping failed by a bug".to_owned())));
-            }
-            None => results.push(failed(id, None, NotRedriven::Missing.to_string())),
-        }
+/// Why something is done, in the words of whoever does it.
+fn reason(reason: &str) -> Result<(), Problem> {
+    if reason.trim().is_empty() || reason.chars().count() > REASON_MAX {
+        return Err(Problem::unusable(format!("`reason` must have 1 to {REASON_MAX} characters")));
     }
-    let fail = results.iter().filter(|tried| tried.error.is_some()).count();
-    Ok(Json(DryRun { pass: results.len() - fail, fail, results }))
-}
-
-fn try_one(tell: &dyn Tell, letter: DeadLetter) -> Tried {
-    let before = Some(letter.failure.message.clone());
-    match tell.try_mapping(&letter) {
-        Ok(payload) => {
-            let shown = &payload[..payload.len().min(PAYLOAD_SHOWN)];
-            let payload = Some(String::from_utf8_lossy(shown).into_owned());
-            Tried { id: letter.id, before, payload, error: None }
-        }
-        Err(error) => failed(letter.id, before, error),
-    }
-}
-
-fn failed(id: DeadLetterId, before: Option<String>, error: String) -> Tried {
-    Tried { id, before, payload: None, error: Some(error) }
-}
-
-/// Delivers the events of dead letters again
-#[utoipa::path(
-    post, path = "/api/v1/dead-letters/redrive", operation_id = "redrive_dead_letters", tag = "dead letters",
-    request_body = Ids, responses((status = 200, description = "What was done", body = Redrive)),
-    security(("token" = ["operate"]))
-)]
-async fn redrive(
-    State(tell): Shared,
-    Extension(caller): Extension<Caller>,
-    Query(Nothing {}): Query<Nothing>,
-    Body(asked): Body<Ids>,
-) -> Answer<Redrive> {
-    let ids = checked(asked.ids, PAGE_MAX)?;
-    let mut done = Redrive::default();
-    for RedriveOutcome { id, result } in tell.queue().redrive(ids, tell.now()).await? {
-        match result {
-            Ok(seq) => done.redriven.push(Redriven { id, seq }),
-            Err(reason) => done.refused.push(Refused { id, reason: reason.to_string() }),
-        }
-    }
-    let (redriven, refused, by) = (done.redriven.len(), done.refused.len(), &*caller.name);
-    tracing::info!(redriven, refused, by, "dead letters were redriven");
-    Ok(Json(done))
+    Ok(())
 }
 
 /// Drops dead letters for good
@@ -180,10 +142,9 @@ async fn discard(
     Body(Discard { ids, reason }): Body<Discard>,
 ) -> Answer<Discarded> {
     let ids = checked(ids, DISCARD_MAX)?;
-    if reason.trim().is_empty() || reason.chars().count() > REASON_MAX {
-        return Err(Problem::unusable(format!("`reason` must have 1 to {REASON_MAX} characters")));
-    }
-    let letters = tell.queue().discard(ids).await?;
+    self::reason(&reason)?;
+    let by = By::new(Arc::clone(&caller.name), tell.now()).because(reason.as_str());
+    let letters = tell.queue().discard(ids, by).await?;
     for letter in &letters {
         let (id, event) = (letter.id.0, letter.event.map(|event| event.to_string()));
         let (destination, by) = (letter.destination.as_deref(), &*caller.name);

@@ -8,7 +8,7 @@
 //! | [`alarms`] | what is wrong, how the notifiers are doing, and pausing a destination |
 //! | [`audit`](self) | the audit trail, block by block |
 //! | [`config`] | reading the configuration anew |
-//! | [`dead_letters`] | lists, groups, one and its body, dry runs, redrives, discards |
+//! | [`dead_letters`] | lists, groups and how far people are with them, one and its body, edited copies, dry runs, redrives, discards, export |
 //! | [`quarantine`] | refused requests: listed, shown, released, dropped |
 //! | [`secrets`] | the secrets of sources, and when they were last used |
 //! | [`status`] | the state of the server |
@@ -76,9 +76,12 @@ pub trait Tell: Send + Sync + 'static {
     /// Intake, for its quarantine and its keys.
     fn intake(&self) -> &intake::Handle;
 
-    /// What the present routes and mappings would send for a dead letter that was read with its body; or why they would
-    /// send nothing. Takes as long as a mapping may.
-    fn try_mapping(&self, letter: &queue::DeadLetter) -> Result<bytes::Bytes, String>;
+    /// What the present routes and mappings would send for a dead letter that was read with its body, of its edited copy if
+    /// it has one; or why they would send nothing. Takes as long as a mapping may.
+    fn try_mapping(&self, letter: &queue::DeadLetter) -> Result<bytes::Bytes, NotMapped>;
+
+    /// Which mapping a redrive of a dead letter, read with its body, would apply now.
+    fn mapping_version(&self, letter: &queue::DeadLetter) -> Option<String>;
 
     /// What each of the present routes says of an event, and why.
     fn explain(&self, event: &event::Event) -> Vec<RouteVerdict>;
@@ -94,6 +97,17 @@ pub trait Tell: Send + Sync + 'static {
 
     /// The time.
     fn now(&self) -> Timestamp;
+}
+
+/// Why nothing would be sent for a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotMapped {
+    /// Nothing leads it to its destination, whatever its mapping says.
+    #[error("{0}")]
+    Never(queue::NotRedriven),
+    /// Its mapping fails.
+    #[error("{0}")]
+    Fails(String),
 }
 
 /// The admin API could not be served, or its tokens not be kept.

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::problem::Problem;
+use crate::request::{NUMBER_MAX, Number};
 
 /// Items of one page, at most: each may have a message and an excerpt of some hundred bytes.
 pub(crate) const PAGE_MAX: usize = 1_000;
@@ -43,6 +44,15 @@ pub(crate) fn number(digits: &str) -> Result<u64, Problem> {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     let number = u64::from_str_radix(digits, 16).ok();
     number.filter(|_| digits.len() == 16 && digits.bytes().all(is_digit)).ok_or_else(unusable)
+}
+
+/// Behind which id a page begins that was asked for by an id, by a cursor, or by both.
+pub(crate) fn after(id: Option<Number>, cursor: Option<&str>) -> Result<Option<u64>, Problem> {
+    let cursor = cursor.map(number).transpose()?;
+    if cursor.is_some_and(|id| id > NUMBER_MAX) {
+        return Err(unusable());
+    }
+    Ok(id.map(|id| id.0).max(cursor))
 }
 
 /// A cursor that this list did not give.

@@ -17,7 +17,7 @@ use self::wire::{Dropped, Outcome, Page, RequestsQuery, Shown, ToDrop, ToRelease
 use crate::access::Caller;
 use crate::page::{self, PAGE_MAX};
 use crate::problem::Problem;
-use crate::request::{Body, Id, NUMBER_MAX, Nothing, Number, Query};
+use crate::request::{self, Body, Id, Nothing, Number, Query};
 use crate::{Answer, Shared, Tell};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
@@ -37,12 +37,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
     security(("token" = ["read"]))
 )]
 async fn list(State(tell): Shared, Query(query): Query<RequestsQuery>) -> Answer<Page> {
-    let cursor = query.cursor.map(|cursor| page::number(&cursor)).transpose()?;
-    if cursor.is_some_and(|id| id > NUMBER_MAX) {
-        return Err(page::unusable());
-    }
     let limit = query.limit.0;
-    let after = query.after.map(|after| after.0).max(cursor);
+    let after = page::after(query.after, query.cursor.as_deref())?;
     let asked = QuarantineQuery { source: query.source, after, limit: limit + 1 };
     let mut requests = of(&*tell)?.list(asked).await?;
     let more = requests.len() > limit;
@@ -93,7 +89,7 @@ async fn release(
     Query(Nothing {}): Query<Nothing>,
     Body(ToRelease { ids, dry_run }): Body<ToRelease>,
 ) -> Answer<Outcome> {
-    let ids = checked(ids, RELEASE_MAX)?;
+    let ids = request::ids(ids, RELEASE_MAX, "requests")?;
     let mut done = Outcome::default();
     tell.intake().release(&ids, dry_run).await?.into_iter().for_each(|release| done.add(release));
     if !dry_run {
@@ -117,7 +113,7 @@ async fn remove(
     Body(asked): Body<ToDrop>,
 ) -> Answer<Dropped> {
     let which = match asked {
-        ToDrop::Ids(ids) => QuarantineSelection::Ids(checked(ids, PAGE_MAX)?),
+        ToDrop::Ids(ids) => QuarantineSelection::Ids(request::ids(ids, PAGE_MAX, "requests")?),
         ToDrop::Source(source) => QuarantineSelection::Source(source),
         ToDrop::All => QuarantineSelection::All,
     };
@@ -138,13 +134,6 @@ async fn status(State(tell): Shared, Query(Nothing {}): Query<Nothing>) -> Answe
 
 fn of(tell: &dyn Tell) -> Result<&Arc<dyn Quarantine>, QuarantineError> {
     tell.intake().quarantine().ok_or_else(|| QuarantineError::Closed("this server has none".to_owned()))
-}
-
-fn checked(ids: Vec<Number>, most: usize) -> Result<Vec<u64>, Problem> {
-    if (1..=most).contains(&ids.len()) {
-        return Ok(ids.into_iter().map(|id| id.0).collect());
-    }
-    Err(Problem::unusable(format!("`ids` must name 1 to {most} requests")))
 }
 
 impl From<QuarantineError> for Problem {

@@ -5,6 +5,7 @@ use std::fmt;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use bytes::Bytes;
 use serde::de::{self, DeserializeOwned, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use utoipa::openapi::RefOr;
@@ -76,6 +77,14 @@ impl Visitor<'_> for NumberVisitor {
     }
 }
 
+/// The ids of a body, of which there must be some, and not too many.
+pub(crate) fn ids(ids: Vec<Number>, most: usize, of: &str) -> Result<Vec<u64>, Problem> {
+    if (1..=most).contains(&ids.len()) {
+        return Ok(ids.into_iter().map(|id| id.0).collect());
+    }
+    Err(Problem::unusable(format!("`ids` must name 1 to {most} {of}")))
+}
+
 /// A number in the path.
 #[derive(Debug)]
 pub(crate) struct Id(pub(crate) u64);
@@ -114,17 +123,40 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let body = Raw::of(request)?.read(BODY_BYTES_MAX).await?;
+        parse(&body).map(Self)
+    }
+}
+
+/// The body of a request that is read when it is known how long it may be. It must say that it is JSON, too.
+#[derive(Debug)]
+pub(crate) struct Raw(axum::body::Body);
+
+impl<S: Sync> FromRequest<S> for Raw {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        Self::of(request)
+    }
+}
+
+impl Raw {
+    fn of(request: Request) -> Result<Self, Problem> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
             let detail = "the body must be JSON, with `content-type: application/json`";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", detail));
         }
-        let body = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|_| {
-            let detail = format!("the body is longer than {BODY_BYTES_MAX} bytes, or did not come whole");
+        Ok(Self(request.into_body()))
+    }
+
+    /// Reads it.
+    pub(crate) async fn read(self, max_bytes: usize) -> Result<Bytes, Problem> {
+        axum::body::to_bytes(self.0, max_bytes).await.map_err(|_| {
+            let detail = format!("the body is longer than {max_bytes} bytes, or did not come whole");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
-        })?;
-        parse(&body).map(Self)
+        })
     }
 }
 

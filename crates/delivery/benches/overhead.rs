@@ -22,9 +22,9 @@ use hyper::{Response, server::conn::http1};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use queue::{
-    BoxFuture, Consumer, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, LeaseToken,
-    Maintained, MemoryQueue, NewEvent, Order, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome,
-    Rejection, Router, Routes, Seq, Settle, Stored, Target, Topology,
+    BoxFuture, By, Consumer, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Fingerprint,
+    Lease, LeaseToken, Maintained, MemoryQueue, NewEvent, Order, Publication, Published, Queue, QueueError,
+    QueueStatus, RedriveOutcome, Rejection, Review, ReviewState, Router, Routes, Seq, Settle, Stored, Target, Topology,
 };
 use tokio::sync::Notify;
 
@@ -285,11 +285,23 @@ impl Queue for Supply {
         unused()
     }
 
-    fn redrive(&self, _: Vec<DeadLetterId>, _: Timestamp) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
+    fn redrive(&self, _: Vec<DeadLetterId>, _: By) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
         unused()
     }
 
-    fn discard(&self, _: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+    fn discard(&self, _: Vec<DeadLetterId>, _: By) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        unused()
+    }
+
+    fn edit(&self, _: DeadLetterId, _: Option<Bytes>, _: By) -> BoxFuture<'_, Result<bool, QueueError>> {
+        unused()
+    }
+
+    fn set_review(&self, _: Fingerprint, _: ReviewState, _: By) -> BoxFuture<'_, Result<Review, QueueError>> {
+        unused()
+    }
+
+    fn reviews(&self) -> BoxFuture<'_, Result<Vec<Review>, QueueError>> {
         unused()
     }
 

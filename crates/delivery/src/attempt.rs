@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use destinations::{Destination, ErrorClass, OutgoingDelivery, SendError};
-use event::Timestamp;
+use event::{Timestamp, shortened};
 use futures::FutureExt as _;
 use queue::{Failure, FailureClass, Lease, LeaseToken, Stage, Stored};
 
 use crate::decide::{Failed, Tried};
-use crate::{Clock, Mapper};
+use crate::{Clock, MapError, Mapper, complaint};
 
 /// Longest text of a panic or mapping error that is kept, in bytes.
 const MESSAGE_LIMIT: usize = 512;
@@ -74,12 +74,13 @@ async fn run(tools: Arc<Tools>, lease: Lease, began: Timestamp, last_success: Op
     let Lease { token, stored, route, attempts: before, .. } = lease;
     let suspect = suspect(&stored);
     let mut result = match tools.map(&stored, route) {
-        Err(failed) => Err(failed),
+        Err(failed) => Err(*failed),
         Ok(None) => Ok(Sent::Nothing),
         Ok(Some(payload)) => tools.send(stored, payload).await,
     };
     let ended = tools.clock.now();
     if let Err(failed) = &mut result {
+        failed.failure.mapping = tools.mapper.version(route);
         failed.failure.latency_ms = u32::try_from(began.until(ended).as_millis()).unwrap_or(u32::MAX);
     }
     let tried = Tried { before, began, ended, last_success };
@@ -99,16 +100,20 @@ fn suspect(stored: &Stored) -> u64 {
 }
 
 impl Tools {
-    fn map(&self, stored: &Stored, route: u16) -> Result<Option<Bytes>, Failed> {
+    fn map(&self, stored: &Stored, route: u16) -> Result<Option<Bytes>, Box<Failed>> {
         match catch_unwind(AssertUnwindSafe(|| self.mapper.map(stored, route))) {
             Ok(Ok(Some(payload))) if payload.len() > self.max_payload => {
                 let (size, limit) = (payload.len(), self.max_payload);
                 let message = format!("the payload has {size} bytes, and at most {limit} are sent (`max_payload`)");
-                Err(failed(Stage::Map, FailureClass::Permanent, message))
+                Err(Box::new(failed(Stage::Map, FailureClass::Permanent, message)))
             }
             Ok(Ok(payload)) => Ok(payload),
-            Ok(Err(error)) => Err(failed(Stage::Map, FailureClass::Permanent, error.0)),
-            Err(panic) => Err(caught(Stage::Map, &*panic)),
+            Ok(Err(MapError { message, path })) => {
+                let mut failed = failed(Stage::Map, FailureClass::Permanent, message);
+                failed.failure.path = path;
+                Err(Box::new(failed))
+            }
+            Err(panic) => Err(Box::new(caught(Stage::Map, &*panic))),
         }
     }
 
@@ -136,9 +141,8 @@ impl Tools {
     }
 }
 
-fn failed(stage: Stage, class: FailureClass, mut message: String) -> Failed {
-    message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
-    let failure = Failure { stage, class, status: None, message, excerpt: None, latency_ms: 0 };
+fn failed(stage: Stage, class: FailureClass, message: String) -> Failed {
+    let failure = Failure::new(stage, class, shortened(&message, MESSAGE_LIMIT));
     Failed { failure, retry_after: None, overloaded: false }
 }
 
@@ -150,6 +154,7 @@ fn refused(error: SendError) -> Failed {
     let mut failed = failed(Stage::Deliver, class, error.message);
     failed.failure.status = error.status;
     failed.overloaded = matches!(error.status, Some(429 | 503));
+    failed.failure.path = error.excerpt.as_deref().and_then(complaint::place);
     failed.failure.excerpt = error.excerpt;
     failed.retry_after = error.retry_after;
     failed
@@ -159,4 +164,24 @@ fn caught(stage: Stage, panic: &(dyn Any + Send)) -> Failed {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let message = format!("a bug, caught: {}", text.unwrap_or("a panic without a text"));
     failed(stage, FailureClass::Bug, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_knows_the_field_that_the_destination_complains_about() {
+        let answer = r#"[{"message":"Email: invalid","errorCode":"INVALID_EMAIL_ADDRESS","fields":["Email"]}]"#;
+        let error = SendError { excerpt: Some(answer.to_owned()), ..SendError::permanent("answered 400") };
+        let failure = refused(error).failure;
+        assert_eq!((failure.path.as_deref(), failure.excerpt.as_deref()), (Some("/Email"), Some(answer)));
+        assert_eq!(refused(SendError::permanent("answered 400")).failure.path, None);
+    }
+
+    #[test]
+    fn a_text_that_is_cut_says_so() {
+        let long = failed(Stage::Map, FailureClass::Permanent, "mend the sender ".repeat(100)).failure.message;
+        assert!(long.len() <= MESSAGE_LIMIT && long.ends_with('…'), "{long}");
+    }
 }

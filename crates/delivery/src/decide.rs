@@ -56,14 +56,7 @@ mod tests {
     use super::*;
 
     fn failed(class: FailureClass) -> Failed {
-        let failure = Failure {
-            stage: Stage::Deliver,
-            class,
-            status: None,
-            message: "refused".into(),
-            excerpt: None,
-            latency_ms: 1,
-        };
+        let failure = Failure::new(Stage::Deliver, class, "refused");
         Failed { failure, retry_after: Some(Duration::from_secs(30)), overloaded: false }
     }
 

@@ -17,6 +17,7 @@ mod backoff;
 mod breaker;
 mod budget;
 mod clock;
+mod complaint;
 mod decide;
 mod error;
 mod gate;

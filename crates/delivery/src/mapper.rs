@@ -9,6 +9,11 @@ pub trait Mapper: Send + Sync {
     ///
     /// An error is permanent: the same event and mapping always give the same result. A panic is caught.
     fn map(&self, stored: &Stored, route: u16) -> Result<Option<Bytes>, MapError>;
+
+    /// Which mapping this route has: the hash of its text. Asked for when an attempt has failed.
+    fn version(&self, _route: u16) -> Option<String> {
+        None
+    }
 }
 
 impl<F> Mapper for F
@@ -20,7 +25,19 @@ where
     }
 }
 
-/// The payload cannot be made. The text says why, in one line.
+/// The payload cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct MapError(pub String);
+#[error("{message}")]
+pub struct MapError {
+    /// Why, in one line.
+    pub message: String,
+    /// What the mapping read last of the event, as a JSON pointer, as far as that is known.
+    pub path: Option<String>,
+}
+
+impl MapError {
+    /// One whose place is not known.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), path: None }
+    }
+}

@@ -42,8 +42,8 @@ impl SendError {
         Self::new(ErrorClass::Permanent, message.into())
     }
 
-    fn new(class: ErrorClass, mut message: String) -> Self {
-        message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
+    fn new(class: ErrorClass, message: String) -> Self {
+        let message = event::shortened(&message, MESSAGE_LIMIT);
         Self { class, status: None, message, excerpt: None, retry_after: None }
     }
 }

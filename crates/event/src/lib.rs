@@ -9,6 +9,7 @@ mod fields;
 mod id;
 mod identity;
 pub mod json;
+mod shortened;
 mod split;
 mod timestamp;
 mod topic;
@@ -21,6 +22,7 @@ pub use content::content_hash;
 pub use error::BodyError;
 pub use fields::MAX_NAME_BYTES;
 pub use id::{EventId, ParseEventIdError};
+pub use shortened::shortened;
 pub use split::{Batch, DEFAULT_MAX_EVENTS_PER_BODY, NewEvent, SourceKind, SplitSettings, Splitter};
 pub use timestamp::Timestamp;
 

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+
 use crate::counters::SourceCounts;
 use crate::error::Error;
 use crate::keyring::{KeyStatus, Used};
 use crate::quarantine::{KeyUse, Quarantine, QuarantineError};
-use crate::release::{self, Release};
+use crate::release::{self, NotReleased, Release, Released};
 use crate::server::{Mode, Shared};
 use crate::source::{ServedSource, Source};
 
@@ -79,6 +81,19 @@ impl Handle {
     /// them again gives duplicates. At most [`crate::options::RELEASE_MAX`] are looked at, in the order given.
     pub async fn release(&self, ids: &[u64], dry_run: bool) -> Result<Vec<Release>, QuarantineError> {
         release::release(&self.shared, ids, dry_run).await
+    }
+
+    /// Publishes the mended copy of a body that was authentic and could not be read, as if it came now from its source;
+    /// with `dry_run` only says whether that would be possible. The events are durable when it returns. Publishing the
+    /// same copy again gives duplicates.
+    pub async fn publish_mended(&self, source: &str, body: Bytes, dry_run: bool) -> Result<Released, NotReleased> {
+        release::publish_mended(&self.shared, source, body, dry_run).await
+    }
+
+    /// Bytes of a body of this source, at most.
+    pub fn body_limit(&self, source: &str) -> usize {
+        let own = self.shared.sources.load().get(source).and_then(|served| served.source.max_body_bytes);
+        own.unwrap_or(self.shared.options.limits.body_bytes)
     }
 
     /// The use of every key that was ever used, to be saved.

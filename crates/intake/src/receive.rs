@@ -293,14 +293,7 @@ pub(crate) async fn reject(
     body: Bytes,
     received: Timestamp,
 ) -> Result<DeadLetterId, Refusal> {
-    let failure = Failure {
-        stage: Stage::Intake,
-        class: FailureClass::Permanent,
-        status: None,
-        message: error.to_string(),
-        excerpt: None,
-        latency_ms: 0,
-    };
+    let failure = Failure::new(Stage::Intake, FailureClass::Permanent, error.to_string());
     let source = Arc::clone(&served.source.name);
     let rejection = Rejection { source, received, proof, failure, body };
     let id = shared.queue.reject(rejection).await.map_err(|error| not_stored(&error))?;

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use event::EventId;
 use queue::{DeadLetterId, Published};
 
@@ -115,17 +116,43 @@ async fn release_one(shared: &Shared, request: Quarantined, dry_run: bool) -> Re
     }
     let now = (shared.clock)();
     match receive::split_apart(served, &request.body).await.map_err(refused)? {
-        Ok(events) => {
-            let published = receive::publish(shared, served, proof, events, now).await.map_err(refused)?;
-            let duplicates = published.iter().filter(|one| one.is_duplicate()).count();
-            let events = published.iter().map(Published::id).collect();
-            Ok(Released::Published { accepted: published.len() - duplicates, duplicates, events })
-        }
+        Ok(events) => Ok(told(&receive::publish(shared, served, proof, events, now).await.map_err(refused)?)),
         Err(error) => {
             let id = receive::reject(shared, served, proof, &error, request.body, now).await.map_err(refused)?;
             Ok(Released::DeadLetter { id, error: error.to_string() })
         }
     }
+}
+
+/// Publishes the mended copy of an authentic body that could not be read; see [`crate::Handle::publish_mended`].
+pub(crate) async fn publish_mended(
+    shared: &Shared,
+    source: &str,
+    body: Bytes,
+    dry_run: bool,
+) -> Result<Released, NotReleased> {
+    let sources = shared.sources.load();
+    let Some(served) = sources.get(source) else {
+        return Err(NotReleased::NoSource(source.to_owned()));
+    };
+    let refused = |refusal: Refusal| NotReleased::Refused(refusal.detail.into_owned());
+    let events = receive::split_apart(served, &body).await.map_err(refused)?;
+    let events = events.map_err(|error| NotReleased::Refused(error.to_string()))?;
+    if events.is_empty() {
+        return Err(NotReleased::Refused("it holds no events; discard the dead letter instead".to_owned()));
+    }
+    if dry_run {
+        return Ok(Released::Would);
+    }
+    let proof = Arc::from("mended by hand, of a body that was authentic");
+    let published = receive::publish(shared, served, proof, events, (shared.clock)()).await.map_err(refused)?;
+    Ok(told(&published))
+}
+
+fn told(published: &[Published]) -> Released {
+    let duplicates = published.iter().filter(|one| one.is_duplicate()).count();
+    let events = published.iter().map(Published::id).collect();
+    Released::Published { accepted: published.len() - duplicates, duplicates, events }
 }
 
 /// Checks what intake would check, as of the time when the request came.

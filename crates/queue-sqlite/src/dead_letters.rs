@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
 use queue::{
-    Attempts, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Grouping,
-    Rejection, Seq, Stage,
+    Attempts, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Edit, Failure, FailureClass,
+    Grouping, Rejection, Seq, Stage,
 };
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -15,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::failure::{Failed, Place};
 use crate::log::place;
 use crate::rows::{DEAD_LETTERS, maybe, text};
+use crate::{edits, reviews};
 
 /// A dead letter to insert.
 pub(crate) struct NewDeadLetter<'a> {
@@ -115,7 +116,9 @@ pub(crate) fn list(connection: &Connection, query: &DeadLetterQuery) -> Result<V
     let mut page = Vec::new();
     let after = query.after.map_or(0, |id| id.0);
     walk(connection, query, after, |letter| {
-        page.push(letter);
+        if query.selects(&letter) {
+            page.push(letter);
+        }
         page.len() < query.page()
     })?;
     Ok(page)
@@ -123,9 +126,13 @@ pub(crate) fn list(connection: &Connection, query: &DeadLetterQuery) -> Result<V
 
 /// Puts all dead letters that the query selects into groups.
 pub(crate) fn groups(connection: &Connection, query: &DeadLetterQuery) -> Result<Vec<DeadLetterGroup>, Failed> {
-    let mut grouping = Grouping::default();
+    let mut grouping = Grouping::new(reviews::all(connection)?);
     walk(connection, query, 0, |letter| {
-        grouping.add(&letter);
+        if query.selects(&letter) {
+            grouping.add(&letter)
+        } else {
+            grouping.pass_over(&letter)
+        }
         true
     })?;
     Ok(grouping.groups())
@@ -143,10 +150,7 @@ pub(crate) fn discard(connection: &Connection, id: DeadLetterId, floor: u64) -> 
 /// A dead letter without its body, and the number of its destination.
 pub(crate) fn find(connection: &Connection, id: DeadLetterId) -> Result<Option<(DeadLetter, Option<u16>)>, Failed> {
     const DOING: &str = "reading a dead letter";
-    let sql = format!(
-        "SELECT {}, l.id, d.name FROM dead_letters l LEFT JOIN destinations d ON d.id = l.destination WHERE l.id = ?1",
-        DEAD_LETTERS.selected("l.")
-    );
+    let sql = format!("SELECT {}, {MORE} FROM {JOINED} WHERE l.id = ?1", DEAD_LETTERS.selected("l."));
     let mut select = connection.prepare_cached(&sql).place(DOING)?;
     select.query_row([place(id.0)], |row| Ok((decode(row)?, row.get(1)?))).optional().place(DOING)
 }
@@ -155,6 +159,9 @@ pub(crate) fn find(connection: &Connection, id: DeadLetterId) -> Result<Option<(
 pub(crate) fn remove(connection: &Connection, letter: &DeadLetter, floor: u64) -> Result<(), Failed> {
     const DOING: &str = "removing a dead letter";
     connection.execute("DELETE FROM dead_letters WHERE id = ?1", [place(letter.id.0)]).place(DOING)?;
+    if letter.edit.is_some() {
+        edits::remove(connection, letter.id)?;
+    }
     if let Some(Seq(seq)) = letter.seq.filter(|seq| seq.0 < floor) {
         let sql = "DELETE FROM events WHERE seq = ?1 AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE seq = ?1)";
         connection.execute(sql, [place(seq)]).place(DOING)?;
@@ -162,7 +169,7 @@ pub(crate) fn remove(connection: &Connection, letter: &DeadLetter, floor: u64) -
     Ok(())
 }
 
-/// Walks over the dead letters after `after` that the query selects, oldest first, until `each` has enough.
+/// Walks over the dead letters after `after` of the query's destination, oldest first, until `each` has enough.
 fn walk(
     connection: &Connection,
     query: &DeadLetterQuery,
@@ -176,41 +183,53 @@ fn walk(
         "?2 IS NULL"
     };
     let sql = format!(
-        "SELECT {}, l.id, d.name FROM dead_letters l LEFT JOIN destinations d ON d.id = l.destination
-         WHERE l.id > ?1 AND {filter} ORDER BY l.id",
+        "SELECT {}, {MORE} FROM {JOINED} WHERE l.id > ?1 AND {filter} ORDER BY l.id",
         DEAD_LETTERS.selected("l.")
     );
     let mut select = connection.prepare_cached(&sql).place(READING)?;
     let mut rows = select.query(params![place(after), query.destination]).place(READING)?;
     while let Some(row) = rows.next().place(READING)? {
         let letter = decode(row).place(READING)?;
-        if query.selects(&letter) && !each(letter) {
+        if !each(letter) {
             break;
         }
     }
     Ok(())
 }
 
-/// One dead letter with its body.
+/// One dead letter with its body and its edited copy.
 pub(crate) fn get(connection: &Connection, id: DeadLetterId) -> Result<Option<DeadLetter>, Failed> {
+    const READING: &str = "reading a dead letter";
     let sql = format!(
-        "SELECT {}, l.id, d.name, coalesce(l.body, e.body), coalesce(e.original, e.received) FROM dead_letters l LEFT JOIN destinations d ON d.id = l.destination
+        "SELECT {}, {MORE}, coalesce(l.body, e.body), coalesce(e.original, e.received), e.edited FROM {JOINED}
          LEFT JOIN events e ON e.seq = l.seq WHERE l.id = ?1",
         DEAD_LETTERS.selected("l.")
     );
-    let mut select = connection.prepare_cached(&sql).place("reading a dead letter")?;
+    let mut select = connection.prepare_cached(&sql).place(READING)?;
     let found = select.query_row([place(id.0)], |row| {
-        let body: Option<Vec<u8>> = row.get(16)?;
-        let received = row.get::<_, Option<i64>>(17)?.map(Timestamp::from_millis);
+        let body: Option<Vec<u8>> = row.get(19)?;
+        let received = row.get::<_, Option<i64>>(20)?.map(Timestamp::from_millis);
+        let altered = row.get::<_, Option<i64>>(21)?.is_some();
         let letter = decode(row)?;
         // A body that never became an event died when it was received.
         let received = received.or((letter.seq.is_none()).then_some(letter.died));
-        Ok(DeadLetter { body: body.map(Bytes::from), received, ..letter })
+        Ok(DeadLetter { body: body.map(Bytes::from), received, altered, ..letter })
     });
-    found.optional().place("reading a dead letter")
+    let mut letter = found.optional().place(READING)?;
+    if let Some(edit) = letter.as_mut().and_then(|letter| letter.edit.as_mut()) {
+        edit.body = edits::body(connection, id)?;
+    }
+    Ok(letter)
 }
 
-/// Reads a row: its columns and checksum, its id (14), and the destination's name (15). One that is damaged is shown all
+/// What is read of a dead letter besides its own columns.
+const MORE: &str = "l.id, d.name, c.at, c.who, c.why";
+/// Where it is read from.
+const JOINED: &str =
+    "dead_letters l LEFT JOIN destinations d ON d.id = l.destination LEFT JOIN edits c ON c.letter = l.id";
+
+/// Reads a row: its columns and checksum, its id (14), the destination's name (15), and of its edited copy when, who and
+/// why (16 to 18). One that is damaged is shown all
 /// the same, and says so.
 fn decode(row: &Row<'_>) -> Result<DeadLetter, rusqlite::Error> {
     let shared = |column| row.get::<_, Option<String>>(column).map(|text| text.map(Arc::<str>::from));
@@ -233,17 +252,12 @@ fn decode(row: &Row<'_>) -> Result<DeadLetter, rusqlite::Error> {
         failure,
         received: None,
         body: None,
+        edit: time(16)?.map(|at| edits::by(row, at)).transpose()?.map(|by| Edit { by, body: None }),
+        altered: false,
     })
 }
 
 /// A stored failure that this version cannot read is shown as it stands.
 fn unreadable(stored: String) -> Failure {
-    Failure {
-        stage: Stage::Queue,
-        class: FailureClass::Permanent,
-        status: None,
-        message: stored,
-        excerpt: None,
-        latency_ms: 0,
-    }
+    Failure::new(Stage::Queue, FailureClass::Permanent, stored)
 }

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
 use parking_lot::{Condvar, Mutex};
 use queue::{
-    ConsumerId, DeadLetter, DeadLetterId, Maintained, Published, QueueError, RedriveOutcome, Rejection, Routes, Settle,
-    Topology,
+    By, ConsumerId, DeadLetter, DeadLetterId, Maintained, Published, QueueError, RedriveOutcome, Rejection, Review,
+    Routes, Settle, Topology,
 };
 use tokio::sync::oneshot;
 
@@ -45,18 +46,31 @@ pub(crate) enum Op {
     /// Delivers the events of dead letters again.
     Redrive {
         ids: Vec<DeadLetterId>,
-        now: Timestamp,
+        by: By,
         reply: Reply<Vec<RedriveOutcome>>,
     },
     /// Drops dead letters.
     Discard {
         ids: Vec<DeadLetterId>,
+        by: By,
         reply: Reply<Vec<DeadLetter>>,
     },
     /// Adds to the audit trail.
     Note {
         entries: Vec<audit::Entry>,
         reply: Reply<()>,
+    },
+    /// Keeps an edited copy of a dead letter's body, or drops it.
+    Edit {
+        id: DeadLetterId,
+        copy: Option<Bytes>,
+        by: By,
+        reply: Reply<bool>,
+    },
+    /// Sets how far people are with a group; up to which letter is found out.
+    Review {
+        review: Review,
+        reply: Reply<Review>,
     },
     /// Asks for the place of an event, as far as dedupe knows it.
     Find {
@@ -186,6 +200,7 @@ impl Op {
                 publish.events.iter().map(|prepared| prepared.event.body.len() + EVENT_OVERHEAD_BYTES).sum()
             }
             Self::Reject { rejection, .. } => rejection.body.len() + EVENT_OVERHEAD_BYTES,
+            Self::Edit { copy: Some(copy), .. } => copy.len() + EVENT_OVERHEAD_BYTES,
             _ => 0,
         }
     }
@@ -211,6 +226,8 @@ impl Op {
             Self::Configure { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Redrive { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Discard { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Self::Edit { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Self::Review { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Maintain { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Find { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Damaged { .. } | Self::Sealed(_) | Self::FinishCheckpoint | Self::Poison(_) => {}

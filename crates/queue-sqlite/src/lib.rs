@@ -16,6 +16,7 @@ mod consumer;
 mod data_file;
 mod dead_letters;
 mod dedupe;
+mod edits;
 mod failure;
 mod inbox;
 mod lock;
@@ -25,6 +26,7 @@ mod open;
 mod options;
 mod reader;
 mod repair;
+mod reviews;
 mod rows;
 mod schema;
 #[cfg(feature = "seed")]
@@ -38,12 +40,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
 use parking_lot::Mutex;
 use queue::{
-    AuditPage, BoxFuture, ConsumerId, ConsumerStatus, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery,
-    Lease, Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Settle,
-    Stored, Topology, body_hash,
+    AuditPage, BoxFuture, By, ConsumerId, ConsumerStatus, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery,
+    Fingerprint, Lease, Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection,
+    Review, ReviewState, Settle, Stored, Topology, body_hash,
 };
 use tokio::sync::oneshot;
 
@@ -244,16 +247,24 @@ impl Queue for SqliteQueue {
         }))
     }
 
-    fn redrive(
-        &self,
-        ids: Vec<DeadLetterId>,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
-        self.ask(|reply| Op::Redrive { ids, now, reply })
+    fn redrive(&self, ids: Vec<DeadLetterId>, by: By) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
+        self.ask(|reply| Op::Redrive { ids, by, reply })
     }
 
-    fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
-        self.ask(|reply| Op::Discard { ids, reply })
+    fn discard(&self, ids: Vec<DeadLetterId>, by: By) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        self.ask(|reply| Op::Discard { ids, by, reply })
+    }
+
+    fn edit(&self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> BoxFuture<'_, Result<bool, QueueError>> {
+        self.ask(|reply| Op::Edit { id, copy, by, reply })
+    }
+
+    fn set_review(&self, group: Fingerprint, state: ReviewState, by: By) -> BoxFuture<'_, Result<Review, QueueError>> {
+        self.ask(|reply| Op::Review { review: Review { group, state, by, seen: DeadLetterId(0) }, reply })
+    }
+
+    fn reviews(&self) -> BoxFuture<'_, Result<Vec<Review>, QueueError>> {
+        Box::pin(reader::blocking(&self.shared, |shared| shared.readers.with(reviews::all)))
     }
 
     fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {

@@ -6,7 +6,7 @@
 //! | 1 | the first |
 //! | 2 | checksums of every row that a promise rests on, and of identities |
 //! | 3 | redriven events |
-//! | 4 | the audit trail |
+//! | 4 | the audit trail, edited copies of dead letters, and how far people are with a group |
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
@@ -45,10 +45,13 @@ fn steps(connection: &Connection, version: i32) -> Result<(), Failed> {
         connection.execute_batch(columns).place(DOING)?;
     }
     if version < 4 {
-        connection.execute_batch(schema::AUDIT_TABLES).place(DOING)?;
+        let review = "ALTER TABLE events ADD COLUMN edited INTEGER;";
+        connection
+            .execute_batch(&format!("{review} {} {}", schema::AUDIT_TABLES, schema::REVIEW_TABLES))
+            .place(DOING)?;
     }
     if version < 2 {
-        for table in rows::TABLES {
+        for table in rows::TABLES_OF_2 {
             let add = format!("ALTER TABLE {} ADD COLUMN crc INTEGER NOT NULL DEFAULT 0", table.name);
             connection.execute_batch(&add).place(DOING)?;
             work_out_checksums(connection, &table)?;

@@ -6,12 +6,12 @@
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use crate::consumer::Cursor;
 use crate::failure::{Failed, Place};
 use crate::lock::DirLock;
-use crate::rows::{CURSOR_CHUNKS, DEAD_LETTERS, DESTINATIONS, RETRIES, STATE, Table};
+use crate::rows::{CURSOR_CHUNKS, DEAD_LETTERS, DESTINATIONS, EDITS, RETRIES, REVIEWS, STATE, Table};
 use crate::writer::{Counters, store_destination};
 use crate::{schema, wal};
 
@@ -36,6 +36,8 @@ pub fn repair(dir: &Path) -> Result<Vec<String>, Failed> {
     remove_damaged(&connection, &CURSOR_CHUNKS, "what it had settled is delivered again", &mut done)?;
     remove_damaged(&connection, &RETRIES, "its delivery is tried again at once", &mut done)?;
     repair_dead_letters(&connection, &mut done)?;
+    remove_damaged(&connection, &EDITS, "the original is there, so edit it again", &mut done)?;
+    remove_damaged(&connection, &REVIEWS, "its group of dead letters is open again", &mut done)?;
     connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE);").place(DOING)?;
     Ok(done)
 }
@@ -119,13 +121,13 @@ fn repair_destinations(connection: &Connection, floor: u64, done: &mut Vec<Strin
 
 fn remove_damaged(connection: &Connection, table: &Table, effect: &str, done: &mut Vec<String>) -> Result<(), Failed> {
     let keys = table.key_columns();
+    let numbered = |(at, key): (usize, &&str)| format!("{key} = ?{}", at + 1);
+    let condition = keys.iter().enumerate().map(numbered).collect::<Vec<_>>().join(" AND ");
     for key in damaged(connection, table)? {
-        let sql = format!("DELETE FROM {} WHERE {} = ?1 AND {} = ?2", table.name, keys[0], keys[1]);
-        connection.execute(&sql, [key[0], key[1]]).place(DOING)?;
-        done.push(format!(
-            "a row of `{}` ({} {}, {} {}) was damaged and is removed: {effect}",
-            table.name, keys[0], key[0], keys[1], key[1]
-        ));
+        let sql = format!("DELETE FROM {} WHERE {condition}", table.name);
+        connection.execute(&sql, params_from_iter(&key)).place(DOING)?;
+        let named = keys.iter().zip(&key).map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
+        done.push(format!("a row of `{}` ({named}) was damaged and is removed: {effect}", table.name));
     }
     Ok(())
 }

@@ -57,8 +57,14 @@ pub(crate) const STATE: Table = Table {
     keys: 1,
     rowid: None,
 };
+pub(crate) const EDITS: Table =
+    Table { name: "edits", columns: &["letter", "at", "who", "why", "body"], keys: 1, rowid: None };
+pub(crate) const REVIEWS: Table =
+    Table { name: "reviews", columns: &["fingerprint", "state", "at", "who", "why", "seen"], keys: 1, rowid: None };
+/// Those that got their checksums with format 2.
+pub(crate) const TABLES_OF_2: [Table; 5] = [DESTINATIONS, CURSOR_CHUNKS, RETRIES, DEAD_LETTERS, STATE];
 /// All of them.
-pub(crate) const TABLES: [Table; 5] = [DESTINATIONS, CURSOR_CHUNKS, RETRIES, DEAD_LETTERS, STATE];
+pub(crate) const TABLES: [Table; 7] = [DESTINATIONS, CURSOR_CHUNKS, RETRIES, DEAD_LETTERS, STATE, EDITS, REVIEWS];
 
 impl Table {
     /// The columns and the checksum, for a `SELECT`, each with this in front.

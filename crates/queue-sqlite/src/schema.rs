@@ -4,7 +4,7 @@
 //!
 //! | table | one row is | written |
 //! |---|---|---|
-//! | `events` | an accepted event, or one that is here again for the destination `only_for`, `original`ly received then; `seq` has no gaps above the floor | appended |
+//! | `events` | an accepted event, or one that is here again for the destination `only_for`, `original`ly received then, `edited` if its bytes are not those that were received; `seq` has no gaps above the floor | appended |
 //! | `identity_log` | the identities of one commit, packed | appended; dropped when they are sealed into a run |
 //! | `identity_runs` | a sealed, sorted run of identities, with its Bloom filter | once |
 //! | `identity_chunks` | 500 identities of a run | once |
@@ -14,6 +14,8 @@
 //! | `dead_letters` | a delivery that failed for good, or a body that could not become an event | on failure only |
 //! | `audit` | a block of the audit trail, chained to the one before | with each commit that does anything |
 //! | `audit_start` | the last block that retention has dropped | when it drops some |
+//! | `edits` | the edited copy of a dead letter's body | when somebody edits |
+//! | `reviews` | how far people are with a group of dead letters | when somebody says so |
 //! | `unmatched` | an event that matched no route when it was accepted | for those only |
 //! | `state` | the counters of the whole queue, one row | when they change |
 
@@ -53,7 +55,7 @@ const TABLES: &str = "
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY, received INTEGER NOT NULL, id BLOB NOT NULL, conflict_of BLOB,
     source TEXT NOT NULL, topic TEXT NOT NULL, conversation TEXT, crc INTEGER NOT NULL, only_for INTEGER,
-    original INTEGER, body BLOB NOT NULL
+    original INTEGER, edited INTEGER, body BLOB NOT NULL
 ) STRICT;
 CREATE TABLE identity_log (first_seq INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
 CREATE TABLE identity_runs (
@@ -90,6 +92,18 @@ CREATE TABLE state (
 ) STRICT;
 ";
 
+/// Tables that came with format 4.
+pub(crate) const REVIEW_TABLES: &str = "
+CREATE TABLE edits (
+    letter INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL, body BLOB NOT NULL,
+    crc INTEGER NOT NULL
+) STRICT;
+CREATE TABLE reviews (
+    fingerprint INTEGER PRIMARY KEY, state TEXT NOT NULL, at INTEGER NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL,
+    seen INTEGER NOT NULL, crc INTEGER NOT NULL
+) STRICT;
+";
+
 const CREATING: &str = "creating the tables";
 
 /// Opens the writer's connection, and makes the tables when the file is new, or brings those of an older format to the
@@ -116,7 +130,9 @@ pub(crate) fn open_writer(dir: &Path) -> Result<Connection, Failed> {
         ))
         .place("setting up the database")?;
     if version == 0 {
-        connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} {AUDIT_TABLES}")).place(CREATING)?;
+        connection
+            .execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} {AUDIT_TABLES} {REVIEW_TABLES}"))
+            .place(CREATING)?;
         Counters::default().insert(&connection)?;
         let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;");
         connection.execute_batch(&stamp).place(CREATING)?;

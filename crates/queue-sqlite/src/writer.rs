@@ -13,6 +13,7 @@ mod damage;
 mod farewell;
 mod publish;
 mod redrive;
+mod review;
 mod settle;
 mod sort;
 mod upkeep;
@@ -89,6 +90,7 @@ struct Done {
     maintained: Vec<(Reply<Maintained>, upkeep::Upkeep)>,
     redriven: Vec<redrive::Redriving>,
     discarded: Vec<(Reply<Vec<queue::DeadLetter>>, Vec<queue::DeadLetter>)>,
+    reviewed: review::Reviewed,
     buried: Vec<Burying>,
     noted: Vec<Reply<()>>,
 }
@@ -165,7 +167,7 @@ impl Writer {
         if !self.failing {
             return self.commit(ops);
         }
-        let is_new = |op: &Op| matches!(op, Op::Publish(_) | Op::Reject { .. });
+        let is_new = |op: &Op| matches!(op, Op::Publish(_) | Op::Reject { .. } | Op::Edit { .. });
         let (new, owed): (Vec<_>, Vec<_>) = ops.into_iter().partition(is_new);
         self.commit(owed);
         if !new.is_empty() {
@@ -258,8 +260,10 @@ impl Writer {
                 Op::Publish(publish) => self.publish(publish, done)?,
                 Op::Settle { settlements, now, reply } => self.settle(Settling::new(settlements, now, reply), done)?,
                 Op::Reject { rejection, reply } => self.reject(&rejection, reply, done)?,
-                Op::Redrive { ids, now, reply } => self.redrive(&ids, now, reply, done)?,
-                Op::Discard { ids, reply } => self.discard(&ids, reply, done)?,
+                Op::Redrive { ids, by, reply } => self.redrive(&ids, &by, reply, done)?,
+                Op::Discard { ids, by, reply } => self.discard(&ids, &by, reply, done)?,
+                Op::Edit { id, copy, by, reply } => self.edit(id, copy.as_deref(), &by, reply, done)?,
+                Op::Review { review, reply } => self.review(review, reply, done)?,
                 Op::Maintain { now, reply } => self.maintain(now, reply, done)?,
                 Op::Note { entries, reply } => self.note(entries, reply, done)?,
                 Op::Damaged { consumer, damages, now } => {
@@ -304,6 +308,7 @@ impl Writer {
             letters.iter().for_each(|letter| self.shared.forget_dead(letter));
             let _ = reply.send(Ok(letters));
         }
+        done.reviewed.finish();
         done.buried.into_iter().for_each(|burying| burying.finish(&self.shared));
         done.noted.into_iter().for_each(|reply| drop(reply.send(Ok(()))));
         self.tell_maintainers(done.maintained);
@@ -367,6 +372,7 @@ impl Writer {
         done.discarded.into_iter().for_each(|(reply, _)| drop(reply.send(Err(error.clone()))));
         done.redriven.into_iter().for_each(|redriving| redriving.refuse(&error));
         done.noted.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
+        done.reviewed.refuse(&error);
         self.keep(left, &error);
     }
 
@@ -402,12 +408,6 @@ impl Writer {
             }
             Err(failed) => drop(self.shared.set_poisoned(&failed)),
         }
-    }
-
-    /// The place of the newest event with an id, as far as dedupe knows it.
-    fn find(&self, id: event::EventId) -> Result<Option<u64>, Failed> {
-        let known = self.dedupe.find(&self.connection, id, event::Timestamp::default())?;
-        Ok(known.map(|entry| entry.seq()))
     }
 
     fn close(mut self) -> Result<(), QueueError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use event::Timestamp;
 use queue::conformance::fixture::{OPTIONS, topology};
-use queue::{Lease, Order, Outcome, Queue, Settle};
+use queue::{By, DeadLetterQuery, Lease, NotRedriven, Order, Outcome, Queue, ReviewState, Settle};
 use queue_sqlite::{Failed, SqliteQueue};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
@@ -135,6 +135,50 @@ async fn is_noticed_and_repaired(dir: &Path, table: &str, column: &str, expected
     if at != "destinations.name" && at != "destinations.id" {
         let after = delivered(dir).await;
         assert!(expected.is_subset(&after), "{at}: {:?} are skipped", expected.difference(&after));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_copy_is_never_delivered_and_a_damaged_state_leaves_its_group_open() {
+    for (table, keys) in [("edits", &["letter"]), ("reviews", &["fingerprint"])] {
+        for column in ["at", "who", "why", "body", "state", "seen"] {
+            let dir = filled();
+            let id = {
+                let queue = open(dir.path()).unwrap();
+                queue.configure(topology(&["crm", "lake"], Order::None)).unwrap();
+                let letter = queue.dead_letters(DeadLetterQuery::default()).await.unwrap()[0].clone();
+                let by = By::new("ann", NOW).because("because");
+                assert!(queue.edit(letter.id, Some("edited".into()), by.clone()).await.unwrap());
+                queue.set_review(letter.fingerprint(), ReviewState::Acknowledged, by).await.unwrap();
+                letter.id
+            };
+            let connection = Connection::open(dir.path().join("queue.db")).unwrap();
+            let all = values(&connection, table, keys);
+            let Some((_, key, value)) = all.iter().find(|(name, ..)| name == column) else { continue };
+            let changed = flipped(value, 3).unwrap();
+            let sql = format!("UPDATE {table} SET {column} = ?1 WHERE {} = ?2", keys[0]);
+            assert_eq!(connection.execute(&sql, [&changed, &key[0]]).unwrap(), 1);
+            drop(connection);
+            let at = format!("{table}.{column}");
+            let findings = queue_sqlite::check(dir.path(), |_, _| {}).unwrap().findings;
+            assert!(findings.iter().any(|finding| finding.contains(table)), "{at}: {findings:?}");
+            let queue = open(dir.path()).unwrap();
+            queue.configure(topology(&["crm", "lake"], Order::None)).unwrap();
+            let redrive = async |queue: &SqliteQueue| {
+                queue.redrive(vec![id], By::new("ann", NOW)).await.unwrap()[0].result.clone()
+            };
+            if table == "edits" {
+                assert_eq!(redrive(&queue).await, Err(NotRedriven::DamagedEdit), "{at}");
+            } else {
+                assert_eq!(queue.reviews().await.unwrap(), [], "{at}");
+            }
+            drop(queue);
+            assert!(queue_sqlite::repair(dir.path()).unwrap()[0].contains(table), "{at}");
+            assert_eq!(queue_sqlite::check(dir.path(), |_, _| {}).unwrap().findings, [""; 0], "{at}");
+            let queue = open(dir.path()).unwrap();
+            queue.configure(topology(&["crm", "lake"], Order::None)).unwrap();
+            assert!(redrive(&queue).await.is_ok(), "{at}: what is left can be delivered");
+        }
     }
 }
 

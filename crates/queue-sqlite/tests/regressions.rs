@@ -318,9 +318,9 @@ async fn a_redrive_of_large_events_takes_several_commits() {
     let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.expect("lists");
     let ids: Vec<_> = letters.iter().map(|letter| letter.id).collect();
     assert_eq!(ids.len(), 3);
-    let first = f.queue.redrive(ids.clone(), f.now).await.expect("redrives");
+    let first = f.queue.redrive(ids.clone(), f.by()).await.expect("redrives");
     assert_eq!(first.iter().map(|outcome| outcome.id).collect::<Vec<_>>(), ids[..2], "as many as fit");
-    let rest = f.queue.redrive(ids[2..].to_vec(), f.now).await.expect("redrives");
+    let rest = f.queue.redrive(ids[2..].to_vec(), f.by()).await.expect("redrives");
     assert!(rest.len() == 1 && rest[0].result.is_ok());
     assert_eq!(f.queue.status(f.now).await.expect("tells").dead_letters, 0);
 }

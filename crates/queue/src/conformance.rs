@@ -16,6 +16,7 @@ pub mod durable;
 pub mod fixture;
 pub mod identity;
 pub mod model;
+pub mod review;
 pub mod trail;
 pub mod upkeep;
 
@@ -53,6 +54,9 @@ macro_rules! conformance_tests {
             selects_and_groups_dead_letters, discards_dead_letters, redrives_dead_letters,
             redrives_nothing_into_the_void, refuses_an_unknown_destination);
         $crate::conformance_tests!(@group $harness, configuring: routes_anew_what_waits);
+        $crate::conformance_tests!(@group $harness, review: keeps_an_edited_copy_beside_the_original,
+            redrives_the_edited_copy, drops_the_copy_with_its_letter, a_new_letter_opens_its_group_again,
+            keeps_a_bounded_number_of_states);
         $crate::conformance_tests!(@group $harness, upkeep: drops_what_is_settled_and_old,
             buries_what_is_undelivered_and_old, keeps_the_events_of_dead_letters, keeps_what_is_young);
         $crate::conformance_tests!(@group $harness, trail: tells_what_became_of_a_conversation, notes_what_is_done);
@@ -61,7 +65,7 @@ macro_rules! conformance_tests {
     (durable $harness:ty) => {
         $crate::conformance_tests!($harness);
         $crate::conformance_tests!(@group $harness, durable: keeps_accepted_events, keeps_settlements, keeps_retries,
-            keeps_dead_letters, keeps_redriven, keeps_identities, keeps_places_unique, keeps_the_trail);
+            keeps_dead_letters, keeps_redriven, keeps_edits_and_reviews, keeps_identities, keeps_places_unique, keeps_the_trail);
     };
     (@group $harness:ty, $group:ident: $($case:ident),+ $(,)?) => {
         mod $group {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{ConsumerId, Fingerprint, Redriven};
+use crate::{ConsumerId, Edit, Fingerprint, Redriven};
 
 /// Place of an event in the log. The first event has 1, and there are no gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -126,6 +126,20 @@ pub struct Failure {
     pub excerpt: Option<String>,
     /// How long the attempt took, in milliseconds.
     pub latency_ms: u32,
+    /// Where it failed, as far as that is known: a JSON pointer into the event, or into what the destination got.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Which mapping was in force: the hash of its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<String>,
+}
+
+impl Failure {
+    /// One of which no more is known.
+    pub fn new(stage: Stage, class: FailureClass, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { stage, class, status: None, message, excerpt: None, latency_ms: 0, path: None, mapping: None }
+    }
 }
 
 /// Where on its way an event failed.
@@ -218,6 +232,11 @@ pub struct DeadLetter {
     pub received: Option<Timestamp>,
     /// The event's bytes; only [`crate::Queue::dead_letter`] fills it.
     pub body: Option<Bytes>,
+    /// The edited copy of the body that a redrive delivers in its place.
+    pub edit: Option<Edit>,
+    /// Its event is an edited copy of what was received, since an earlier redrive; only [`crate::Queue::dead_letter`]
+    /// fills it.
+    pub altered: bool,
 }
 
 /// Selects dead letters.

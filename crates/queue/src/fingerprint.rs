@@ -2,8 +2,10 @@
 //! group.
 //!
 //! A fingerprint is over destination, stage, class, status and the message without what differs from event to event:
-//! ids, numbers, times and quoted values.
+//! ids, numbers, times and quoted values; and over the place in the event and the version of the mapping where those are
+//! known. Letters of before they were kept have the fingerprint that they had.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,7 +13,7 @@ use event::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::{DeadLetter, DeadLetterId, Failure, FailureClass, Stage};
+use crate::{DeadLetter, DeadLetterId, Failure, FailureClass, GroupReview, Review, Stage, apply_reviews, normalise};
 
 /// Names a group of dead letters; written as 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,13 +44,20 @@ pub struct DeadLetterGroup {
     pub last: Timestamp,
     /// The newest of them, to look at.
     pub sample: DeadLetterId,
+    /// Where they failed, as far as that is known: a JSON pointer.
+    pub path: Option<String>,
+    /// Which mapping was in force.
+    pub mapping: Option<String>,
+    /// The newest of the group, whether it was selected or not.
+    #[serde(skip)]
+    pub newest: DeadLetterId,
+    /// How far people are with it.
+    pub review: GroupReview,
 }
 
 /// Groups that are kept apart at most; what comes after them is put into one of its destination and stage. It bounds
 /// memory where messages differ in a way that normalising does not know.
 const GROUPS_MAX: usize = 10_000;
-/// Bytes of a normalised message.
-const MESSAGE_MAX: usize = 300;
 
 impl Failure {
     /// The group of a dead letter of this failure at `destination`.
@@ -59,6 +68,13 @@ impl Failure {
         for part in [destination.unwrap_or(""), self.stage.as_str(), self.class.as_str(), &status, &message] {
             hash.update(&(part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
+        }
+        for (kind, known) in [(1, place(self.path.as_deref())), (2, self.mapping.clone())] {
+            if let Some(part) = known {
+                hash.update(&[kind]);
+                hash.update(&(part.len() as u64).to_le_bytes());
+                hash.update(part.as_bytes());
+            }
         }
         Fingerprint(hash.digest())
     }
@@ -71,67 +87,34 @@ impl DeadLetter {
     }
 }
 
-/// A message without what differs from event to event. Words with a digit in them become `#`, which covers numbers, ids
-/// and times; what stands in double quotes becomes `"…"`.
-pub fn normalise(message: &str) -> String {
-    let mut text = String::new();
-    let mut rest = message;
-    while let Some(first) = rest.chars().next() {
-        let length = if first == '"' {
-            text.push_str("\"…\"");
-            quoted(rest)
-        } else if is_word(first) {
-            let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-            let word = &rest[..length];
-            text.push_str(if word.contains(|c: char| c.is_ascii_digit()) { "#" } else { word });
-            length
-        } else {
-            text.push(first);
-            first.len_utf8()
+/// A pointer without what differs from event to event: places in arrays, and names that are ids.
+fn place(path: Option<&str>) -> Option<String> {
+    path.map(|path| path.split('/').map(normalise).collect::<Vec<_>>().join("/"))
+}
+
+impl DeadLetterGroup {
+    /// A group of this letter, and none in it yet.
+    pub fn begin(letter: &DeadLetter) -> Self {
+        Self::named(letter.fingerprint(), normalise(&letter.failure.message), letter)
+    }
+
+    /// One of those that are not kept apart from each other any more, but for destination and stage.
+    pub fn various(letter: &DeadLetter) -> Self {
+        let failure = Failure {
+            message: "various".to_owned(),
+            status: None,
+            path: None,
+            mapping: None,
+            ..letter.failure.clone()
         };
-        rest = &rest[length..];
-        if text.len() > MESSAGE_MAX {
-            text.truncate(text.floor_char_boundary(MESSAGE_MAX));
-            break;
-        }
+        let fingerprint = failure.fingerprint(letter.destination.as_deref());
+        let message = failure.message.clone();
+        Self { status: None, path: None, mapping: None, ..Self::named(fingerprint, message, letter) }
     }
-    text
-}
 
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '+') && c.is_ascii()
-}
-
-/// Bytes of a quoted text at the beginning, with its quotes; up to the end if it is not closed.
-fn quoted(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// Puts dead letters into groups, one after the other.
-#[derive(Debug, Default)]
-pub struct Grouping(std::collections::HashMap<Fingerprint, DeadLetterGroup>);
-
-impl Grouping {
-    /// Adds one.
-    pub fn add(&mut self, letter: &DeadLetter) {
+    fn named(fingerprint: Fingerprint, message: String, letter: &DeadLetter) -> Self {
         let failure = &letter.failure;
-        let mut fingerprint = letter.fingerprint();
-        let mut message = normalise(&failure.message);
-        if self.0.len() >= GROUPS_MAX && !self.0.contains_key(&fingerprint) {
-            "various".clone_into(&mut message);
-            let various = Failure { message: message.clone(), status: None, ..failure.clone() };
-            fingerprint = various.fingerprint(letter.destination.as_deref());
-        }
-        let group = self.0.entry(fingerprint).or_insert_with(|| DeadLetterGroup {
+        Self {
             fingerprint,
             destination: letter.destination.as_deref().map(str::to_owned),
             stage: failure.stage,
@@ -142,16 +125,68 @@ impl Grouping {
             first: letter.died,
             last: letter.died,
             sample: letter.id,
-        });
-        group.count += 1;
-        group.first = group.first.min(letter.died);
-        group.last = group.last.max(letter.died);
-        group.sample = group.sample.max(letter.id);
+            path: place(failure.path.as_deref()),
+            mapping: failure.mapping.clone(),
+            newest: letter.id,
+            review: GroupReview::default(),
+        }
+    }
+
+    /// Counts one in.
+    pub fn add(&mut self, letter: &DeadLetter) {
+        self.count += 1;
+        self.first = self.first.min(letter.died);
+        self.last = self.last.max(letter.died);
+        self.sample = self.sample.max(letter.id);
+        self.newest = self.newest.max(letter.id);
+    }
+}
+
+/// Puts dead letters into groups, one after the other.
+#[derive(Debug, Default)]
+pub struct Grouping {
+    groups: HashMap<Fingerprint, DeadLetterGroup>,
+    reviews: Vec<Review>,
+    /// The newest letter of each group that was reviewed, of those that were passed over.
+    newest: HashMap<Fingerprint, DeadLetterId>,
+}
+
+impl Grouping {
+    /// No groups yet. How far people are with them is in `reviews`.
+    pub fn new(reviews: Vec<Review>) -> Self {
+        let newest = reviews.iter().map(|review| (review.group, DeadLetterId(0))).collect();
+        Self { groups: HashMap::new(), reviews, newest }
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, letter: &DeadLetter) {
+        let fingerprint = letter.fingerprint();
+        if let Some(group) = self.groups.get_mut(&fingerprint) {
+            return group.add(letter);
+        }
+        let various = self.groups.len() >= GROUPS_MAX;
+        let begun = if various { DeadLetterGroup::various(letter) } else { DeadLetterGroup::begin(letter) };
+        self.groups.entry(begun.fingerprint).or_insert(begun).add(letter);
+    }
+
+    /// Takes note of one that does not count, but may open its group again.
+    pub fn pass_over(&mut self, letter: &DeadLetter) {
+        if self.newest.is_empty() {
+            return;
+        }
+        if let Some(newest) = self.newest.get_mut(&letter.fingerprint()) {
+            *newest = letter.id.max(*newest);
+        }
     }
 
     /// The groups, the largest first.
     pub fn groups(self) -> Vec<DeadLetterGroup> {
-        let mut groups: Vec<_> = self.0.into_values().collect();
+        let mut groups: Vec<_> = self.groups.into_values().collect();
+        for group in &mut groups {
+            let passed_over = self.newest.get(&group.fingerprint).copied();
+            group.newest = group.newest.max(passed_over.unwrap_or(group.newest));
+        }
+        apply_reviews(&mut groups, &self.reviews);
         groups.sort_unstable_by_key(|group| (std::cmp::Reverse(group.count), group.fingerprint));
         groups
     }
@@ -196,31 +231,7 @@ mod tests {
     use super::*;
 
     fn failure(message: &str) -> Failure {
-        Failure {
-            stage: Stage::Map,
-            class: FailureClass::Permanent,
-            status: None,
-            message: message.to_owned(),
-            excerpt: None,
-            latency_ms: 0,
-        }
-    }
-
-    #[test]
-    fn what_differs_from_event_to_event_is_left_out() {
-        let cases = [
-            ("event 323fe013-0bf7-8289-abf2-2c99d1d27708 is damaged", "event # is damaged"),
-            ("no answer within 5 s", "no answer within # s"),
-            ("line 3, column 17: at 2026-03-02T08:15:00.123Z", "line #, column # at #"),
-            (r#"cannot index "Peter \"the\" Great" with "wrapup""#, "cannot index \"…\" with \"…\""),
-            ("an \"open end", "an \"…\""),
-            ("Größe 12 € zu viel", "Größe # € zu viel"),
-            ("", ""),
-        ];
-        for (message, expected) in cases {
-            assert_eq!(normalise(message), expected, "{message}");
-        }
-        assert!(normalise(&"ä ".repeat(10_000)).len() <= MESSAGE_MAX);
+        Failure::new(Stage::Map, FailureClass::Permanent, message)
     }
 
     #[test]
@@ -232,6 +243,18 @@ mod tests {
         assert_ne!(print(&one, Some("crm")), print(&failure("value 17 is no text"), Some("crm")));
         let refused = |status| Failure { status: Some(status), stage: Stage::Deliver, ..one.clone() };
         assert_ne!(print(&refused(404), Some("crm")), print(&refused(422), Some("crm")));
+        let at = |path: &str| Failure { path: Some(path.to_owned()), ..one.clone() };
+        assert_ne!(print(&at("/data/name"), Some("crm")), print(&at("/data/nam"), Some("crm")));
+        assert_eq!(print(&at("/items/1/id"), Some("crm")), print(&at("/items/27/id"), Some("crm")));
+        let by = |version: &str| Failure { mapping: Some(version.to_owned()), ..one.clone() };
+        assert_ne!(print(&by("abc"), Some("crm")), print(&by("def"), Some("crm")));
+        assert_ne!(print(&by("abc"), Some("crm")), print(&at("abc"), Some("crm")));
+    }
+
+    #[test]
+    fn a_letter_of_before_places_and_versions_were_kept_has_the_fingerprint_that_it_had() {
+        let old = Failure { latency_ms: 7, ..failure("no name") };
+        assert_eq!(old.fingerprint(Some("crm")).to_string(), "3fabd45a8c1d50c6");
     }
 
     #[test]

@@ -7,15 +7,19 @@
 //!
 //! The port reads no clock: `now` is an argument.
 
+mod by;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod delivery;
+mod edit;
 mod error;
 mod fingerprint;
+mod masking;
 mod memory;
 mod options;
 mod publish;
 mod redrive;
+mod review;
 mod status;
 mod topology;
 pub mod trail;
@@ -23,19 +27,24 @@ pub mod trail;
 use std::future::Future;
 use std::pin::Pin;
 
+use bytes::Bytes;
 use event::{EventId, Timestamp};
 
+pub use by::By;
 pub use delivery::{
     Answer, Attempts, DeadLetter, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Lease, LeaseToken, Outcome,
     Seq, Settle, Stage, Stored,
 };
+pub use edit::Edit;
 pub use error::QueueError;
 pub use event::NewEvent;
-pub use fingerprint::{DeadLetterGroup, Fingerprint, Grouping, NoFingerprint, normalise};
+pub use fingerprint::{DeadLetterGroup, Fingerprint, Grouping, NoFingerprint};
+pub use masking::normalise;
 pub use memory::MemoryQueue;
 pub use options::Options;
 pub use publish::{Publication, Published, Rejection, body_hash, conflict_id};
 pub use redrive::{NotRedriven, RedriveOutcome, Redriven};
+pub use review::{GroupReview, REVIEWS_MAX, Review, ReviewState, apply_reviews};
 pub use status::{ConsumerStatus, Maintained, QueueStatus};
 pub use topology::{Consumer, ConsumerId, Order, Router, Routes, Target, Topology};
 pub use trail::AuditPage;
@@ -95,18 +104,30 @@ pub trait Queue: Send + Sync {
     /// to the log once more, under the same id, and its dead letter is gone: it is delivered, or becomes another dead
     /// letter. Behind it come the events that are published later. Of many large ones only the first may fit one commit:
     /// there are outcomes for those, at least for one, and the others are to be asked for again. A dead letter that is not there, is of no event, or
-    /// whose event no route leads to its destination now, stays as it is, and its outcome says why.
-    fn redrive(&self, ids: Vec<DeadLetterId>, now: Timestamp)
-    -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>>;
+    /// whose event no route leads to its destination now, stays as it is, and its outcome says why. Of one with an edited
+    /// copy the copy is delivered, and the event is marked as edited.
+    fn redrive(&self, ids: Vec<DeadLetterId>, by: By) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>>;
 
     /// Drops dead letters for good; durable on return. Returns those that were there, without their bodies. Their events
     /// stay in the log for as long as retention keeps them.
-    fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>>;
+    fn discard(&self, ids: Vec<DeadLetterId>, by: By) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>>;
 
-    /// One dead letter with its body.
+    /// Keeps an edited copy of a dead letter's body beside it, in place of an earlier one, or with `None` drops that;
+    /// durable on return. The original stays as it is. Returns whether there is such a dead letter. Whether the copy is
+    /// any good is for the caller to find out.
+    fn edit(&self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> BoxFuture<'_, Result<bool, QueueError>>;
+
+    /// Sets how far people are with a group, whether it has any letters or not; durable on return. It holds for the
+    /// letters that there are: a later one opens the group again. Only the newest [`REVIEWS_MAX`] are kept.
+    fn set_review(&self, group: Fingerprint, state: ReviewState, by: By) -> BoxFuture<'_, Result<Review, QueueError>>;
+
+    /// What was set by [`Queue::set_review`].
+    fn reviews(&self) -> BoxFuture<'_, Result<Vec<Review>, QueueError>>;
+
+    /// One dead letter with its body, and its edited copy.
     fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>>;
 
-    /// The newest event with this id, if it is still retained.
+    /// The newest event with this id, if it is still retained: as it was accepted, or else as it was redriven.
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>>;
 
     /// Adds to the audit trail what someone has done to the whole; durable on return. What becomes of events and dead

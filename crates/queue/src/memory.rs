@@ -7,15 +7,16 @@ mod state;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use event::{EventId, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use self::state::State;
 use crate::{
-    AuditPage, BoxFuture, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, Maintained,
-    Options, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Settle, Stored,
-    Topology,
+    AuditPage, BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Fingerprint,
+    Lease, Maintained, Options, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection,
+    Review, ReviewState, Settle, Stored, Topology,
 };
 
 /// A queue in memory.
@@ -120,16 +121,24 @@ impl Queue for MemoryQueue {
         ready(self.with(|state| Ok(state.dead_letter_groups(&query))))
     }
 
-    fn redrive(
-        &self,
-        ids: Vec<DeadLetterId>,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
-        ready(self.change(|state| Ok(state.redrive(&ids, now))))
+    fn redrive(&self, ids: Vec<DeadLetterId>, by: By) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
+        ready(self.change(|state| Ok(state.redrive(&ids, &by))))
     }
 
-    fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
-        ready(self.with(|state| Ok(state.discard(&ids))))
+    fn discard(&self, ids: Vec<DeadLetterId>, by: By) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        ready(self.with(|state| Ok(state.discard(&ids, &by))))
+    }
+
+    fn edit(&self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> BoxFuture<'_, Result<bool, QueueError>> {
+        ready(self.with(|state| Ok(state.edit(id, copy, by))))
+    }
+
+    fn set_review(&self, group: Fingerprint, state: ReviewState, by: By) -> BoxFuture<'_, Result<Review, QueueError>> {
+        ready(self.with(|all| Ok(all.set_review(group, state, by))))
+    }
+
+    fn reviews(&self) -> BoxFuture<'_, Result<Vec<Review>, QueueError>> {
+        ready(self.with(|state| Ok(state.reviews())))
     }
 
     fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {

@@ -13,6 +13,8 @@ pub struct Redriven {
     pub consumer: ConsumerId,
     /// When; its retention begins anew.
     pub at: Timestamp,
+    /// Its bytes are an edited copy of those that were received.
+    pub edited: bool,
 }
 
 impl Stored {
@@ -33,8 +35,10 @@ impl Stored {
 }
 
 impl DeadLetter {
-    /// Its event, if it is of one and was read with its body. What it conflicts with is not known here.
+    /// Its event as a redrive would deliver it, if it is of one and was read with its body. What it conflicts with is not
+    /// known here.
     pub fn to_event(&self) -> Option<Event> {
+        let edited = self.edit.as_ref().and_then(|edit| edit.body.clone());
         Some(Event {
             id: self.event?,
             source: Arc::clone(&self.source),
@@ -42,7 +46,7 @@ impl DeadLetter {
             conversation: self.conversation.clone(),
             received: self.received?,
             conflict_of: None,
-            body: self.body.clone()?,
+            body: edited.or_else(|| self.body.clone())?,
         })
     }
 }
@@ -68,4 +72,7 @@ pub enum NotRedriven {
     /// It would get lost.
     #[error("no route leads its event to `{0}` now: add one, or discard it")]
     NotRouted(String),
+    /// What was meant to be delivered cannot be read.
+    #[error("its edited copy is damaged on disk: edit it again, or drop the copy to deliver the original")]
+    DamagedEdit,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use audit::{Block, Conversation, Digest, Entry, Link, What};
 use event::{Event, EventId, Timestamp};
 
-use crate::{Attempts, DeadLetter, DeadLetterId, Failure, Outcome, Rejection, Seq};
+use crate::{Attempts, By, DeadLetter, DeadLetterId, Failure, Outcome, Rejection, Review, Seq};
 
 /// Some blocks of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ fn audit_failure(failure: &Failure) -> audit::Failure {
         message: Arc::from(failure.message.as_str()),
         excerpt: failure.excerpt.as_deref().map(Arc::from),
         latency_ms: failure.latency_ms,
-        mapping: None,
+        mapping: failure.mapping.as_deref().map(Arc::from),
     }
 }
 
@@ -87,25 +87,42 @@ pub fn died(letter: DeadLetterId, seq: Seq, destination: &Arc<str>, failure: &Fa
 }
 
 /// The event of a dead letter stands in the log once more.
-pub fn redriven(letter: &DeadLetter, again: Seq, by: &Arc<str>, at: Timestamp) -> Entry {
+pub fn redriven(letter: &DeadLetter, again: Seq, by: &By) -> Entry {
     let what = What::Redriven {
         letter: letter.id.0,
         seq: letter.seq.map_or(0, |seq| seq.0),
         again: again.0,
         destination: letter.destination.clone().unwrap_or_default(),
-        by: Arc::clone(by),
+        by: Arc::clone(&by.name),
     };
-    Entry { at, what }
+    Entry { at: by.at, what }
 }
 
 /// A dead letter was dropped for good.
-pub fn discarded(letter: &DeadLetter, by: &Arc<str>, reason: &Arc<str>, at: Timestamp) -> Entry {
+pub fn discarded(letter: &DeadLetter, by: &By) -> Entry {
     let what = What::Discarded {
         letter: letter.id.0,
         seq: letter.seq.map(|seq| seq.0),
         destination: letter.destination.clone(),
-        by: Arc::clone(by),
-        reason: Arc::clone(reason),
+        by: Arc::clone(&by.name),
+        reason: Arc::clone(&by.reason),
     };
-    Entry { at, what }
+    Entry { at: by.at, what }
+}
+
+/// A dead letter got an edited copy of its body, or lost it.
+pub fn edited(letter: DeadLetterId, copy: Option<&[u8]>, by: &By) -> Entry {
+    let (body, reason) = (copy.map(Digest::of), Arc::clone(&by.reason));
+    Entry { at: by.at, what: What::Edited { letter: letter.0, body, by: Arc::clone(&by.name), reason } }
+}
+
+/// Somebody said how far people are with a group.
+pub fn reviewed(review: &Review) -> Entry {
+    let what = What::Done {
+        by: Arc::clone(&review.by.name),
+        action: Arc::from(format!("{} group", review.state.as_str())),
+        subject: Arc::from(review.group.to_string()),
+        detail: Arc::clone(&review.by.reason),
+    };
+    Entry { at: review.by.at, what }
 }

@@ -18,6 +18,7 @@ mod natives;
 mod ops;
 mod output;
 mod size;
+mod trace;
 mod value;
 
 #[cfg(test)]
@@ -96,6 +97,14 @@ impl Mapping {
         }
     }
 
+    /// What the mapping reads last of an event before it fails, as a JSON pointer; none if it does not fail by an error of
+    /// its own, or reads nothing.
+    pub fn locate(&self, event: &Event) -> Option<String> {
+        let run = || self.metered(event, self.max_steps.min(MAX_QUICK_STEPS), MAX_QUICK_STACK_BYTES);
+        let (result, place) = trace::last_read(run);
+        place.filter(|_| matches!(result, Err(MappingError::Failed { .. })))
+    }
+
     fn metered(&self, event: &Event, steps: u64, stack_bytes: usize) -> Result<Bytes, MappingError> {
         let meter = Meter::start(steps, stack_bytes);
         let result = catch_unwind(AssertUnwindSafe(|| self.run(event)));
@@ -108,6 +117,7 @@ impl Mapping {
 
     fn run(&self, event: &Event) -> Result<Bytes, MappingError> {
         let body = input::read(&event.body).map_err(MappingError::Event)?;
+        trace::root(&body);
         let context = Ctx::<Metered>::new(Table(&self.filter.lut), Vars::new([about(event)]));
         let mut outputs = self.filter.id.run((context, Value::from_json(body)));
         let output = match outputs.next() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use delivery::Clock as _;
-use queue::{DeadLetter, DeadLetterQuery, Queue as _};
+use queue::{By, DeadLetter, DeadLetterQuery, Queue as _};
 
 use crate::dice::Dice;
 use crate::world::World;
@@ -24,21 +24,21 @@ pub(crate) async fn review(world: Arc<World>) {
 }
 
 async fn look(world: &World, dice: &mut Dice, mut letters: Vec<DeadLetter>) {
-    let now = world.clock.now();
+    let by = By::new("somebody", world.clock.now());
     let choice = dice.roll(4);
     letters.truncate(if choice == 0 { 1 } else { 50 });
     let ids: Vec<_> = letters.iter().map(|letter| letter.id).collect();
     world.steps.note(|| format!("somebody deals with dead letters {ids:?}, in way {choice}"));
     world.oracle.reviews(&letters, choice == 0);
     if choice == 0 {
-        drop(world.ask(async |queue| queue.discard(ids).await).await);
+        drop(world.ask(async |queue| queue.discard(ids, by).await).await);
         return;
     }
     if choice > 1 {
         let numbers = letters.iter().flat_map(|letter| world.oracle.numbers_in(letter));
         numbers.for_each(|(destination, number)| world.mend(destination, number));
     }
-    if let Some(Ok(outcomes)) = world.ask(async |queue| queue.redrive(ids, now).await).await {
+    if let Some(Ok(outcomes)) = world.ask(async |queue| queue.redrive(ids, by).await).await {
         world.oracle.redriven(&letters, &outcomes);
         world.steps.note(|| format!("redriven: {outcomes:?}"));
     }

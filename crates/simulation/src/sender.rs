@@ -109,7 +109,7 @@ async fn reject(world: &World, source: &str, sent: Body, message: String) -> Hea
         return Heard::Answer;
     }
     let (stage, class) = (Stage::Intake, FailureClass::Permanent);
-    let failure = Failure { stage, class, status: None, message, excerpt: None, latency_ms: 0 };
+    let failure = Failure::new(stage, class, message);
     let rejection = Rejection {
         proof: Arc::from("key 1"),
         source: source.into(),

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use event::{EventId, Timestamp};
 use futures::executor::block_on;
 use queue::{
-    BoxFuture, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, Maintained, Publication,
-    Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Settle, Stored, Topology,
+    BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Fingerprint, Lease,
+    Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Review, ReviewState,
+    Settle, Stored, Topology,
 };
 
 /// See the module.
@@ -19,7 +21,7 @@ impl Still {
         Box::pin(async move {
             let answer = block_on(answer);
             if writes {
-                let _ = block_on(self.0.discard(Vec::new()));
+                let _ = block_on(self.0.discard(Vec::new(), By::new("nobody", Timestamp::default())));
             }
             answer
         })
@@ -63,16 +65,24 @@ impl Queue for Still {
         self.wait(self.0.dead_letter_groups(query), false)
     }
 
-    fn redrive(
-        &self,
-        ids: Vec<DeadLetterId>,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
-        self.wait(self.0.redrive(ids, now), true)
+    fn redrive(&self, ids: Vec<DeadLetterId>, by: By) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
+        self.wait(self.0.redrive(ids, by), true)
     }
 
-    fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
-        self.wait(self.0.discard(ids), true)
+    fn discard(&self, ids: Vec<DeadLetterId>, by: By) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        self.wait(self.0.discard(ids, by), true)
+    }
+
+    fn edit(&self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> BoxFuture<'_, Result<bool, QueueError>> {
+        self.wait(self.0.edit(id, copy, by), true)
+    }
+
+    fn set_review(&self, group: Fingerprint, state: ReviewState, by: By) -> BoxFuture<'_, Result<Review, QueueError>> {
+        self.wait(self.0.set_review(group, state, by), true)
+    }
+
+    fn reviews(&self) -> BoxFuture<'_, Result<Vec<Review>, QueueError>> {
+        self.wait(self.0.reviews(), false)
     }
 
     fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {

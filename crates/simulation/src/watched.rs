@@ -10,13 +10,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use event::{EventId, Timestamp};
 use futures::executor::block_on;
 use parking_lot::Mutex;
 use queue::{
-    BoxFuture, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, LeaseToken, Maintained,
-    Outcome, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Settle, Stored,
-    Topology,
+    BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Fingerprint, Lease,
+    LeaseToken, Maintained, Outcome, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection,
+    Review, ReviewState, Settle, Stored, Topology,
 };
 
 use crate::ends::{Ends, Moment};
@@ -111,7 +112,7 @@ impl Watched {
     /// The embedded queue tells destinations after it has answered the caller; asking it for nothing waits for that.
     fn wait_for_threads(&self, writes: bool) {
         if writes && self.log.is_some() {
-            let _ = block_on(self.inner.discard(Vec::new()));
+            let _ = block_on(self.inner.discard(Vec::new(), By::new("nobody", Timestamp::default())));
         }
     }
 
@@ -235,22 +236,36 @@ impl Queue for Watched {
         Box::pin(async move { self.step("a list", |queue| block_on(queue.dead_letter_groups(query)), false).await })
     }
 
-    fn redrive(
-        &self,
-        ids: Vec<DeadLetterId>,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
+    fn redrive(&self, ids: Vec<DeadLetterId>, by: By) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
         Box::pin(async move {
             self.disk().await?;
-            self.step("a redrive", |queue| block_on(queue.redrive(ids, now)), true).await
+            self.step("a redrive", |queue| block_on(queue.redrive(ids, by)), true).await
         })
     }
 
-    fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+    fn discard(&self, ids: Vec<DeadLetterId>, by: By) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
         Box::pin(async move {
             self.disk().await?;
-            self.step("a discard", |queue| block_on(queue.discard(ids)), true).await
+            self.step("a discard", |queue| block_on(queue.discard(ids, by)), true).await
         })
+    }
+
+    fn edit(&self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> BoxFuture<'_, Result<bool, QueueError>> {
+        Box::pin(async move {
+            self.disk().await?;
+            self.step("an edit", |queue| block_on(queue.edit(id, copy, by)), true).await
+        })
+    }
+
+    fn set_review(&self, group: Fingerprint, state: ReviewState, by: By) -> BoxFuture<'_, Result<Review, QueueError>> {
+        Box::pin(async move {
+            self.disk().await?;
+            self.step("a review", |queue| block_on(queue.set_review(group, state, by)), true).await
+        })
+    }
+
+    fn reviews(&self) -> BoxFuture<'_, Result<Vec<Review>, QueueError>> {
+        Box::pin(async move { self.step("a list", |queue| block_on(queue.reviews()), false).await })
     }
 
     fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {

@@ -137,7 +137,7 @@ impl World {
         match number.and_then(|number| self.poison(destination, number)) {
             Some(Poison::Unmappable) => {
                 self.oracle.ended(at, Result::Refused);
-                Err(MapError("the mapping cannot make anything of it".to_owned()))
+                Err(MapError::new("the mapping cannot make anything of it"))
             }
             Some(Poison::Nothing) => {
                 self.oracle.ended(at, Result::Nothing);

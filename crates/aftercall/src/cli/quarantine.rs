@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::ServerArgs;
+use super::{PageArgs, ServerArgs, ShowArgs};
 
 /// Arguments of `quarantine`.
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub(crate) enum QuarantineCommand {
     /// List them, oldest first
     List(ListRefusedArgs),
     /// Show one with its headers and the start of its body
-    Show(ShowRefusedArgs),
+    Show(ShowArgs),
     /// Verify some again with the secrets of now; publish what passes, keep what still fails
     Release(ReleaseArgs),
     /// Drop some for good
@@ -30,31 +30,12 @@ pub(crate) struct ListRefusedArgs {
     /// Only those sent to this source
     #[arg(long)]
     pub(crate) source: Option<String>,
-    /// List only those after this one
-    #[arg(long)]
-    pub(crate) after: Option<u64>,
-    /// List at most so many, 1 to 1000
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
-    pub(crate) limit: u16,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
     /// Print JSON
     #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Arguments of `quarantine show`.
-#[derive(Debug, Args)]
-pub(crate) struct ShowRefusedArgs {
-    /// Its number
-    pub(crate) id: u64,
-    /// Print only the body, byte for byte
-    #[arg(long)]
-    pub(crate) body: bool,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
-    /// Print JSON
-    #[arg(long, conflicts_with = "body")]
     pub(crate) json: bool,
 }
 

@@ -57,6 +57,8 @@ pub(crate) struct RouteParts {
     /// Only events of these sources, if any are named.
     pub(crate) sources: Vec<Arc<str>>,
     pub(crate) mapping: Option<Arc<Mapping>>,
+    /// The hash of the mapping's text.
+    pub(crate) version: Option<Arc<str>>,
 }
 
 impl File {
@@ -234,8 +236,15 @@ impl File {
             pattern,
             sources: table.sources.iter().map(|name| Arc::from(name.as_str())).collect(),
             mapping: mapping.map(Arc::new),
+            version: table.mapping.as_deref().map(version),
         })
     }
+}
+
+/// Tells mappings apart: 12 hexadecimal digits, enough for people to compare and for no two to be alike by chance.
+fn version(mapping: &str) -> Arc<str> {
+    let hash = format!("{:016x}", queue::body_hash(mapping.as_bytes()));
+    Arc::from(&hash[..12])
 }
 
 /// A pattern, written as JSON text or as a table.

@@ -189,6 +189,11 @@ impl Watch {
             (Some(Ok(())), Some(Ok(status))) => letters.settle(status),
             _ => None,
         };
+        let reviews = within_limit(queue.reviews()).await.and_then(Result::ok);
+        let groups = groups.zip(reviews).map(|(mut groups, reviews)| {
+            queue::apply_reviews(&mut groups, &reviews);
+            groups
+        });
         let status = status.and_then(Result::ok);
         let consumers = status.map(|status| status.consumers).unwrap_or_default();
         let commit = probe.look(queue).await;

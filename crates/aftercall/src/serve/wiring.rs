@@ -9,7 +9,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use console::{ConfigStatus, Console, DestinationStatus, Reloaded, RouteVerdict, SourceStatus, Status, TokenFile};
+use console::{
+    ConfigStatus, Console, DestinationStatus, NotMapped, Reloaded, RouteVerdict, SourceStatus, Status, TokenFile,
+};
 use event::Timestamp;
 use intake::Intake;
 use parking_lot::Mutex;
@@ -192,11 +194,17 @@ impl console::Tell for Teller {
         now()
     }
 
-    fn try_mapping(&self, letter: &DeadLetter) -> Result<Bytes, String> {
+    fn try_mapping(&self, letter: &DeadLetter) -> Result<Bytes, NotMapped> {
         let destination = letter.destination.as_deref().unwrap_or_default();
-        let event = letter.to_event().ok_or_else(|| NotRedriven::NoEvent.to_string())?;
+        let event = letter.to_event().ok_or(NotMapped::Never(NotRedriven::NoEvent))?;
         let tried = self.live.shared.tables.load().try_on(destination, &event);
-        tried.ok_or_else(|| NotRedriven::NotRouted(destination.to_owned()).to_string())?.map_err(|error| error.0)
+        let tried = tried.ok_or_else(|| NotMapped::Never(NotRedriven::NotRouted(destination.to_owned())))?;
+        tried.map_err(|error| NotMapped::Fails(error.message))
+    }
+
+    fn mapping_version(&self, letter: &DeadLetter) -> Option<String> {
+        let destination = letter.destination.as_deref()?;
+        self.live.shared.tables.load().version(destination, &letter.to_event()?)
     }
 
     fn explain(&self, event: &event::Event) -> Vec<RouteVerdict> {

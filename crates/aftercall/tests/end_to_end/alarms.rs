@@ -362,3 +362,38 @@ command = ["sh", "-c", "echo no such number >&2; exit 4"]
     assert_eq!(output.status.code(), Some(0));
     assert!(!site.path("data").exists(), "nothing else is touched");
 }
+
+#[test]
+fn an_acknowledged_group_pages_no_more_and_a_reopened_one_does() {
+    let pager = Recorder::start(|_| 202);
+    let site = site("", &format!("{FAULTY}{}", pagerduty(&pager)));
+    let server = site.start();
+    post(&server, 0, 3);
+    server.until_settled("crm");
+    waiting::until_so("the page goes out", || pager.requests().len() == 1);
+    let groups: Value = serde_json::from_str(&run(&site, &server, &["dead-letters", "groups", "--json"], 0)).unwrap();
+    let group = groups["groups"][0]["fingerprint"].as_str().unwrap().to_owned();
+    run(&site, &server, &["dead-letters", "acknowledge", &group, "--note", "on it"], 0);
+    let detail = |server: &Server| open(server)[0]["detail"].as_str().unwrap().to_owned();
+    waiting::until_so("the alarm says so", || detail(&server).contains("It was acknowledged by local (on it)"));
+    // Also after a kill; the alarm stays, and nobody is paged.
+    server.kill();
+    let server = site.start();
+    waiting::until_so("the alarm says so again", || {
+        open(&server).first().is_some_and(|alarm| alarm["detail"].as_str().unwrap().contains("acknowledged"))
+    });
+    assert_eq!(pager.requests().len(), 1);
+
+    post(&server, 3, 4);
+    server.until_settled("crm");
+    waiting::until_so("the reopened group pages", || pager.requests().len() == 2);
+    let page = json(&pager.requests()[1]);
+    assert_eq!(page["event_action"], "trigger");
+    assert!(page["payload"]["custom_details"].to_string().contains("open again: local dealt with it"), "{page}");
+
+    run(&site, &server, &["dead-letters", "resolve", &group], 0);
+    waiting::until_so("a resolved group ends the page", || {
+        pager.requests().last().is_some_and(|last| json(last)["event_action"] == "resolve")
+    });
+    assert_eq!(server.count("dead_letters"), 4, "though its letters are there");
+}

@@ -45,6 +45,8 @@ mod reload;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+mod review;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod site;

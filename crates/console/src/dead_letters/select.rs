@@ -6,91 +6,104 @@ use serde::Deserialize;
 
 use crate::page::{self, Limit};
 use crate::problem::Problem;
-use crate::request::{NUMBER_MAX, Number};
+use crate::request::Number;
 
-/// Which dead letters are listed; every condition may be missing.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub(super) struct LettersQuery {
-    /// Only of this destination.
-    #[param(nullable = false)]
-    destination: Option<String>,
-    /// Only of this conversation.
-    #[param(nullable = false)]
-    conversation: Option<String>,
-    /// Only of this stage.
-    #[param(nullable = false, inline)]
-    stage: Option<Stage>,
-    /// Only of this group.
-    #[param(nullable = false, inline)]
-    group: Option<Fingerprint>,
-    /// Only those that died then or later; milliseconds of Unix time.
-    #[param(nullable = false)]
-    since: Option<i64>,
-    /// Only those that died before; milliseconds of Unix time.
-    #[param(nullable = false)]
-    until: Option<i64>,
-    /// Only those with a greater id.
-    #[param(nullable = false, inline)]
-    after: Option<Number>,
-    /// Where the page begins: `next` of the page before.
-    #[param(nullable = false, pattern = "^00[01][0-9a-f]{13}$")]
-    cursor: Option<String>,
-    /// How many at most.
-    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
+/// A query that selects dead letters, with what it has besides.
+macro_rules! selecting {
+    ($(#[$meta:meta])* $name:ident { $($(#[$more:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+        #[serde(deny_unknown_fields, default)]
+        #[into_params(parameter_in = Query)]
+        pub(super) struct $name {
+            /// Only of this destination.
+            #[param(nullable = false)]
+            destination: Option<String>,
+            /// Only of this conversation.
+            #[param(nullable = false)]
+            conversation: Option<String>,
+            /// Only of this stage.
+            #[param(nullable = false, inline)]
+            stage: Option<Stage>,
+            /// Only of this group.
+            #[param(nullable = false, inline)]
+            group: Option<Fingerprint>,
+            /// Only those that died then or later; milliseconds of Unix time.
+            #[param(nullable = false)]
+            since: Option<i64>,
+            /// Only those that died before; milliseconds of Unix time.
+            #[param(nullable = false)]
+            until: Option<i64>,
+            $($(#[$more])* $field: $type,)*
+        }
+
+        impl $name {
+            /// What it selects, without a page.
+            pub(super) fn selection(&self) -> DeadLetterQuery {
+                DeadLetterQuery {
+                    destination: self.destination.clone(),
+                    conversation: self.conversation.clone(),
+                    stage: self.stage,
+                    group: self.group,
+                    since: self.since.map(Timestamp::from_millis),
+                    until: self.until.map(Timestamp::from_millis),
+                    ..DeadLetterQuery::default()
+                }
+            }
+        }
+    };
 }
 
-/// Which dead letters are put into groups, and which page of groups; every condition may be missing.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub(super) struct GroupsQuery {
-    /// Only of this destination.
-    #[param(nullable = false)]
-    destination: Option<String>,
-    /// Only of this conversation.
-    #[param(nullable = false)]
-    conversation: Option<String>,
-    /// Only of this stage.
-    #[param(nullable = false, inline)]
-    stage: Option<Stage>,
-    /// Only of this group.
-    #[param(nullable = false, inline)]
-    group: Option<Fingerprint>,
-    /// Only those that died then or later; milliseconds of Unix time.
-    #[param(nullable = false)]
-    since: Option<i64>,
-    /// Only those that died before; milliseconds of Unix time.
-    #[param(nullable = false)]
-    until: Option<i64>,
-    /// Where the page begins: `next` of the page before.
-    #[param(nullable = false, pattern = "^[0-9a-f]{32}$")]
-    cursor: Option<String>,
-    /// How many groups at most.
-    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
+selecting! {
+    /// Which dead letters are listed; every condition may be missing.
+    LettersQuery {
+        /// Only those with a greater id.
+        #[param(nullable = false, inline)]
+        after: Option<Number>,
+        /// Where the page begins: `next` of the page before.
+        #[param(nullable = false, pattern = "^00[01][0-9a-f]{13}$")]
+        cursor: Option<String>,
+        /// How many at most.
+        #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
+        limit: Limit,
+    }
+}
+
+selecting! {
+    /// Which dead letters are put into groups, and which page of groups; every condition may be missing.
+    GroupsQuery {
+        /// Where the page begins: `next` of the page before.
+        #[param(nullable = false, pattern = "^[0-9a-f]{32}$")]
+        cursor: Option<String>,
+        /// How many groups at most.
+        #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
+        limit: Limit,
+    }
+}
+
+selecting! {
+    /// Which dead letters are exported; every condition may be missing.
+    ExportQuery {
+        /// Only those with a greater id.
+        #[param(nullable = false, inline)]
+        after: Option<Number>,
+    }
 }
 
 impl LettersQuery {
     /// The query, and how many letters the page has. It asks for one more, which tells whether there is a next page.
     pub(super) fn page(self) -> Result<(DeadLetterQuery, usize), Problem> {
-        let cursor = self.cursor.map(|cursor| page::number(&cursor)).transpose()?;
-        if cursor.is_some_and(|id| id > NUMBER_MAX) {
-            return Err(page::unusable());
-        }
-        let query = DeadLetterQuery {
-            destination: self.destination,
-            conversation: self.conversation,
-            stage: self.stage,
-            group: self.group,
-            since: self.since.map(Timestamp::from_millis),
-            until: self.until.map(Timestamp::from_millis),
-            after: self.after.map(|after| after.0).max(cursor).map(DeadLetterId),
-            limit: self.limit.0 + 1,
-        };
+        let after = page::after(self.after, self.cursor.as_deref())?;
+        let query = DeadLetterQuery { after: after.map(DeadLetterId), limit: self.limit.0 + 1, ..self.selection() };
         Ok((query, self.limit.0))
+    }
+}
+
+impl ExportQuery {
+    /// The query for the next letters behind `after`.
+    pub(super) fn behind(&self, after: Option<DeadLetterId>, limit: usize) -> DeadLetterQuery {
+        let after = after.or(self.after.map(|after| DeadLetterId(after.0)));
+        DeadLetterQuery { after, limit, ..self.selection() }
     }
 }
 
@@ -109,20 +122,11 @@ pub(super) struct GroupsPage {
 
 impl GroupsQuery {
     pub(super) fn page(self) -> Result<(DeadLetterQuery, GroupsPage), Problem> {
-        let behind = self.cursor.map(|cursor| {
+        let behind = self.cursor.as_deref().map(|cursor| {
             let (count, name) = cursor.split_at_checked(16).ok_or_else(page::unusable)?;
             Ok::<_, Problem>((page::number(count)?, Fingerprint(page::number(name)?)))
         });
-        let query = DeadLetterQuery {
-            destination: self.destination,
-            conversation: self.conversation,
-            stage: self.stage,
-            group: self.group,
-            since: self.since.map(Timestamp::from_millis),
-            until: self.until.map(Timestamp::from_millis),
-            ..DeadLetterQuery::default()
-        };
-        Ok((query, GroupsPage { behind: behind.transpose()?, limit: self.limit.0 }))
+        Ok((self.selection(), GroupsPage { behind: behind.transpose()?, limit: self.limit.0 }))
     }
 }
 
@@ -159,6 +163,10 @@ mod tests {
             first: time,
             last: time,
             sample: DeadLetterId(1),
+            path: None,
+            mapping: None,
+            newest: DeadLetterId(1),
+            review: queue::GroupReview::default(),
         }
     }
 

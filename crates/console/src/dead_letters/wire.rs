@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use event::Timestamp;
-use queue::{DeadLetter, DeadLetterGroup, DeadLetterId, Failure, Fingerprint, Seq};
+use intake::Released;
+use queue::{DeadLetter, DeadLetterGroup, DeadLetterId, Edit, Failure, Fingerprint, ReviewState, Seq};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -52,6 +53,35 @@ pub(super) struct Shown {
     /// How many bytes there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     body_bytes: Option<usize>,
+    /// The edited copy that a redrive delivers in place of the body.
+    edit: Option<Edited>,
+    /// The event is an edited copy of what was received, since an earlier redrive; only of a single one.
+    altered: bool,
+    /// What was received, if the event was altered and it is still in the log; only of a single one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) original: Option<String>,
+    /// The version of the mapping that would be applied now; only of a single one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mapping_now: Option<String>,
+}
+
+/// An edited copy.
+#[derive(Debug, Serialize, ToSchema)]
+struct Edited {
+    /// Who made it.
+    by: Arc<str>,
+    at: Timestamp,
+    reason: Arc<str>,
+    /// Its bytes as text; only of a single dead letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+}
+
+impl From<Edit> for Edited {
+    fn from(Edit { by, body }: Edit) -> Self {
+        let body = body.map(|body| String::from_utf8_lossy(&body).into_owned());
+        Self { by: by.name, at: by.at, reason: by.reason, body }
+    }
 }
 
 impl From<DeadLetter> for Shown {
@@ -73,6 +103,10 @@ impl From<DeadLetter> for Shown {
             failure: letter.failure,
             body_bytes: letter.body.as_ref().map(|body| body.len()),
             body: letter.body.map(|body| String::from_utf8_lossy(&body).into_owned()),
+            edit: letter.edit.map(Edited::from),
+            altered: letter.altered,
+            original: None,
+            mapping_now: None,
         }
     }
 }
@@ -125,6 +159,8 @@ pub(super) struct Redrive {
     /// Those whose events are on their way again. Of many large events only the first may be here; ask again for the
     /// others.
     pub(super) redriven: Vec<Redriven>,
+    /// Those of stage `intake` whose edited copies were published.
+    pub(super) published: Vec<Published>,
     pub(super) refused: Vec<Refused>,
 }
 
@@ -134,6 +170,30 @@ pub(super) struct Redriven {
     pub(super) id: DeadLetterId,
     /// The place in the log at which its event is again.
     pub(super) seq: Seq,
+}
+
+/// A dead letter of stage `intake` that is none any more.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PublishedCopy)]
+pub(super) struct Published {
+    id: DeadLetterId,
+    /// How many of its events are new.
+    accepted: u64,
+    /// How many were known.
+    duplicates: u64,
+    /// Their ids.
+    events: Vec<String>,
+}
+
+impl Published {
+    pub(super) fn new(id: DeadLetterId, released: Released) -> Self {
+        let (accepted, duplicates, events) = match released {
+            Released::Published { accepted, duplicates, events } => (accepted, duplicates, events),
+            Released::Would | Released::DeadLetter { .. } => (0, 0, Vec::new()),
+        };
+        let events = events.iter().map(ToString::to_string).collect();
+        Self { id, accepted: accepted as u64, duplicates: duplicates as u64, events }
+    }
 }
 
 /// A dead letter that stays one.
@@ -147,4 +207,34 @@ pub(super) struct Refused {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Discarded {
     pub(super) discarded: Vec<DeadLetterId>,
+}
+
+/// Why a body is edited.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EditQuery {
+    /// Why, 1 to 500 characters; kept with the copy.
+    #[param(min_length = 1, max_length = 500, pattern = "\\S")]
+    pub(super) reason: String,
+}
+
+/// A dead letter whose edited copy was kept or dropped.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EditDone {
+    pub(super) id: DeadLetterId,
+    /// Why the present mapping would fail for the copy; none if it would not.
+    pub(super) mapping_error: Option<String>,
+}
+
+/// How far people are with a group.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetReview {
+    #[schema(inline)]
+    pub(super) state: ReviewState,
+    /// What is to be noted.
+    #[serde(default)]
+    #[schema(max_length = 500)]
+    pub(super) note: String,
 }

@@ -118,7 +118,7 @@ async fn what_can_never_succeed_dies_at_once_with_its_reason() {
     });
     let mapper = |stored: &queue::Stored, route| match &stored.event.body[..] {
         b"0" => panic!("in the mapping"),
-        b"1" => Err(MapError("`.contact` is null".into())),
+        b"1" => Err(MapError::new("`.contact` is null")),
         b"2" => Ok(None),
         b"3" => Ok(Some(vec![b'0'; 101].into())),
         _ => as_it_is(stored, route),

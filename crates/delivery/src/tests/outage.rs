@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use destinations::SendError;
 use event::{EventId, Timestamp};
 use queue::{
-    BoxFuture, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, Maintained, MemoryQueue,
-    Order, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Settle, Stored, Topology,
+    BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Fingerprint, Lease,
+    Maintained, MemoryQueue, Order, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection,
+    Review, ReviewState, Settle, Stored, Topology,
 };
 use tokio::time::Instant;
 
@@ -299,16 +301,24 @@ impl Queue for Failing {
         self.inner.dead_letter_groups(query)
     }
 
-    fn redrive(
-        &self,
-        ids: Vec<DeadLetterId>,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
-        self.inner.redrive(ids, now)
+    fn redrive(&self, ids: Vec<DeadLetterId>, by: By) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
+        self.inner.redrive(ids, by)
     }
 
-    fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
-        self.inner.discard(ids)
+    fn discard(&self, ids: Vec<DeadLetterId>, by: By) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        self.inner.discard(ids, by)
+    }
+
+    fn edit(&self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> BoxFuture<'_, Result<bool, QueueError>> {
+        self.inner.edit(id, copy, by)
+    }
+
+    fn set_review(&self, group: Fingerprint, state: ReviewState, by: By) -> BoxFuture<'_, Result<Review, QueueError>> {
+        self.inner.set_review(group, state, by)
+    }
+
+    fn reviews(&self) -> BoxFuture<'_, Result<Vec<Review>, QueueError>> {
+        self.inner.reviews()
     }
 
     fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use event::{EventId, Timestamp};
 use parking_lot::Mutex;
 use queue::*;
@@ -49,11 +50,23 @@ impl Queue for Failing {
         self.fail()
     }
 
-    fn redrive(&self, _: Vec<DeadLetterId>, _: Timestamp) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
+    fn redrive(&self, _: Vec<DeadLetterId>, _: By) -> BoxFuture<'_, Result<Vec<RedriveOutcome>, QueueError>> {
         self.fail()
     }
 
-    fn discard(&self, _: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+    fn discard(&self, _: Vec<DeadLetterId>, _: By) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
+        self.fail()
+    }
+
+    fn edit(&self, _: DeadLetterId, _: Option<Bytes>, _: By) -> BoxFuture<'_, Result<bool, QueueError>> {
+        self.fail()
+    }
+
+    fn set_review(&self, _: Fingerprint, _: ReviewState, _: By) -> BoxFuture<'_, Result<Review, QueueError>> {
+        self.fail()
+    }
+
+    fn reviews(&self) -> BoxFuture<'_, Result<Vec<Review>, QueueError>> {
         self.fail()
     }
 

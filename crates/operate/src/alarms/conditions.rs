@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use event::Timestamp;
-use queue::DeadLetterGroup;
+use queue::{DeadLetterGroup, ReviewState};
 
 use super::alarm::Kind;
 use super::options::{COMMIT_LASTS, GROUPS_PER_DESTINATION, Options};
@@ -24,7 +24,21 @@ pub(super) struct Condition {
     pub(super) fading: bool,
     /// How long it must have been there before an alarm opens.
     pub(super) lasts: Duration,
+    /// What somebody has said about it.
+    pub(super) hush: Hush,
     pub(super) text: Text,
+}
+
+/// What somebody has said about what is wrong. Whoever is told of it once it is neither any more is told anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Hush {
+    /// Nothing.
+    #[default]
+    None,
+    /// Somebody deals with it: no alarm opens, and an open one is not told again.
+    Quiet,
+    /// Somebody has dealt with it: an open alarm ends.
+    Over,
 }
 
 /// What is known from earlier readings.
@@ -65,7 +79,7 @@ pub(super) fn conditions(reading: &Reading, memory: &Memory<'_>, options: &Optio
 
 fn condition(kind: Kind, subject: &str, level: u64, fading: bool, text: Text) -> Condition {
     let key = if subject.is_empty() { kind.as_str().to_owned() } else { format!("{}/{subject}", kind.as_str()) };
-    Condition { key, kind, subject: subject.to_owned(), level, fading, lasts: Duration::ZERO, text }
+    Condition { key, kind, subject: subject.to_owned(), level, fading, lasts: Duration::ZERO, hush: Hush::None, text }
 }
 
 fn stopped(reason: &str) -> Condition {
@@ -128,16 +142,30 @@ fn key(group: &DeadLetterGroup) -> String {
 fn dead_group(group: &DeadLetterGroup, memory: &Memory<'_>, options: &Options) -> Option<Condition> {
     let key = key(group);
     let open = (memory.open)(&key);
+    let hush = match group.review.state {
+        ReviewState::Open => Hush::None,
+        ReviewState::Acknowledged => Hush::Quiet,
+        ReviewState::Resolved => Hush::Over,
+    };
+    if hush != Hush::None && !open {
+        return None;
+    }
+    let reopened = group.review.reopened;
     let new = options.new_group && !(memory.known)(&key);
     let most = options.dead_letters;
     let over = |limit: Option<u64>| limit.is_some_and(|limit| group.count > limit);
-    let is = group.count > 0 && (over(most) || new || (open && (over(most.map(|most| most / 2)) || options.new_group)));
+    let is = group.count > 0
+        && (over(most)
+            || new
+            || reopened
+            || hush != Hush::None
+            || (open && (over(most.map(|most| most / 2)) || options.new_group)));
     // An alarm about a group that was new stays until the group is gone.
-    let fading = open && !over(most) && !options.new_group;
+    let fading = open && !over(most) && !options.new_group && !reopened && hush == Hush::None;
     is.then(|| {
         let subject = group.destination.as_deref().unwrap_or("intake");
         let text = text::dead_letters(group, new, &options.ask);
-        Condition { key, ..condition(Kind::DeadLetters, subject, group.count, fading, text) }
+        Condition { key, hush, ..condition(Kind::DeadLetters, subject, group.count, fading, text) }
     })
 }
 

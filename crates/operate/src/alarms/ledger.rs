@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use queue::{DeadLetter, DeadLetterGroup, DeadLetterId, Failure, Fingerprint, QueueStatus, normalise};
+use queue::{DeadLetter, DeadLetterGroup, DeadLetterId, Fingerprint, QueueStatus};
 
 use super::options::LEDGER_GROUPS_MAX;
 
@@ -42,24 +42,14 @@ impl Ledger {
     pub fn add(&mut self, letters: &[DeadLetter]) {
         for letter in letters {
             self.last = self.last.max(Some(letter.id));
-            let (fingerprint, message) = self.place(letter);
-            let failure = &letter.failure;
-            let group = self.groups.entry(fingerprint).or_insert_with(|| DeadLetterGroup {
-                fingerprint,
-                destination: letter.destination.as_deref().map(str::to_owned),
-                stage: failure.stage,
-                class: failure.class,
-                status: failure.status,
-                message,
-                count: 0,
-                first: letter.died,
-                last: letter.died,
-                sample: letter.id,
-            });
-            group.count += 1;
-            group.first = group.first.min(letter.died);
-            group.last = group.last.max(letter.died);
-            group.sample = group.sample.max(letter.id);
+            let fingerprint = letter.fingerprint();
+            if let Some(group) = self.groups.get_mut(&fingerprint) {
+                group.add(letter);
+                continue;
+            }
+            let various = self.groups.len() >= LEDGER_GROUPS_MAX;
+            let begun = if various { DeadLetterGroup::various(letter) } else { DeadLetterGroup::begin(letter) };
+            self.groups.entry(begun.fingerprint).or_insert(begun).add(letter);
         }
     }
 
@@ -76,17 +66,6 @@ impl Ledger {
         let known: u64 = self.groups.values().map(|group| group.count).sum();
         if known > status.dead_letters { Mismatch::Recount } else { Mismatch::None }
     }
-
-    /// The group of a letter, and its message.
-    fn place(&self, letter: &DeadLetter) -> (Fingerprint, String) {
-        let fingerprint = letter.fingerprint();
-        if self.groups.len() < LEDGER_GROUPS_MAX || self.groups.contains_key(&fingerprint) {
-            return (fingerprint, normalise(&letter.failure.message));
-        }
-        let message = "various".to_owned();
-        let various = Failure { message: message.clone(), status: None, ..letter.failure.clone() };
-        (various.fingerprint(letter.destination.as_deref()), message)
-    }
 }
 
 #[cfg(test)]
@@ -94,19 +73,12 @@ mod tests {
     use std::sync::Arc;
 
     use event::Timestamp;
-    use queue::{Attempts, FailureClass, MemoryQueue, Queue as _, Stage};
+    use queue::{Attempts, Failure, FailureClass, MemoryQueue, Queue as _, Stage};
 
     use super::*;
 
     fn letter(id: u64, destination: &str, message: &str) -> DeadLetter {
-        let failure = Failure {
-            stage: Stage::Map,
-            class: FailureClass::Permanent,
-            status: None,
-            message: message.to_owned(),
-            excerpt: None,
-            latency_ms: 0,
-        };
+        let failure = Failure::new(Stage::Map, FailureClass::Permanent, message);
         DeadLetter {
             id: DeadLetterId(id),
             died: Timestamp::from_millis(id as i64),
@@ -120,6 +92,8 @@ mod tests {
             failure,
             received: None,
             body: None,
+            edit: None,
+            altered: false,
         }
     }
 

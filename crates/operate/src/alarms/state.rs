@@ -14,7 +14,7 @@ use event::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::alarm::{Alarm, Change, Kind, Notice};
-use super::conditions::{Condition, Memory, conditions};
+use super::conditions::{Condition, Hush, Memory, conditions};
 use super::options::{FULL_WITHIN, GROWTH, KNOWN_MAX, Options, TRACKED_MAX};
 use super::reading::Reading;
 use super::silence::Silence;
@@ -54,6 +54,9 @@ pub enum Tracked {
         told: Timestamp,
         /// The level that was told.
         told_level: u64,
+        /// Somebody deals with it, or has, so it is told anew when it is open again.
+        #[serde(default)]
+        quiet: bool,
     },
     /// The alarm has ended, and another one must wait.
     Cooling {
@@ -79,7 +82,10 @@ impl State {
             }
         }
         for condition in conditions {
-            notices.extend(self.present(condition, options, now));
+            notices.extend(match condition.hush {
+                Hush::Over => self.over(&condition, options, now),
+                Hush::None | Hush::Quiet => self.present(condition, options, now),
+            });
         }
         notices
     }
@@ -146,9 +152,17 @@ impl State {
             return self.first_seen(condition, now);
         };
         match tracked {
-            Tracked::Open { alarm, gone_since, told, told_level } => {
+            Tracked::Open { alarm, gone_since, told, told_level, quiet } => {
                 *gone_since = None;
                 refresh(alarm, &condition, now);
+                let was_quiet = std::mem::replace(quiet, condition.hush == Hush::Quiet);
+                if *quiet {
+                    return None;
+                }
+                if was_quiet {
+                    (alarm.opened, *told, *told_level) = (now, now, condition.level);
+                    return Some(Notice { change: Change::Opened, at: now, alarm: Alarm::clone(alarm) });
+                }
                 let worse = condition.level >= told_level.saturating_mul(GROWTH) && condition.level > *told_level;
                 if !worse || condition.fading || told.until(now) < options.update_every {
                     return None;
@@ -167,6 +181,15 @@ impl State {
             }
             Tracked::Cooling { .. } => None,
         }
+    }
+
+    /// Somebody has dealt with it: as if it were gone, and if it comes back before its alarm has ended, it is told anew.
+    fn over(&mut self, condition: &Condition, options: &Options, now: Timestamp) -> Option<Notice> {
+        if let Some(Tracked::Open { alarm, quiet, .. }) = self.tracked.get_mut(&condition.key) {
+            refresh(alarm, condition, now);
+            *quiet = true;
+        }
+        self.absent(&condition.key, options, now)
     }
 
     fn first_seen(&mut self, condition: Condition, now: Timestamp) -> Option<Notice> {
@@ -196,7 +219,7 @@ impl State {
         };
         refresh(&mut alarm, &condition, now);
         let (told, told_level) = (now, condition.level);
-        let open = Tracked::Open { alarm: Box::new(alarm.clone()), gone_since: None, told, told_level };
+        let open = Tracked::Open { alarm: Box::new(alarm.clone()), gone_since: None, told, told_level, quiet: false };
         self.tracked.insert(condition.key, open);
         Notice { change: Change::Opened, at: now, alarm }
     }

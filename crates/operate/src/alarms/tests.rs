@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use event::Timestamp;
 use proptest::prelude::*;
-use queue::{DeadLetterGroup, DeadLetterId, FailureClass, Fingerprint, Stage};
+use queue::{DeadLetterGroup, DeadLetterId, FailureClass, Fingerprint, GroupReview, ReviewState, Stage};
 
 use super::*;
 
@@ -27,6 +27,10 @@ fn group(fingerprint: u64, count: u64) -> DeadLetterGroup {
         first: start(),
         last: start(),
         sample: DeadLetterId(7),
+        path: None,
+        mapping: None,
+        newest: DeadLetterId(7),
+        review: GroupReview::default(),
     }
 }
 
@@ -430,4 +434,41 @@ proptest! {
             prop_assert_eq!(change, Change::Resolved, "{}", key);
         }
     }
+}
+
+fn reviewed(state: ReviewState, reopened: bool) -> Reading {
+    let review = GroupReview { state, reopened, by: Some("ann".to_owned()), ..GroupReview::default() };
+    groups(vec![DeadLetterGroup { review, ..group(1, 50) }])
+}
+
+#[test]
+fn an_acknowledged_group_is_told_no_more_until_it_is_open_again() {
+    let (opened, key) = (Change::Opened, "dead-letters/crm/0000000000000001".to_owned());
+    let mut run = Run::new(Options::default());
+    assert_eq!(run.show(60, |_| groups(vec![group(1, 1)])), [(opened, key.clone())]);
+    assert_eq!(run.show(3_600, |_| reviewed(ReviewState::Acknowledged, false)), [], "though it has grown fifty times");
+    assert!(run.state.open()[0].detail.contains("It was acknowledged by ann"), "{:?}", run.state.open());
+    assert_eq!(run.show(60, |_| reviewed(ReviewState::Open, true)), [(opened, key.clone())], "a new letter");
+    assert!(run.state.open()[0].detail.contains("open again: ann dealt with it"), "{:?}", run.state.open());
+    assert_eq!(run.show(3_600, |_| reviewed(ReviewState::Open, true)), [], "once");
+    let ended = (Change::Resolved, key.clone());
+    assert_eq!(run.show(120, |_| reviewed(ReviewState::Acknowledged, false)), []);
+    assert_eq!(run.show(120, |_| reviewed(ReviewState::Resolved, false)), std::slice::from_ref(&ended), "dealt with");
+    assert_eq!(run.show(3_600, |_| reviewed(ReviewState::Resolved, false)), []);
+    assert_eq!(run.show(60, |_| reviewed(ReviewState::Open, true)), [(opened, key.clone())], "and again");
+    // Resolved and open again before its alarm has ended.
+    assert_eq!(run.show(30, |_| reviewed(ReviewState::Resolved, false)), []);
+    assert_eq!(run.show(60, |_| reviewed(ReviewState::Open, true)), [(opened, key)]);
+    assert_eq!(run.show(600, |_| calm()), [ended], "its letters are gone");
+}
+
+#[test]
+fn a_group_that_is_acknowledged_before_any_alarm_opens_none() {
+    let few = Options { dead_letters: Some(100), new_group: true, ..Options::default() };
+    let mut run = Run::new(few);
+    for state in [ReviewState::Acknowledged, ReviewState::Resolved] {
+        assert_eq!(run.show(600, |_| reviewed(state, false)), []);
+    }
+    let opened = (Change::Opened, "dead-letters/crm/0000000000000001".to_owned());
+    assert_eq!(run.show(60, |_| reviewed(ReviewState::Open, true)), [opened], "fewer than it takes, but open again");
 }

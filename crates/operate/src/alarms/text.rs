@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use queue::{DeadLetterGroup, Stage};
+use event::shortened;
+use queue::{DeadLetterGroup, ReviewState, Stage};
 
 use super::reading::{DestinationReading, NotifierReading};
 use super::silence::Silent;
 
-/// Characters of a text that somebody else wrote, at most: a pager shows little.
+/// Bytes of a text that somebody else wrote, at most: a pager shows little.
 const QUOTED_MAX: usize = 160;
 /// How a step begins that says that nothing has to be done; not so if a destination is paused.
 pub const BY_ITSELF: &str = "nothing else";
@@ -36,7 +37,8 @@ pub(super) fn age(span: Duration) -> String {
 
 /// What another program wrote, in one short line.
 pub(super) fn quoted(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTED_MAX).collect()
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    shortened(&line, QUOTED_MAX)
 }
 
 fn mib(bytes: u64) -> u64 {
@@ -87,7 +89,7 @@ pub(super) fn commit(took: Duration, most: Duration) -> Text {
 pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, ask: &str) -> Text {
     let place = group.destination.as_deref().map_or("intake".to_owned(), |name| format!("destination {name}"));
     let status = group.status.map(|status| format!(", status {status}")).unwrap_or_default();
-    let before = if new { " This reason was not seen before." } else { "" };
+    let before = if new { " This reason was not seen before.".to_owned() } else { reviewed(group) };
     let detail = format!("Stage {}{status}: {}.{before}", group.stage, quoted(&group.message));
     let mut todo = vec![format!("aftercall dead-letters show {}{ask}", group.sample.0)];
     let id = group.fingerprint;
@@ -105,7 +107,23 @@ pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, ask: &str) -> Tex
         todo.push(format!("aftercall redrive --group {id} --dry-run{ask}"));
         todo.push(format!("aftercall redrive --group {id}{ask}"));
     }
+    if group.review.state == ReviewState::Open {
+        let on_it =
+            format!("if you deal with it, and to be told no more: aftercall dead-letters acknowledge {id}{ask}");
+        todo.insert(0, on_it);
+    }
     text(format!("{} dead letters at {place}: {}", group.count, quoted(&group.message)), detail, todo, KEPT)
+}
+
+/// What somebody has said about a group.
+fn reviewed(group: &DeadLetterGroup) -> String {
+    let review = &group.review;
+    let Some(by) = &review.by else { return String::new() };
+    let note = review.note.as_deref().map(|note| format!(" ({})", quoted(note))).unwrap_or_default();
+    match review.state {
+        ReviewState::Open => format!(" It is open again: {} dealt with it before{note}.", quoted(by)),
+        state => format!(" It was {} by {}{note}.", state.as_str(), quoted(by)),
+    }
 }
 
 pub(super) fn many_groups(destination: Option<&str>, groups: usize, letters: u64, ask: &str) -> Text {

@@ -64,13 +64,7 @@ impl Writer {
 impl Damage {
     /// As the failure of a delivery.
     pub(crate) fn failure(&self) -> Failure {
-        Failure {
-            stage: Stage::Queue,
-            class: FailureClass::Permanent,
-            status: None,
-            message: format!("event {} is damaged on disk: {}", self.seq, self.what),
-            excerpt: None,
-            latency_ms: 0,
-        }
+        let message = format!("event {} is damaged on disk: {}", self.seq, self.what);
+        Failure::new(Stage::Queue, FailureClass::Permanent, message)
     }
 }

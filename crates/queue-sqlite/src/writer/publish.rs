@@ -141,6 +141,12 @@ impl Writer {
         })
     }
 
+    /// The place of the newest event with an id, as far as dedupe knows it.
+    pub(super) fn find(&self, id: event::EventId) -> Result<Option<u64>, Failed> {
+        let known = self.dedupe.find(&self.connection, id, event::Timestamp::default())?;
+        Ok(known.map(|entry| entry.seq()))
+    }
+
     pub(super) fn reject(
         &mut self,
         rejection: &Rejection,

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use event::Timestamp;
 use queue::{
-    ConsumerId, DeadLetter, DeadLetterId, NotRedriven, QueueError, RedriveOutcome, Redriven, Routes, Seq, Stored, trail,
+    By, ConsumerId, DeadLetter, DeadLetterId, NotRedriven, QueueError, RedriveOutcome, Redriven, Routes, Seq, Stored,
+    trail,
 };
 
 use super::{Done, Writer};
@@ -14,7 +14,7 @@ use crate::failure::Failed;
 use crate::inbox::Reply;
 use crate::options::MAX_COMMIT_BYTES;
 use crate::shared::Shared;
-use crate::{dead_letters, log};
+use crate::{dead_letters, edits, log};
 
 /// What one call has redriven, if its transaction commits.
 pub(super) struct Redriving {
@@ -40,12 +40,12 @@ impl Writer {
     pub(super) fn redrive(
         &mut self,
         ids: &[DeadLetterId],
-        now: Timestamp,
+        by: &By,
         reply: Reply<Vec<RedriveOutcome>>,
         done: &mut Done,
     ) -> Result<(), Failed> {
         let (mut outcomes, mut gone) = (Vec::with_capacity(ids.len()), Vec::new());
-        let redriven = self.redrive_some(ids, now, done, &mut outcomes, &mut gone);
+        let redriven = self.redrive_some(ids, by, done, &mut outcomes, &mut gone);
         done.redriven.push(Redriving { reply, outcomes, gone });
         redriven
     }
@@ -54,7 +54,7 @@ impl Writer {
     fn redrive_some(
         &mut self,
         ids: &[DeadLetterId],
-        now: Timestamp,
+        by: &By,
         done: &mut Done,
         outcomes: &mut Vec<RedriveOutcome>,
         gone: &mut Vec<DeadLetter>,
@@ -64,7 +64,7 @@ impl Writer {
             if bytes >= MAX_COMMIT_BYTES {
                 break;
             }
-            let result = self.redrive_one(id, now, done, gone)?;
+            let result = self.redrive_one(id, by, done, gone)?;
             if result.is_ok() {
                 bytes += done.committed.last().map_or(0, |committed| committed.stored.event.body.len());
             }
@@ -76,7 +76,7 @@ impl Writer {
     fn redrive_one(
         &mut self,
         id: DeadLetterId,
-        now: Timestamp,
+        by: &By,
         done: &mut Done,
         gone: &mut Vec<DeadLetter>,
     ) -> Result<Result<Seq, NotRedriven>, Failed> {
@@ -86,18 +86,25 @@ impl Writer {
         let (Some(destination), Some(Seq(place))) = (destination, letter.seq) else {
             return Ok(Err(NotRedriven::NoEvent));
         };
-        let Some(Ok(Stored { event, .. })) = log::read_one(&self.connection, place)? else {
+        let Some(Ok(Stored { mut event, redriven, .. })) = log::read_one(&self.connection, place)? else {
             return Ok(Err(NotRedriven::NoEvent));
         };
+        let mut edited = redriven.is_some_and(|redriven| redriven.edited);
+        if letter.edit.is_some() {
+            let Some(copy) = edits::body(&self.connection, id)? else {
+                return Ok(Err(NotRedriven::DamagedEdit));
+            };
+            (event.body, edited) = (copy, true);
+        }
         let consumer = ConsumerId(destination);
         let Some(routes) = self.routes_to(consumer, &event) else {
             let name = letter.destination.as_deref().unwrap_or_default().to_owned();
             return Ok(Err(NotRedriven::NotRouted(name)));
         };
         let seq = Seq(self.counters.last_seq + 1);
-        let stored = Stored { redriven: Some(Redriven { consumer, at: now }), ..Stored::new(seq, event) };
+        let stored = Stored { redriven: Some(Redriven { consumer, at: by.at, edited }), ..Stored::new(seq, event) };
         dead_letters::remove(&self.connection, &letter, self.counters.floor)?;
-        self.trail.push(&self.connection, trail::redriven(&letter, seq, &Arc::from("aftercall"), now))?;
+        self.trail.push(&self.connection, trail::redriven(&letter, seq, by))?;
         self.counters.last_seq = seq.0;
         self.counters.redriven += 1;
         done.committed.push(Committed { stored: Arc::new(stored), routes });

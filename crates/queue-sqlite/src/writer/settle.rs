@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use event::Timestamp;
-use queue::{Attempts, ConsumerId, DeadLetter, DeadLetterId, Failure, Outcome, QueueError, Seq, Settle, trail};
+use queue::{Attempts, By, ConsumerId, DeadLetter, DeadLetterId, Failure, Outcome, QueueError, Seq, Settle, trail};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
@@ -71,14 +71,19 @@ impl Settling {
 impl Writer {
     /// Drops dead letters; whoever asked is in `done` afterwards.
     pub(super) fn discard(
-        &self,
+        &mut self,
         ids: &[DeadLetterId],
+        by: &By,
         reply: Reply<Vec<DeadLetter>>,
         done: &mut Done,
     ) -> Result<(), Failed> {
         let mut gone = Vec::new();
         let discarded = ids.iter().try_for_each(|id| {
-            gone.extend(dead_letters::discard(&self.connection, *id, self.counters.floor)?);
+            let letter = dead_letters::discard(&self.connection, *id, self.counters.floor)?;
+            if let Some(letter) = letter {
+                self.trail.push(&self.connection, trail::discarded(&letter, by))?;
+                gone.push(letter);
+            }
             Ok(())
         });
         done.discarded.push((reply, gone));

@@ -82,14 +82,7 @@ impl Bench {
     }
 
     fn settle(token: LeaseToken) -> (Op, Receiver<Result<(), QueueError>>) {
-        let failure = Failure {
-            stage: Stage::Deliver,
-            class: FailureClass::Permanent,
-            status: None,
-            message: "no".repeat(LARGE),
-            excerpt: None,
-            latency_ms: 1,
-        };
+        let failure = Failure::new(Stage::Deliver, FailureClass::Permanent, "no".repeat(LARGE));
         let outcome = Outcome::Dead { attempts: Attempts::default(), failure };
         let (reply, answer) = oneshot::channel();
         (Op::Settle { settlements: vec![Settle { token, outcome }], now: NOW, reply }, answer)

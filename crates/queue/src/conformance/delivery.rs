@@ -294,8 +294,8 @@ pub async fn discards_dead_letters<H: Harness>() {
     f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
     let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap();
     let ids = vec![letters[0].id, letters[2].id, DeadLetterId(999)];
-    assert_eq!(f.queue.discard(ids.clone()).await.unwrap(), [letters[0].clone(), letters[2].clone()]);
-    assert_eq!(f.queue.discard(ids).await.unwrap(), []);
+    assert_eq!(f.queue.discard(ids.clone(), f.by()).await.unwrap(), [letters[0].clone(), letters[2].clone()]);
+    assert_eq!(f.queue.discard(ids, f.by()).await.unwrap(), []);
     assert_eq!(f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap(), letters[1..2]);
     let status = f.queue.status(f.now).await.unwrap();
     assert_eq!((status.dead_letters, status.consumers[0].dead_letters), (1, 1));
@@ -312,11 +312,11 @@ pub async fn redrives_dead_letters<H: Harness>() {
     let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap();
     let ids: Vec<_> = letters.iter().map(|letter| letter.id).collect();
     f.wait(30);
-    let outcomes = f.queue.redrive(vec![ids[0], ids[2], DeadLetterId(99)], f.now).await.unwrap();
+    let outcomes = f.queue.redrive(vec![ids[0], ids[2], DeadLetterId(99)], f.by()).await.unwrap();
     assert_eq!(outcomes.iter().map(|outcome| outcome.id).collect::<Vec<_>>(), [ids[0], ids[2], DeadLetterId(99)]);
     assert!(outcomes[0].result.is_ok() && outcomes[1].result.is_ok());
     assert_eq!(outcomes[2].result, Err(NotRedriven::Missing));
-    let again = f.queue.redrive(vec![ids[0]], f.now).await.unwrap();
+    let again = f.queue.redrive(vec![ids[0]], f.by()).await.unwrap();
     assert_eq!(again[0].result, Err(NotRedriven::Missing), "it is on its way already");
     let status = f.queue.status(f.now).await.unwrap();
     assert_eq!((status.accepted, status.redriven, status.dead_letters), (3, 2, 1));
@@ -351,7 +351,7 @@ pub async fn redrives_nothing_into_the_void<H: Harness>() {
     let no_event = f.queue.reject(rejection).await.unwrap();
     let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap();
     f.queue.configure(topology(&["lake"], Order::Conversation)).unwrap();
-    let outcomes = f.queue.redrive(vec![letters[0].id, no_event], f.now).await.unwrap();
+    let outcomes = f.queue.redrive(vec![letters[0].id, no_event], f.by()).await.unwrap();
     assert_eq!(outcomes[0].result, Err(NotRedriven::NotRouted("crm".to_owned())));
     assert_eq!(outcomes[1].result, Err(NotRedriven::NoEvent));
     assert_eq!(f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap(), letters);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Harness;
 use super::fixture::{Fixture, body, event, failure};
-use crate::{Attempts, DeadLetterQuery, Outcome, Published, Seq};
+use crate::{Attempts, DeadLetterQuery, Outcome, Published, ReviewState, Seq};
 
 /// What was acknowledged is there, byte for byte, and what was on lease is free.
 pub async fn keeps_accepted_events<H: Harness>() {
@@ -69,7 +69,7 @@ pub async fn keeps_redriven<H: Harness>() {
     let leases = f.lease(f.crm, 2).await;
     f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
     let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap();
-    f.queue.redrive(letters.iter().map(|letter| letter.id).collect(), f.now).await.unwrap();
+    f.queue.redrive(letters.iter().map(|letter| letter.id).collect(), f.by()).await.unwrap();
     f.crash();
     let status = f.queue.status(f.now).await.unwrap();
     assert_eq!((status.accepted, status.redriven, status.dead_letters), (2, 2, 0));
@@ -77,6 +77,33 @@ pub async fn keeps_redriven<H: Harness>() {
     assert_eq!(f.drain(f.crm).await, ["1", "2"]);
     f.publish(vec![event("both", "a", "3")]).await;
     assert_eq!(f.queue.status(f.now).await.unwrap().accepted, 3);
+}
+
+/// An edited copy and the state of a group stay, and so does the mark of an event that was edited.
+pub async fn keeps_edits_and_reviews<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "a", "1"), event("crm", "b", "2")]).await;
+    let leases = f.lease(f.crm, 2).await;
+    f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
+    let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap();
+    for letter in &letters {
+        let copy = bytes::Bytes::from(format!("edited {}", letter.id.0));
+        f.queue.edit(letter.id, Some(copy), f.by()).await.unwrap();
+    }
+    f.queue.redrive(vec![letters[0].id], f.by()).await.unwrap();
+    f.queue.set_review(letters[1].fingerprint(), ReviewState::Acknowledged, f.by()).await.unwrap();
+    let (reviews, before) = (f.queue.reviews().await.unwrap(), f.queue.dead_letter(letters[1].id).await.unwrap());
+    f.crash();
+    assert_eq!(f.queue.reviews().await.unwrap(), reviews);
+    assert_eq!(f.queue.dead_letter(letters[1].id).await.unwrap(), before);
+    let groups = f.queue.dead_letter_groups(DeadLetterQuery::default()).await.unwrap();
+    assert_eq!(groups[0].review.state, ReviewState::Acknowledged);
+    let leases = f.lease(f.crm, 10).await;
+    assert_eq!(leases.iter().map(body).collect::<Vec<_>>(), ["edited 1"]);
+    assert!(leases[0].stored.redriven.is_some_and(|redriven| redriven.edited));
+    f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
+    let groups = f.queue.dead_letter_groups(DeadLetterQuery::default()).await.unwrap();
+    assert!(groups[0].review.reopened, "{groups:?}");
 }
 
 /// A duplicate is known after a crash, and so is a conflict.

@@ -8,7 +8,7 @@ use event::{Event, EventId, Timestamp};
 
 use super::Harness;
 use crate::{
-    Consumer, ConsumerId, Failure, FailureClass, Lease, NewEvent, Options, Order, Outcome, Publication, Published,
+    By, Consumer, ConsumerId, Failure, FailureClass, Lease, NewEvent, Options, Order, Outcome, Publication, Published,
     Queue, Router, Routes, Settle, Stage, Target, Topology,
 };
 
@@ -78,6 +78,11 @@ impl<H: Harness> Fixture<H> {
         self.queue = self.harness.queue();
         let ids = self.queue.configure(topology(&["crm", "lake"], Order::Conversation)).expect("configures");
         (self.crm, self.lake) = (ids[0], ids[1]);
+    }
+
+    /// Somebody who does something now.
+    pub fn by(&self) -> By {
+        By::new("ann", self.now).because("because")
     }
 
     /// Lets time pass.
@@ -165,11 +170,9 @@ pub fn identified(identity: &str, topic: &str, conversation: &str, body: &str) -
 /// A failure of a delivery.
 pub fn failure(message: &str) -> Failure {
     Failure {
-        stage: Stage::Deliver,
-        class: FailureClass::Transient,
         status: Some(503),
-        message: message.to_owned(),
         excerpt: Some("busy".to_owned()),
         latency_ms: 12,
+        ..Failure::new(Stage::Deliver, FailureClass::Transient, message)
     }
 }

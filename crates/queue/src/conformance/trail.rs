@@ -4,7 +4,7 @@ use audit::{Chain, Conversation, Entry, Outcome as Ended, Subject, What};
 
 use super::Harness;
 use super::fixture::{Fixture, event, failure};
-use crate::{Answer, Attempts, DeadLetterQuery, Outcome};
+use crate::{Answer, Attempts, By, DeadLetterQuery, Outcome};
 
 /// What an entry says, in a word or two.
 fn word(entry: &Entry) -> String {
@@ -69,7 +69,7 @@ pub async fn tells_what_became_of_a_conversation<H: Harness>() {
     let leases = f.lease(f.crm, 10).await;
     f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
     let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.expect("lists");
-    f.queue.redrive(vec![letters[0].id], f.now).await.expect("redrives");
+    f.queue.redrive(vec![letters[0].id], By::new("eva", f.now)).await.expect("redrives");
     let leases = f.lease(f.crm, 10).await;
     f.settle(&leases, Outcome::Delivered(Answer { status: Some(201), latency_ms: 7 })).await;
     let expected = [

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
 
 use super::consumer::{ConsumerState, Phase};
 use crate::{
-    AuditPage, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Grouping,
-    Lease, Maintained, NewEvent, NotRedriven, Options, Outcome, Publication, Published, QueueError, QueueStatus,
-    RedriveOutcome, Redriven, Rejection, Seq, Settle, Stage, Stored, Topology, body_hash, conflict_id, trail,
+    AuditPage, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Edit, Failure, FailureClass,
+    Fingerprint, Grouping, Lease, Maintained, NewEvent, NotRedriven, Options, Outcome, Publication, Published,
+    QueueError, QueueStatus, REVIEWS_MAX, RedriveOutcome, Redriven, Rejection, Review, ReviewState, Seq, Settle, Stage,
+    Stored, Topology, body_hash, conflict_id, trail,
 };
 
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub(super) struct State {
     consumers: Vec<ConsumerState>,
     pub(super) dead: BTreeMap<DeadLetterId, DeadLetter>,
     last_dead: u64,
+    reviews: Vec<Review>,
     counts: Counts,
     /// The audit trail; block `n` is the entry `n - 1` alone.
     pub(super) trail: Vec<audit::Entry>,
@@ -56,6 +59,7 @@ impl State {
             consumers: Vec::new(),
             dead: BTreeMap::new(),
             last_dead: 0,
+            reviews: Vec::new(),
             counts: Counts::default(),
             trail: Vec::new(),
             closed: false,
@@ -179,6 +183,8 @@ impl State {
             failure: rejection.failure,
             received: Some(rejection.received),
             body: Some(rejection.body),
+            edit: None,
+            altered: false,
         });
         self.rejected.insert(hash, (rejection.received, id));
         id
@@ -274,20 +280,22 @@ impl State {
             failure,
             received: Some(event.received),
             body: Some(event.body),
+            edit: None,
+            altered: stored.redriven.is_some_and(|redriven| redriven.edited),
         });
     }
 
     pub(super) fn dead_letters(&self, query: &DeadLetterQuery) -> Vec<DeadLetter> {
         let after = query.after.unwrap_or(DeadLetterId(0));
         let selected = self.dead.values().filter(|letter| letter.id > after && query.selects(letter));
-        selected.take(query.page()).map(|letter| DeadLetter { body: None, received: None, ..letter.clone() }).collect()
+        selected.take(query.page()).map(listed).collect()
     }
 
-    pub(super) fn redrive(&mut self, ids: &[DeadLetterId], now: Timestamp) -> Vec<RedriveOutcome> {
-        ids.iter().map(|&id| RedriveOutcome { id, result: self.redrive_one(id, now) }).collect()
+    pub(super) fn redrive(&mut self, ids: &[DeadLetterId], by: &By) -> Vec<RedriveOutcome> {
+        ids.iter().map(|&id| RedriveOutcome { id, result: self.redrive_one(id, by) }).collect()
     }
 
-    fn redrive_one(&mut self, id: DeadLetterId, now: Timestamp) -> Result<Seq, NotRedriven> {
+    fn redrive_one(&mut self, id: DeadLetterId, by: &By) -> Result<Seq, NotRedriven> {
         let letter = self.dead.get(&id).ok_or(NotRedriven::Missing)?;
         let (Some(destination), Some(event)) = (&letter.destination, letter.to_event()) else {
             return Err(NotRedriven::NoEvent);
@@ -301,25 +309,51 @@ impl State {
         self.last += 1;
         self.counts.redriven += 1;
         let consumer = ConsumerId(u16::try_from(place).unwrap_or(u16::MAX));
-        let redriven = Some(Redriven { consumer, at: now });
+        let edited = letter.altered || letter.edit.is_some();
+        let redriven = Some(Redriven { consumer, at: by.at, edited });
         let stored = Arc::new(Stored { redriven, ..Stored::new(Seq(self.last), event) });
         self.consumers[place].add(&stored, route);
         self.log.insert(self.last, stored);
         if let Some(letter) = self.dead.remove(&id) {
-            self.trail.push(trail::redriven(&letter, Seq(self.last), &Arc::from("aftercall"), now));
+            self.trail.push(trail::redriven(&letter, Seq(self.last), by));
         }
         Ok(Seq(self.last))
     }
 
     pub(super) fn dead_letter_groups(&self, query: &DeadLetterQuery) -> Vec<DeadLetterGroup> {
-        let mut grouping = Grouping::default();
-        self.dead.values().filter(|letter| query.selects(letter)).for_each(|letter| grouping.add(letter));
+        let mut grouping = Grouping::new(self.reviews.clone());
+        for letter in self.dead.values() {
+            if query.selects(letter) { grouping.add(letter) } else { grouping.pass_over(letter) }
+        }
         grouping.groups()
     }
 
-    pub(super) fn discard(&mut self, ids: &[DeadLetterId]) -> Vec<DeadLetter> {
-        let gone = ids.iter().filter_map(|id| self.dead.remove(id));
-        gone.map(|letter| DeadLetter { body: None, received: None, ..letter }).collect()
+    pub(super) fn edit(&mut self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> bool {
+        let letter = self.dead.get_mut(&id);
+        if letter.is_some() {
+            self.trail.push(trail::edited(id, copy.as_deref(), &by));
+        }
+        letter.map(|letter| letter.edit = copy.map(|body| Edit { by, body: Some(body) })).is_some()
+    }
+
+    pub(super) fn set_review(&mut self, group: Fingerprint, state: ReviewState, by: By) -> Review {
+        let review = Review { group, state, by, seen: DeadLetterId(self.last_dead) };
+        self.reviews.retain(|other| other.group != group);
+        self.trail.push(trail::reviewed(&review));
+        self.reviews.push(review.clone());
+        let surplus = self.reviews.len().saturating_sub(REVIEWS_MAX);
+        self.reviews.drain(..surplus);
+        review
+    }
+
+    pub(super) fn reviews(&self) -> Vec<Review> {
+        self.reviews.clone()
+    }
+
+    pub(super) fn discard(&mut self, ids: &[DeadLetterId], by: &By) -> Vec<DeadLetter> {
+        let gone: Vec<_> = ids.iter().filter_map(|id| self.dead.remove(id)).collect();
+        self.trail.extend(gone.iter().map(|letter| trail::discarded(letter, by)));
+        gone.iter().map(listed).collect()
     }
 
     /// The trail's blocks behind this number, at most so many.
@@ -342,7 +376,9 @@ impl State {
     }
 
     pub(super) fn event(&self, id: EventId) -> Option<Stored> {
-        self.log.values().rev().find(|stored| stored.event.id == id).map(|stored| Stored::clone(stored))
+        let of = |stored: &&Arc<Stored>| stored.event.id == id;
+        let accepted = self.log.values().rev().filter(of).find(|stored| stored.redriven.is_none());
+        accepted.or_else(|| self.log.values().rev().find(of)).map(|stored| Stored::clone(stored))
     }
 
     pub(super) fn status(&self, now: Timestamp) -> QueueStatus {
@@ -402,16 +438,15 @@ impl State {
     }
 }
 
+/// A letter as a list has it.
+fn listed(letter: &DeadLetter) -> DeadLetter {
+    let edit = letter.edit.as_ref().map(|edit| Edit { body: None, ..edit.clone() });
+    DeadLetter { body: None, received: None, edit, altered: false, ..letter.clone() }
+}
+
 impl Failure {
     /// The failure of a delivery that was still waiting when its event's retention ended.
     pub fn expired() -> Self {
-        Self {
-            stage: Stage::Queue,
-            class: FailureClass::Permanent,
-            status: None,
-            message: "not delivered before the end of retention".to_owned(),
-            excerpt: None,
-            latency_ms: 0,
-        }
+        Self::new(Stage::Queue, FailureClass::Permanent, "not delivered before the end of retention")
     }
 }

@@ -43,6 +43,29 @@ fn a_payload_is_made_of_the_body_and_what_is_known_of_the_event() {
 }
 
 #[test]
+fn what_a_mapping_read_last_before_it_failed_is_known() {
+    let body = r#"{"data":{"nam":"x","items":[{"id":1},{"id":"two"}],"a/b":{"c":null}},"top":1}"#;
+    let cases = [
+        (r#"{id: .top, name: (.data.name // error("no name"))}"#, Some("/data/name")),
+        (".data.name.first - 1", Some("/data/name")),
+        (".data.nam.first", Some("/data/nam")),
+        ("[.data.items[] | .id + 1]", Some("/data/items/1/id")),
+        ("[.data.items[] | .id | ltrimstr(\"t\") | tonumber]", Some("/data/items/0/id")),
+        (r#".data["a/b"].c.d | error("x")"#, Some("/data/a~1b/c")),
+        (r#"{x: {y: 1}} | .x.y | error("own")"#, None),
+        (".data", None),
+        ("def f: f; f", None),
+        ("empty", None),
+    ];
+    for (source, expected) in cases {
+        let mapping = Mapping::compile(source).unwrap();
+        assert_eq!(mapping.locate(&event(body)).as_deref(), expected, "{source}");
+        // Nothing is left behind of it.
+        assert_eq!(mapped(".top", body), "1");
+    }
+}
+
+#[test]
 fn names_keep_their_order_and_numbers_their_digits() {
     let body = r#"{"z": 1.50, "a": 12345678901234567890123, "m": -0, "e": 1e2, "z2": [0.1000]}"#;
     assert_eq!(mapped(".", body), r#"{"z":1.50,"a":12345678901234567890123,"m":-0,"e":1e2,"z2":[0.1000]}"#);

@@ -14,6 +14,7 @@ use jaq_json::{Map, Rc, Val};
 
 use super::meter::{charge, charge_bytes};
 use super::size::{MEMBER_BYTES, Size};
+use super::trace;
 
 /// A value and its measure.
 #[derive(Clone, Debug)]
@@ -113,6 +114,7 @@ impl jaq_core::ValT for Value {
             _ => 0,
         };
         charge(1 + children as u64 / 2);
+        trace::read_all(trace::place(&self.json), &self.json);
         Box::new(self.json.values().map(wrap))
     }
 
@@ -121,8 +123,12 @@ impl jaq_core::ValT for Value {
             let (bytes, wanted) = (self.size().bytes, index.size().bytes);
             charge_bytes(bytes.saturating_add(bytes.saturating_mul(wanted) / 256));
         }
-        let whole = self.bound;
-        self.json.index(&index.json).map(|part| Self::part(part, whole)).map_err(wrap_error)
+        let (whole, place) = (self.bound, trace::place(&self.json));
+        let part = self.json.index(&index.json);
+        if place.is_some() {
+            trace::read(place, &index.json, part.as_ref().ok());
+        }
+        part.map(|part| Self::part(part, whole)).map_err(wrap_error)
     }
 
     fn range(self, range: Range<&Self>) -> ValR<Self> {
