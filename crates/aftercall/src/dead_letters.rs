@@ -133,6 +133,14 @@ fn show(args: &ShowDeadLetterArgs) -> anyhow::Result<()> {
     ];
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut shown: String = lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect();
+    if letter["behind_dead"] == true {
+        shown.push_str("\nAn earlier event of its conversation is a dead letter there too.\n");
+    }
+    match letter["held"].as_u64() {
+        None | Some(0) => {}
+        Some(1) => shown.push_str("\n1 event waits behind this one.\n"),
+        Some(held) => shown.push_str(&format!("\n{held} events wait behind this one.\n")),
+    }
     shown.push_str(&format!("\nThe event: aftercall dead-letters show {} --body\n", args.id));
     output::print(&shown)
 }

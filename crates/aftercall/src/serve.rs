@@ -5,6 +5,7 @@ mod destinations;
 mod origin;
 mod quarantine;
 mod reload;
+mod standing;
 mod trial;
 mod wiring;
 

@@ -14,8 +14,9 @@ use crate::failure::{Failed, Place};
 /// Events that one statement appends. Starting a statement costs about as much as appending an event.
 pub(crate) const APPEND_EVENTS: usize = 8;
 
-const COLUMNS: &str = "seq, received, id, conflict_of, source, topic, conversation, crc, body, only_for, original";
-const COLUMN_COUNT: usize = 11;
+const COLUMNS: &str =
+    "seq, received, id, conflict_of, source, topic, conversation, crc, body, only_for, original, first_seq";
+const COLUMN_COUNT: usize = 12;
 static INSERT: LazyLock<String> = LazyLock::new(|| insert("events", COLUMNS, 1));
 static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert("events", COLUMNS, APPEND_EVENTS));
 static INSERT_UNMATCHED: LazyLock<String> = LazyLock::new(|| insert("unmatched", "seq", 1));
@@ -49,11 +50,11 @@ const HEAD_BYTES: usize = 256;
 
 /// The checksum over an event, its place, and whom it is here again for.
 fn checksum(stored: &Stored) -> u32 {
-    let Stored { seq: Seq(seq), event, redriven } = stored;
+    let Stored { seq, event, redriven } = stored;
     let texts = [Some(&event.source), Some(&event.topic), event.conversation.as_ref()];
     // In one piece, because many short ones cost more than all the bytes of a small event.
     let mut head = SmallVec::<[u8; HEAD_BYTES]>::new();
-    head.extend_from_slice(&seq.to_le_bytes());
+    head.extend_from_slice(&seq.0.to_le_bytes());
     head.extend_from_slice(&event.received.as_millis().to_le_bytes());
     head.extend_from_slice(event.id.as_bytes());
     head.extend_from_slice(event.conflict_of.as_ref().map_or(&[][..], |id| id.as_bytes()));
@@ -62,9 +63,13 @@ fn checksum(stored: &Stored) -> u32 {
         head.extend_from_slice(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
         head.extend_from_slice(text.map_or(&[][..], |text| text.as_bytes()));
     }
-    if let Some(Redriven { consumer, at }) = redriven {
+    if let Some(Redriven { consumer, at, first }) = redriven {
         head.extend_from_slice(&consumer.0.to_le_bytes());
         head.extend_from_slice(&at.as_millis().to_le_bytes());
+        // Rows of format 3 have none.
+        if first != seq {
+            head.extend_from_slice(&first.0.to_le_bytes());
+        }
     }
     let mut crc = crc32fast::Hasher::new();
     crc.update(&head);
@@ -115,7 +120,9 @@ fn bind(insert: &mut Statement<'_>, before: usize, stored: &Stored) -> Result<()
     insert.raw_bind_parameter(before + 8, checksum(stored))?;
     insert.raw_bind_parameter(before + 9, &*event.body)?;
     insert.raw_bind_parameter(before + 10, redriven.map(|redriven| redriven.consumer.0))?;
-    insert.raw_bind_parameter(before + COLUMN_COUNT, redriven.map(|_| event.received.as_millis()))
+    insert.raw_bind_parameter(before + 11, redriven.map(|_| event.received.as_millis()))?;
+    let first = redriven.map(|redriven| redriven.first).filter(|first| first != seq);
+    insert.raw_bind_parameter(before + COLUMN_COUNT, first.map(|first| place(first.0)))
 }
 
 /// Reads the event at one place.
@@ -163,9 +170,9 @@ fn decode(row: &Row<'_>) -> Result<Checked, rusqlite::Error> {
         return Ok(Err(damage("a column holds what was never written there")));
     };
     let (mut event, redriven) = stored;
-    let redriven = redriven.map(|(consumer, original)| {
+    let redriven = redriven.map(|(consumer, original, first)| {
         let at = std::mem::replace(&mut event.received, original);
-        Redriven { consumer, at }
+        Redriven { consumer, at, first: first.unwrap_or(Seq(seq)) }
     });
     let stored = Stored { seq: Seq(seq), event, redriven };
     if checksum(&stored) != crc {
@@ -201,18 +208,25 @@ fn decode_event(row: &Row<'_>) -> Result<Option<Event>, rusqlite::Error> {
     }))
 }
 
-/// For which destination alone an event is here again, and when it was received first. `None` on the outside if a column
+/// For which destination alone an event is here again, when it was received first, and where it stood then. `None` on the outside if a column
 /// has another type than we write.
 #[expect(clippy::option_option, reason = "damage is not the same as nothing")]
-fn decode_redriven(row: &Row<'_>) -> Result<Option<Option<(ConsumerId, Timestamp)>>, rusqlite::Error> {
+fn decode_redriven(row: &Row<'_>) -> Result<Option<Option<Again>>, rusqlite::Error> {
+    let first = match row.get_ref(11)? {
+        ValueRef::Null => None,
+        ValueRef::Integer(first) => Some(Seq(first.unsigned_abs())),
+        _ => return Ok(None),
+    };
     Ok(match (row.get_ref(9)?, row.get_ref(10)?) {
         (ValueRef::Null, ValueRef::Null) => Some(None),
-        (ValueRef::Integer(consumer), ValueRef::Integer(original)) => {
-            u16::try_from(consumer).ok().map(|consumer| Some((ConsumerId(consumer), Timestamp::from_millis(original))))
-        }
+        (ValueRef::Integer(consumer), ValueRef::Integer(original)) => u16::try_from(consumer)
+            .ok()
+            .map(|consumer| Some((ConsumerId(consumer), Timestamp::from_millis(original), first))),
         _ => None,
     })
 }
+
+type Again = (ConsumerId, Timestamp, Option<Seq>);
 
 /// A place as SQLite's integer; places stay far below the limit.
 pub(crate) fn place(seq: u64) -> i64 {

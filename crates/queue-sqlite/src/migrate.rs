@@ -6,6 +6,7 @@
 //! | 1 | the first |
 //! | 2 | checksums of every row that a promise rests on, and of identities |
 //! | 3 | redriven events |
+//! | 4 | where redriven events stood first, and an index of them |
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
@@ -40,6 +41,11 @@ fn steps(connection: &Connection, version: i32) -> Result<(), Failed> {
     if version < 3 {
         let columns = "ALTER TABLE events ADD COLUMN only_for INTEGER; ALTER TABLE events ADD COLUMN original INTEGER;
                        ALTER TABLE state ADD COLUMN redriven INTEGER NOT NULL DEFAULT 0;";
+        connection.execute_batch(columns).place(DOING)?;
+    }
+    if version < 4 {
+        let columns = "ALTER TABLE events ADD COLUMN first_seq INTEGER;
+                       CREATE INDEX events_redriven ON events (only_for, seq) WHERE only_for IS NOT NULL;";
         connection.execute_batch(columns).place(DOING)?;
     }
     if version < 2 {

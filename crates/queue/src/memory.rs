@@ -3,6 +3,7 @@
 //! It is the oracle for the conformance suite and the queue of tests; a lease walks over everything unsettled.
 
 mod consumer;
+mod dead;
 mod state;
 
 use std::sync::Arc;
@@ -128,11 +129,11 @@ impl Queue for MemoryQueue {
     }
 
     fn discard(&self, ids: Vec<DeadLetterId>) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
-        ready(self.with(|state| Ok(state.discard(&ids))))
+        ready(self.change(|state| Ok(state.discard(&ids))))
     }
 
     fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
-        ready(self.with(|state| Ok(state.dead.get(&id).cloned())))
+        ready(self.with(|state| Ok(state.dead_letter(id, Timestamp::from_millis(i64::MAX)))))
     }
 
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>> {

@@ -118,6 +118,8 @@ mod tests {
             conversation: None,
             attempts: Attempts::default(),
             failure,
+            behind_dead: false,
+            held: 0,
             received: None,
             body: None,
         }
@@ -134,6 +136,8 @@ mod tests {
             unsettled: 0,
             leased: 0,
             retrying: 0,
+            held_conversations: 0,
+            held: 0,
             dead_letters: *dead_letters,
             oldest_unsettled: None,
             delivered: 0,

@@ -86,16 +86,17 @@ impl Writer {
         let (Some(destination), Some(Seq(place))) = (destination, letter.seq) else {
             return Ok(Err(NotRedriven::NoEvent));
         };
-        let Some(Ok(Stored { event, .. })) = log::read_one(&self.connection, place)? else {
+        let Some(Ok(stored)) = log::read_one(&self.connection, place)? else {
             return Ok(Err(NotRedriven::NoEvent));
         };
+        let (first, event) = (stored.first_seq(), stored.event);
         let consumer = ConsumerId(destination);
         let Some(routes) = self.routes_to(consumer, &event) else {
             let name = letter.destination.as_deref().unwrap_or_default().to_owned();
             return Ok(Err(NotRedriven::NotRouted(name)));
         };
         let seq = Seq(self.counters.last_seq + 1);
-        let stored = Stored { redriven: Some(Redriven { consumer, at: now }), ..Stored::new(seq, event) };
+        let stored = Stored { redriven: Some(Redriven { consumer, at: now, first }), ..Stored::new(seq, event) };
         dead_letters::remove(&self.connection, &letter, self.counters.floor)?;
         self.counters.last_seq = seq.0;
         self.counters.redriven += 1;

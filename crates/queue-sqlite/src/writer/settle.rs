@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
 use super::{Done, Writer};
-use crate::consumer::{Advance, Consumer};
+use crate::consumer::{Advance, Consumer, conversation_key};
 use crate::dead_letters::{self, NewDeadLetter};
 use crate::failure::{Failed, Place};
 use crate::inbox::Reply;
@@ -23,11 +23,28 @@ pub(super) struct Settling {
     reply: Reply<()>,
     /// Which settlements were still held by their lease, found out at the first try.
     held: Option<Vec<Option<Arc<Consumer>>>>,
+    /// The dead letters that it makes, for the conversations that may have to wait for them.
+    died: Vec<(Arc<Consumer>, Option<Died>)>,
+}
+
+/// An event with a conversation that became a dead letter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Died {
+    conversation: u64,
+    seq: u64,
+    first: u64,
+}
+
+impl Died {
+    /// It is durable: what comes behind it may have to wait.
+    pub(super) fn mark(self, consumer: &Consumer) {
+        consumer.state.lock().window.mark(self.conversation, self.seq, self.first, true);
+    }
 }
 
 impl Settling {
     pub(super) fn new(settlements: Vec<Settle>, now: Timestamp, reply: Reply<()>) -> Self {
-        Self { settlements, now, reply, held: None }
+        Self { settlements, now, reply, held: None, died: Vec::new() }
     }
 
     /// Checks each lease once, and keeps it from ending while its settlement is on its way.
@@ -50,15 +67,18 @@ impl Settling {
 
     /// The settlements are durable: lets the conversations go on.
     pub(super) fn finish(self) {
+        for (consumer, died) in &self.died {
+            consumer.count_dead(1);
+            if let Some(died) = died {
+                died.mark(consumer);
+            }
+        }
         for (settle, consumer) in self.held() {
             let advance = match &settle.outcome {
                 Outcome::Done | Outcome::Dead { .. } => Advance::Next,
                 Outcome::Retry { at, attempts, .. } => Advance::Retry(*at, *attempts),
                 Outcome::Release => Advance::Again,
             };
-            if matches!(settle.outcome, Outcome::Dead { .. }) {
-                consumer.count_dead(1);
-            }
             consumer.state.lock().window.finish_settle(settle.token.seq.0, advance);
             consumer.changed.notify_one();
         }
@@ -90,19 +110,33 @@ impl Writer {
     /// Settles; `settling` is in `done` afterwards whatever happens, so that it is told or tried again.
     pub(super) fn settle(&mut self, mut settling: Settling, done: &mut Done) -> Result<(), Failed> {
         settling.hold(&self.shared);
-        let settled = settling
-            .held()
-            .try_for_each(|(settle, consumer)| settle_one(&self.connection, settle, consumer, settling.now));
+        let mut died = Vec::new();
+        let settled = settling.held().try_for_each(|(settle, consumer)| {
+            let dead = settle_one(&self.connection, settle, consumer, settling.now)?;
+            if matches!(settle.outcome, Outcome::Dead { .. }) {
+                died.push((Arc::clone(consumer), dead));
+            }
+            Ok(())
+        });
+        settling.died = died;
         done.settled.push(settling);
         settled
     }
 }
 
-fn settle_one(connection: &Connection, settle: &Settle, consumer: &Consumer, now: Timestamp) -> Result<(), Failed> {
+/// Settles one; returns what others may have to wait for, if it became a dead letter.
+fn settle_one(
+    connection: &Connection,
+    settle: &Settle,
+    consumer: &Consumer,
+    now: Timestamp,
+) -> Result<Option<Died>, Failed> {
     let (id, seq) = (settle.token.consumer, settle.token.seq.0);
     match &settle.outcome {
-        Outcome::Release => Ok(()),
-        Outcome::Retry { at, attempts, failure } => store_retry(connection, id, seq, *at, attempts, failure),
+        Outcome::Release => Ok(None),
+        Outcome::Retry { at, attempts, failure } => {
+            store_retry(connection, id, seq, *at, attempts, failure).map(|()| None)
+        }
         Outcome::Done => {
             remove_retry(connection, consumer, id, seq)?;
             let mut state = consumer.state.lock();
@@ -111,20 +145,20 @@ fn settle_one(connection: &Connection, settle: &Settle, consumer: &Consumer, now
                 state.delivered += 1;
             }
             state.delivered_dirty = true;
-            Ok(())
+            Ok(None)
         }
         Outcome::Dead { attempts, failure } => {
             remove_retry(connection, consumer, id, seq)?;
-            bury(connection, id, seq, attempts, failure, now)?;
+            let died = bury(connection, id, seq, attempts, failure, now)?;
             let mut state = consumer.state.lock();
             state.cursor.settle(seq);
             state.delivered_dirty = true;
-            Ok(())
+            Ok(died)
         }
     }
 }
 
-/// Makes a dead letter of a delivery.
+/// Makes a dead letter of a delivery; returns what others may have to wait for.
 pub(super) fn bury(
     connection: &Connection,
     id: ConsumerId,
@@ -132,14 +166,21 @@ pub(super) fn bury(
     attempts: &Attempts,
     failure: &Failure,
     now: Timestamp,
-) -> Result<(), Failed> {
-    let event = match log::read_one(connection, seq)? {
-        Some(Ok(stored)) => Some(stored.event),
+) -> Result<Option<Died>, Failed> {
+    let stored = match log::read_one(connection, seq)? {
+        Some(Ok(stored)) => Some(stored),
         // Damaged or missing: what is known is kept, and the failure says what happened.
         Some(Err(_)) | None => None,
     };
-    let letter = NewDeadLetter::of_delivery(id, seq, event.as_ref(), *attempts, failure, now);
-    dead_letters::insert(connection, &letter).map(|_| ())
+    let event = stored.as_ref().map(|stored| &stored.event);
+    let letter = NewDeadLetter::of_delivery(id, seq, event, *attempts, failure, now);
+    dead_letters::insert(connection, &letter)?;
+    let conversation = event.and_then(|event| event.conversation.as_deref()).map(conversation_key);
+    Ok(conversation.zip(stored.as_ref()).map(|(conversation, stored)| Died {
+        conversation,
+        seq,
+        first: stored.first_seq().0,
+    }))
 }
 
 fn store_retry(

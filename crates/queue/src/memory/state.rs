@@ -20,9 +20,11 @@ pub(super) struct State {
     identities: HashMap<EventId, Identity>,
     rejected: HashMap<u64, (Timestamp, DeadLetterId)>,
     topology: Option<Topology>,
-    consumers: Vec<ConsumerState>,
+    pub(super) consumers: Vec<ConsumerState>,
     pub(super) dead: BTreeMap<DeadLetterId, DeadLetter>,
     last_dead: u64,
+    /// Where the events of dead letters stood first.
+    pub(super) firsts: HashMap<DeadLetterId, Seq>,
     counts: Counts,
     pub(super) closed: bool,
 }
@@ -54,6 +56,7 @@ impl State {
             consumers: Vec::new(),
             dead: BTreeMap::new(),
             last_dead: 0,
+            firsts: HashMap::new(),
             counts: Counts::default(),
             closed: false,
         }
@@ -154,6 +157,8 @@ impl State {
             conversation: None,
             attempts: crate::Attempts::default(),
             failure: rejection.failure,
+            behind_dead: false,
+            held: 0,
             received: Some(rejection.received),
             body: Some(rejection.body),
         });
@@ -178,6 +183,7 @@ impl State {
             });
             self.consumers[index].place = Some(place);
             self.consumers[index].order = wanted.order;
+            self.consumers[index].behind_dead = wanted.behind_dead;
             ids.push(ConsumerId(u16::try_from(index).unwrap_or(u16::MAX)));
         }
         self.topology = Some(topology);
@@ -230,7 +236,12 @@ impl State {
         now: Timestamp,
     ) {
         let event = stored.event.clone();
-        self.add_dead(DeadLetter {
+        let first = stored.first_seq();
+        let consumer = self.consumers.iter_mut().find(|consumer| consumer.name == destination);
+        if let Some((consumer, conversation)) = consumer.zip(event.conversation.clone()) {
+            consumer.dead.entry(conversation).or_default().push(first);
+        }
+        let id = self.add_dead(DeadLetter {
             id: DeadLetterId(0),
             died: now,
             destination: Some(destination),
@@ -241,9 +252,12 @@ impl State {
             conversation: event.conversation,
             attempts,
             failure,
+            behind_dead: false,
+            held: 0,
             received: Some(event.received),
             body: Some(event.body),
         });
+        self.firsts.insert(id, first);
     }
 
     pub(super) fn dead_letters(&self, query: &DeadLetterQuery) -> Vec<DeadLetter> {
@@ -270,11 +284,12 @@ impl State {
         self.last += 1;
         self.counts.redriven += 1;
         let consumer = ConsumerId(u16::try_from(place).unwrap_or(u16::MAX));
-        let redriven = Some(Redriven { consumer, at: now });
+        let first = self.firsts.get(&id).copied().unwrap_or(Seq(self.last));
+        let redriven = Some(Redriven { consumer, at: now, first });
         let stored = Arc::new(Stored { redriven, ..Stored::new(Seq(self.last), event) });
         self.consumers[place].add(&stored, route);
         self.log.insert(self.last, stored);
-        self.dead.remove(&id);
+        self.remove_dead(id);
         Ok(Seq(self.last))
     }
 
@@ -282,11 +297,6 @@ impl State {
         let mut grouping = Grouping::default();
         self.dead.values().filter(|letter| query.selects(letter)).for_each(|letter| grouping.add(letter));
         grouping.groups()
-    }
-
-    pub(super) fn discard(&mut self, ids: &[DeadLetterId]) -> Vec<DeadLetter> {
-        let gone = ids.iter().filter_map(|id| self.dead.remove(id));
-        gone.map(|letter| DeadLetter { body: None, received: None, ..letter }).collect()
     }
 
     pub(super) fn event(&self, id: EventId) -> Option<Stored> {
