@@ -173,6 +173,8 @@ impl Live {
             .store(Arc::new(Tables { present: Arc::clone(&table), before: Some(Arc::clone(&old.present)) }));
         match configure(&self.shared.queue, &wanted, &table).await {
             Ok(ids) => {
+                let names: Vec<_> = wanted.iter().map(|parts| Arc::clone(&parts.name)).collect();
+                self.shared.standing.keep_only(&names);
                 state.services = self.started(staying, wanted, &ids);
                 self.views.store(Arc::new(state.services.iter().map(Running::view).collect()));
                 Ok(())

@@ -90,6 +90,14 @@ impl Standing {
         }
     }
 
+    /// Forgets the pauses of destinations that the configuration does not have. Blocks on the disk if there were any.
+    pub(crate) fn keep_only(&self, configured: &[Arc<str>]) {
+        let paused: Vec<String> = self.kept().paused.keys().cloned().collect();
+        for name in paused.iter().filter(|name| !configured.iter().any(|known| **known == ***name)) {
+            self.set_paused(name, None);
+        }
+    }
+
     /// Notes the counts of the day; true if they have changed.
     fn note(&self, views: &Views) -> bool {
         let mut changed = false;

@@ -51,6 +51,7 @@ impl Server {
         let tables = Arc::new(ArcSwap::from_pointee(Tables { present: table, before: None }));
         let kept = dir.clone();
         let standing = Arc::new(tokio::task::spawn_blocking(move || Standing::load(kept)).await?);
+        standing.keep_only(&destinations.iter().map(|parts| Arc::clone(&parts.name)).collect::<Vec<_>>());
         let shared = Shared { queue: Arc::clone(&queue), tables, standing: Arc::clone(&standing) };
         // Whoever can fail for want of an address comes before anything runs.
         let tls = intake.tls.is_some();
