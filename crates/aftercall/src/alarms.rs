@@ -88,7 +88,7 @@ pub(crate) fn set_paused(args: &DestinationArgs, paused: bool) -> anyhow::Result
     } else if paused {
         let name = &args.destination;
         output::print(&format!(
-            "{name} is paused until `aftercall resume {name}` or a restart; what comes for it waits\n"
+            "{name} is paused until `aftercall resume {name}`, also over restarts; what comes for it waits\n"
         ))?;
     } else {
         output::print(&format!("{} goes on\n", args.destination))?;

@@ -109,6 +109,14 @@ fn show(args: &ShowDeadLetterArgs) -> anyhow::Result<()> {
     }
     let mut shown = output::facts(&facts(&letter));
     shown.push_str(&differences(&letter));
+    if letter["behind_dead"] == true {
+        shown.push_str("\nAn earlier event of its conversation is a dead letter there too.\n");
+    }
+    match letter["held"].as_u64() {
+        None | Some(0) => {}
+        Some(1) => shown.push_str("\n1 event waits behind this one.\n"),
+        Some(held) => shown.push_str(&format!("\n{held} events wait behind this one.\n")),
+    }
     shown.push_str(&format!("\nThe event: aftercall dead-letters show {} --body\n", args.id));
     output::print(&shown)
 }

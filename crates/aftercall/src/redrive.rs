@@ -63,9 +63,12 @@ pub(crate) fn run(args: &RedriveArgs) -> anyhow::Result<ExitCode> {
     let there: u64 = admin.groups(&selection)?.iter().filter_map(|group| group["count"].as_u64()).sum();
     let total = args.limit.map_or(there, |limit| limit.min(there));
     let bar = output::bar(total, if args.dry_run { "trying" } else { "redriving" })?;
-    let tally = work(args, &admin, &selection, total, &bar);
+    let mut tally = Tally::default();
+    let worked = work(args, &admin, &selection, total, &bar, &mut tally);
     bar.finish_and_clear();
-    let tally = tally?;
+    if let Err(error) = worked {
+        return broken_off(error, &tally, total, args);
+    }
     if args.json {
         output::print_json(&tally.to_json(args.dry_run))?;
     } else {
@@ -74,14 +77,33 @@ pub(crate) fn run(args: &RedriveArgs) -> anyhow::Result<ExitCode> {
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
 }
 
+/// Tells how far it came before the server was gone or refused. What was asked for last may have been done too.
+fn broken_off(error: anyhow::Error, tally: &Tally, total: u64, args: &RedriveArgs) -> anyhow::Result<ExitCode> {
+    if args.dry_run {
+        return Err(error);
+    }
+    if args.json {
+        let mut told = tally.to_json(false);
+        told["selected"] = total.into();
+        told["broken_off"] = format!("{error:#}").into();
+        output::print_json(&told)?;
+    }
+    let Tally { passed, failed, .. } = tally;
+    Err(error.context(format!(
+        "the redrive was broken off: {passed} of {total} were redriven for certain and {failed} refused; when the server \
+         answers again, the same command goes on with those that are left"
+    )))
+}
+
 fn work(
     args: &RedriveArgs,
     admin: &Admin,
     selection: &[(&str, String)],
     total: u64,
     bar: &ProgressBar,
-) -> anyhow::Result<Tally> {
-    let (began, mut tally, mut after, mut done) = (Instant::now(), Tally::default(), 0u64, 0u64);
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    let (began, mut after, mut done) = (Instant::now(), 0u64, 0u64);
     while done < total {
         let step = (total - done).min(STEP_MAX).min(u64::from(args.rate));
         let page = [selection, &[("limit", step.to_string()), ("after", after.to_string())]].concat();
@@ -92,7 +114,7 @@ fn work(
             break;
         }
         let so_far = tally.passed + tally.failed;
-        after = one_step(args, admin, &ids, &mut tally)?;
+        after = one_step(args, admin, &ids, tally)?;
         done += tally.passed + tally.failed - so_far;
         bar.set_position(done);
         let due = Duration::from_secs_f64(done as f64 / f64::from(args.rate));
@@ -100,7 +122,7 @@ fn work(
             std::thread::sleep(due.saturating_sub(began.elapsed()));
         }
     }
-    Ok(tally)
+    Ok(())
 }
 
 /// Asks for some; returns up to which one they were done, since of large events only the first may be.

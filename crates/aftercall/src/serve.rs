@@ -6,6 +6,7 @@ mod files;
 mod origin;
 mod quarantine;
 mod reload;
+mod standing;
 mod trial;
 mod wiring;
 

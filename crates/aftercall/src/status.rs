@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::admin::Admin;
 use crate::cli::StatusArgs;
-use crate::{alarms, output};
+use crate::{alarms, dead_letters, output};
 
 /// Asks the running server and shows what it says.
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
@@ -48,8 +48,25 @@ fn show(status: &Value) -> String {
         bytesize::ByteSize(number("disk_bytes")),
     ));
     text.push_str(&format!("{}\n\n{}\n{}", destinations(status), sources(status), quarantine(status)));
+    text.push_str(&held(status));
     text.push_str(&alarms::in_status(status));
     text
+}
+
+/// A line for each destination at which conversations wait for their dead letters.
+fn held(status: &Value) -> String {
+    let consumers = status["queue"]["consumers"].as_array().into_iter().flatten();
+    let line = |consumer: &Value| match consumer["held_conversations"].as_u64().unwrap_or_default() {
+        0 => String::new(),
+        conversations => format!(
+            "\n{}: {conversations} conversations with {} events wait behind dead letters: aftercall dead-letters list \
+             --destination {}\n",
+            dead_letters::text(&consumer["name"]),
+            consumer["held"],
+            dead_letters::text(&consumer["name"]),
+        ),
+    };
+    consumers.map(line).collect()
 }
 
 /// A line if something is in the quarantine, or something is wrong with it.
@@ -73,9 +90,13 @@ fn destinations(status: &Value) -> Table {
     for consumer in status["queue"]["consumers"].as_array().into_iter().flatten() {
         let services = status["destinations"].as_array();
         let health = services.into_iter().flatten().find(|service| service["name"] == consumer["name"]);
+        let paused = health.map_or(&Value::Null, |service| &service["paused"]);
         let health = health.map_or(&Value::Null, |service| &service["health"]);
-        let state =
-            if consumer["configured"] == true { state(&health["gate"], now) } else { "not configured".to_owned() };
+        let state = if consumer["configured"] == true {
+            state(&health["gate"], paused, now)
+        } else {
+            "not configured".to_owned()
+        };
         let count = |name: &str| consumer[name].as_u64().unwrap_or_default().to_string();
         let oldest = consumer["oldest_unsettled"].as_i64().map(|at| age(Timestamp::from_millis(at).until(now)));
         let error = health["last_error"]["message"].as_str().unwrap_or("-");
@@ -95,12 +116,13 @@ fn destinations(status: &Value) -> Table {
 }
 
 /// Whether deliveries go out, and if not, why and until when.
-fn state(gate: &Value, now: Timestamp) -> String {
+fn state(gate: &Value, paused: &Value, now: Timestamp) -> String {
     let time = |value: &Value| value.as_i64().map(Timestamp::from_millis);
     let since =
         || time(&gate["breaker"]["since"]).map_or_else(String::new, |at| format!(" for {}", age(at.until(now))));
     if gate["paused"] == true {
-        return "PAUSED".to_owned();
+        let Some(since) = time(&paused["since"]) else { return "PAUSED".to_owned() };
+        return format!("PAUSED by {} since {} ago", dead_letters::text(&paused["by"]), age(since.until(now)));
     }
     match gate["breaker"]["state"].as_str() {
         Some("open") => {

@@ -80,7 +80,7 @@ async fn resume(
 }
 
 async fn set_paused(tell: &dyn Tell, caller: &Caller, destination: String, paused: bool) -> Answer<Switched> {
-    if !tell.set_paused(&destination, paused) {
+    if !tell.set_paused(&destination, paused, &caller.name) {
         return Err(Problem::not_found(format!("there is no destination `{destination}`")));
     }
     tracing::info!(destination, paused, by = &*caller.name, "a destination was paused or resumed by hand");

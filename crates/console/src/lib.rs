@@ -51,7 +51,7 @@ use utoipa_axum::routes;
 pub use access::{Caller, Entry, Scope, Token, TokenFile};
 pub use alarms::Alarms;
 pub use config::{ConfigChange, ConfigChanged, ConfigStatus, Reloaded};
-pub use status::{DestinationStatus, SourceStatus, Status};
+pub use status::{DestinationStatus, Paused, SourceStatus, Status};
 pub use trace::RouteVerdict;
 
 use crate::access::{Guard, Known, guard};
@@ -89,8 +89,9 @@ pub trait Tell: Send + Sync + 'static {
     /// What is wrong, and who is told of it.
     fn alarms(&self) -> Alarms;
 
-    /// Lets nothing more go out to a destination, or lets it again. Returns whether there is one of this name.
-    fn set_paused(&self, destination: &str, paused: bool) -> bool;
+    /// Lets nothing more go out to a destination, or lets it again, also after a restart; `by` says who wants it. Returns
+    /// whether there is one of this name.
+    fn set_paused(&self, destination: &str, paused: bool, by: &str) -> bool;
 
     /// Reads the configuration anew and takes it over; or says why it cannot be used, and leaves everything as it was.
     fn reload(&self) -> queue::BoxFuture<'_, Result<Reloaded, String>>;

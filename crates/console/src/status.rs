@@ -70,4 +70,15 @@ pub struct DestinationStatus {
     pub name: String,
     /// How it is doing.
     pub health: HealthSnapshot,
+    /// Since when and by whom it is paused by hand, if it is.
+    pub paused: Option<Paused>,
+}
+
+/// A pause by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct Paused {
+    /// Since when.
+    pub since: event::Timestamp,
+    /// By whom: the name of a token, `local`, or the alarm that did it.
+    pub by: String,
 }

@@ -106,6 +106,7 @@ fn http(count: u64, with_delivery: bool) -> Result<(Duration, Duration), AnyErro
                         source: event.source,
                         topic: event.topic,
                         conversation: event.conversation,
+                        behind_dead: false,
                         payload: event.body,
                     };
                     let _ = destination.send(delivery).await;
@@ -134,7 +135,8 @@ fn idle(count: u32) -> Result<Vec<Duration>, AnyError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let queue = Arc::new(MemoryQueue::default());
-        let consumer = Consumer { name: "bench".into(), order: Order::Conversation };
+        let consumer =
+            Consumer { name: "bench".into(), order: Order::Conversation, behind_dead: queue::BehindDead::Continue };
         let ids = queue.configure(Topology { consumers: vec![consumer], router: Arc::new(Only) })?;
         let arrivals = Arc::new(Arrivals { start: Instant::now(), waits: Mutex::default() });
         let handle = service(queue.clone(), ids[0], arrivals.clone())?.start();
@@ -244,6 +246,7 @@ impl Queue for Supply {
             stored: self.event.clone(),
             route: 0,
             attempts: queue::Attempts::default(),
+            behind_dead: false,
             until: now,
         };
         Box::pin(std::future::ready(Ok((before..after).map(lease).collect())))

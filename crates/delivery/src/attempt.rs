@@ -71,12 +71,12 @@ impl Future for Attempt {
 }
 
 async fn run(tools: Arc<Tools>, lease: Lease, began: Timestamp, last_success: Option<Timestamp>) -> Ended {
-    let Lease { token, stored, route, attempts: before, .. } = lease;
+    let Lease { token, stored, route, attempts: before, behind_dead, .. } = lease;
     let suspect = suspect(&stored);
     let mut result = match tools.map(&stored, route) {
         Err(failed) => Err(*failed),
         Ok(None) => Ok(Sent::Nothing),
-        Ok(Some(payload)) => tools.send(stored, payload).await,
+        Ok(Some(payload)) => tools.send(stored, payload, behind_dead).await,
     };
     let ended = tools.clock.now();
     if let Err(failed) = &mut result {
@@ -118,12 +118,13 @@ impl Tools {
     }
 
     /// Holds the event no longer than until the payload is on its way: the two may share nothing.
-    async fn send(&self, stored: Arc<Stored>, payload: Bytes) -> Result<Sent, Failed> {
+    async fn send(&self, stored: Arc<Stored>, payload: Bytes, behind_dead: bool) -> Result<Sent, Failed> {
         let delivery = OutgoingDelivery {
             event: stored.event.id,
             source: stored.event.source.clone(),
             topic: stored.event.topic.clone(),
             conversation: stored.event.conversation.clone(),
+            behind_dead,
             payload,
         };
         drop(stored);

@@ -113,6 +113,15 @@ impl Gate {
         }
     }
 
+    /// What was counted for the limit a day.
+    pub(crate) fn day(&self) -> Vec<(i64, u64)> {
+        self.rate.day()
+    }
+
+    pub(crate) fn restore_day(&mut self, day: &[(i64, u64)]) {
+        self.rate.restore_day(day);
+    }
+
     pub(crate) fn set_paused(&mut self, paused: bool) {
         self.paused = paused;
     }

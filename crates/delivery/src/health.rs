@@ -26,6 +26,7 @@ pub struct Health {
     bugs: AtomicU64,
     dead: AtomicU64,
     gate: Mutex<Option<GateStatus>>,
+    day: Mutex<Vec<(i64, u64)>>,
     last_success: AtomicI64,
     last_error: Mutex<Option<LastError>>,
     latency: [AtomicU64; LATENCY_BOUNDS_MS.len() + 1],
@@ -81,6 +82,7 @@ impl Health {
             bugs: AtomicU64::new(0),
             dead: AtomicU64::new(0),
             gate: Mutex::new(None),
+            day: Mutex::default(),
             last_success: AtomicI64::new(NEVER),
             last_error: Mutex::new(None),
             latency: Default::default(),
@@ -112,6 +114,15 @@ impl Health {
 
     pub(crate) fn set_in_flight(&self, count: usize) {
         self.in_flight.store(count as u64, Relaxed);
+    }
+
+    /// Attempts within the last 24 hours, by twentieth parts of a day: number and count. Empty without a limit a day.
+    pub fn day(&self) -> Vec<(i64, u64)> {
+        self.day.lock().clone()
+    }
+
+    pub(crate) fn set_day(&self, day: Vec<(i64, u64)>) {
+        *self.day.lock() = day;
     }
 
     pub(crate) fn set_gate(&self, gate: GateStatus) {

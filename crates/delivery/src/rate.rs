@@ -1,8 +1,8 @@
 //! Rate limits: at most so many attempts in any second, minute and day.
 //!
 //! Each is counted over a window that slides in small steps, so the limit holds for every window of that length and not
-//! only for those of the clock. The day is the last 24 hours. Counts are in memory: after a restart a day begins anew,
-//! so up to twice its limit may go out around one.
+//! only for those of the clock. The day is the last 24 hours. Counts are in memory; those of the day are told, so that
+//! whoever starts a service can give them back after a restart.
 
 use event::Timestamp;
 
@@ -56,6 +56,24 @@ impl Rate {
             Some(Limit { most: most?.into(), slot_ms: window / SLOTS as i64, slots: [(i64::MIN, 0); SLOTS + 1] })
         };
         Self(all.into_iter().filter_map(limit).collect())
+    }
+
+    /// What was counted for the day.
+    pub(crate) fn day(&self) -> Vec<(i64, u64)> {
+        let day = self.0.iter().find(|limit| limit.slot_ms == DAY_MS / SLOTS as i64);
+        let slots = day.map_or(&[][..], |limit| &limit.slots[..]);
+        slots.iter().filter(|(_, count)| *count > 0).copied().collect()
+    }
+
+    /// Counts for the day what was counted before a restart.
+    pub(crate) fn restore_day(&mut self, day: &[(i64, u64)]) {
+        let Some(limit) = self.0.iter_mut().find(|limit| limit.slot_ms == DAY_MS / SLOTS as i64) else { return };
+        for &(number, count) in day {
+            let slot = &mut limit.slots[number.rem_euclid(SLOTS as i64 + 1) as usize];
+            if slot.0 < number {
+                *slot = (number, count);
+            }
+        }
     }
 
     /// How many more may go out at `now`.
@@ -139,6 +157,22 @@ mod tests {
         rate.take(1, at(DAY_MS / 2));
         assert_eq!(rate.room(at(DAY_MS)), 0);
         assert_eq!(rate.room(at(DAY_MS + DAY_MS / 20)), 1);
+    }
+
+    #[test]
+    fn the_day_goes_on_after_a_restart() {
+        let options = RateOptions { per_day: Some(5), per_second: Some(5), ..RateOptions::default() };
+        let at = Timestamp::from_millis;
+        let mut before = Rate::new(options);
+        before.take(3, at(0));
+        before.take(1, at(DAY_MS / 2));
+        let mut after = Rate::new(options);
+        after.restore_day(&before.day());
+        assert_eq!((after.room(at(DAY_MS / 2)), after.day()), (1, before.day()));
+        assert_eq!(after.room(at(DAY_MS + DAY_MS / 20)), 4);
+        let mut without = Rate::new(RateOptions::default());
+        without.restore_day(&before.day());
+        assert_eq!(without.day(), []);
     }
 
     proptest! {

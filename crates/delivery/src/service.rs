@@ -47,6 +47,7 @@ pub struct Service {
     parts: Parts,
     options: Options,
     health: Arc<Health>,
+    day: Vec<(i64, u64)>,
 }
 
 impl Service {
@@ -54,7 +55,15 @@ impl Service {
     pub fn new(parts: Parts, options: Options) -> Result<Self, Error> {
         options.check()?;
         let health = Arc::new(Health::new());
-        Ok(Self { parts, options, health })
+        Ok(Self { parts, options, health, day: Vec::new() })
+    }
+
+    /// With what [`Health::day`] told of it before, for the limit a day.
+    #[must_use]
+    pub fn counted_today(mut self, day: Vec<(i64, u64)>) -> Self {
+        self.health.set_day(day.clone());
+        self.day = day;
+        self
     }
 
     /// Its numbers.
@@ -99,7 +108,7 @@ impl Service {
         paused: watch::Receiver<bool>,
         shutdown: impl Future<Output = Duration> + Send,
     ) -> Result<(), Error> {
-        let Self { parts, options, health } = self;
+        let Self { parts, options, health, day } = self;
         let tools = Tools {
             mapper: parts.mapper,
             destination: parts.destination,
@@ -108,7 +117,8 @@ impl Service {
             max_payload: options.max_payload,
         };
         let queue = parts.queue;
-        let running = Running::new(&*queue, parts.consumer, &parts.name, tools, &options, &health, parts.seed);
+        let mut running = Running::new(&*queue, parts.consumer, &parts.name, tools, &options, &health, parts.seed);
+        running.restore_day(&day);
         running.run(paused, shutdown).await
     }
 }

@@ -43,6 +43,8 @@ pub struct OutgoingDelivery {
     pub topic: Arc<str>,
     /// The conversation it belongs to.
     pub conversation: Option<Arc<str>>,
+    /// An earlier event of its conversation is a dead letter at this destination.
+    pub behind_dead: bool,
     /// What to deliver: JSON, as the mapping made it.
     pub payload: Bytes,
 }

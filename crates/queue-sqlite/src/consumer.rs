@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use event::Timestamp;
 use parking_lot::Mutex;
 use queue::{Attempts, ConsumerId, Order, Routes, Stored, Target};
+use roaring::RoaringTreemap;
 use tokio::sync::Notify;
 
 pub(crate) use self::cursor::Cursor;
-pub(crate) use self::window::{Advance, Taken, Window};
+pub(crate) use self::window::{Advance, Taken, Window, conversation_key, lane_key};
 use crate::shared::Routing;
 
 /// One destination.
@@ -46,6 +47,10 @@ pub(crate) struct ConsumerState {
     pub(crate) reading: bool,
     /// Waiting retries that are not in the window yet: place → when, attempts.
     pub(crate) stored_retries: HashMap<u64, (Timestamp, Attempts)>,
+    /// Redriven events that are not settled, and not in the window yet. They are read when nothing else is there.
+    pub(crate) redriven: RoaringTreemap,
+    /// Those too that are in the window, and some that are settled: whoever reads ahead passes over them.
+    pub(crate) known_redriven: RoaringTreemap,
     /// Deliveries settled as done since the store was made.
     pub(crate) delivered: u64,
     pub(crate) delivered_dirty: bool,
@@ -89,6 +94,8 @@ impl Consumer {
             placed: None,
             reading: false,
             stored_retries: HashMap::new(),
+            redriven: RoaringTreemap::new(),
+            known_redriven: RoaringTreemap::new(),
             delivered,
             delivered_dirty: false,
         };
@@ -115,7 +122,12 @@ impl ConsumerState {
 
     /// Takes over events that were just committed, if this consumer has seen all before them and has room.
     /// Returns whether something may be leased now.
-    pub(crate) fn append(&mut self, committed: &[Committed]) -> bool {
+    pub(crate) fn append(&mut self, id: ConsumerId, committed: &[Committed]) -> bool {
+        let mut redriven = false;
+        for event in committed.iter().filter(|event| event.stored.redriven.is_some_and(|of| of.consumer == id)) {
+            self.note_redriven(&event.stored);
+            redriven = true;
+        }
         let Some(placed) = self.placed.clone() else {
             return false;
         };
@@ -126,7 +138,63 @@ impl ConsumerState {
             }
             self.place_event(&event.stored, placed.find(&event.routes).map(|target| target.route));
         }
-        self.window.is_ready()
+        redriven || self.window.is_ready()
+    }
+
+    /// Remembers where a redriven event stands, and that others of its conversation may wait for it.
+    pub(crate) fn note_redriven(&mut self, stored: &Stored) {
+        if !self.known_redriven.insert(stored.seq.0) || self.cursor.is_settled(stored.seq.0) {
+            return;
+        }
+        self.redriven.insert(stored.seq.0);
+        if let Some(conversation) = stored.event.conversation.as_ref().filter(|_| self.order == Order::Conversation) {
+            self.window.mark(conversation_key(conversation), stored.seq.0, stored.first_seq().0, false);
+        }
+    }
+
+    /// What should be read from the log now, after so much was taken of what was asked for.
+    pub(crate) fn wanted(&self, last: u64, satisfied: bool) -> Option<Reading> {
+        if self.is_behind(last) {
+            Some(Reading::Ahead)
+        } else if self.window.wants_overflow() {
+            Some(Reading::Overflow)
+        } else {
+            (!satisfied && !self.redriven.is_empty() && self.window.wants_redriven()).then_some(Reading::Redriven)
+        }
+    }
+
+    /// Puts a redriven event that was read into the window, or settles it when it is not for this destination any more.
+    pub(crate) fn place_redriven(&mut self, stored: &Stored, route: Option<u16>) {
+        let seq = stored.seq.0;
+        if !self.redriven.remove(seq) {
+            return;
+        }
+        let waiting = self.stored_retries.remove(&seq);
+        if route.is_some() && !self.cursor.is_settled(seq) {
+            self.window.add_redriven(stored, self.order, waiting);
+        } else {
+            self.cursor.settle(seq);
+            self.window.forget_redriven(lane_key(stored, Order::Conversation), seq);
+        }
+    }
+
+    /// Puts an event that was set aside while its conversation was held back where it belongs, if it may go on now.
+    pub(crate) fn place_again(&mut self, stored: &Arc<Stored>, route: Option<u16>) {
+        let seq = stored.seq.0;
+        if !self.window.take_back(stored, self.order) {
+            return;
+        }
+        if route.is_some() && !self.cursor.is_settled(seq) {
+            self.window.enter(lane_key(stored, self.order), seq, stored.event.body.len(), None);
+        } else {
+            self.cursor.settle(seq);
+        }
+    }
+
+    /// A damaged event has become a dead letter.
+    pub(crate) fn forget_place(&mut self, seq: u64) {
+        self.redriven.remove(seq);
+        self.window.forget_place(seq);
     }
 
     /// Forgets everything up to `last`, which is no longer in the log.
@@ -135,6 +203,8 @@ impl ConsumerState {
         self.cursor.settle_through(last);
         self.read_to = self.read_to.max(last);
         self.stored_retries.retain(|seq, _| *seq > last);
+        self.redriven.remove_range(..=last);
+        self.known_redriven.remove_range(..=last);
     }
 
     /// Whether an event that is missing from the log has gone with retention, or is just going.
@@ -146,6 +216,9 @@ impl ConsumerState {
     pub(crate) fn place_event(&mut self, stored: &Arc<Stored>, route: Option<u16>) {
         let seq = stored.seq.0;
         self.read_to = seq;
+        if stored.redriven.is_some() && route.is_some() {
+            return self.note_redriven(stored);
+        }
         let waiting = self.stored_retries.remove(&seq);
         match route {
             Some(route) if !self.cursor.is_settled(seq) => {
@@ -154,6 +227,17 @@ impl ConsumerState {
             _ => self.cursor.settle(seq),
         }
     }
+}
+
+/// What is read from the log for a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// The next events that are not in the window.
+    Ahead,
+    /// Those of conversations that were held.
+    Overflow,
+    /// Redriven ones.
+    Redriven,
 }
 
 /// An event that was just committed, with its routes.

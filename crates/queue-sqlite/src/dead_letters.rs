@@ -250,6 +250,8 @@ fn decode(row: &Row<'_>) -> Result<DeadLetter, rusqlite::Error> {
         conversation: shared(6)?,
         attempts: Attempts { made: row.get(7)?, charged: row.get(8)?, first: time(9)?, last: time(10)? },
         failure,
+        behind_dead: false,
+        held: 0,
         received: None,
         body: None,
         edit: time(16)?.map(|at| edits::by(row, at)).transpose()?.map(|by| Edit { by, body: None }),

@@ -134,6 +134,7 @@ impl SqliteQueue {
     fn consumer_status(&self, consumer: &Consumer, now: Timestamp) -> (ConsumerStatus, u64) {
         let last = self.shared.last();
         let state = consumer.state.lock();
+        let (held_conversations, held) = state.window.held();
         let status = ConsumerStatus {
             name: consumer.name.to_string(),
             configured: state.placed.is_some(),
@@ -141,6 +142,8 @@ impl SqliteQueue {
             unsettled: state.cursor.unsettled(last),
             leased: state.window.leased(now) as u64,
             retrying: (state.window.retrying() + state.stored_retries.len()) as u64,
+            held_conversations,
+            held,
             dead_letters: consumer.dead_letters.load(Ordering::Relaxed),
             oldest_unsettled: None,
             delivered: state.delivered,
@@ -269,7 +272,8 @@ impl Queue for SqliteQueue {
 
     fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
         Box::pin(reader::blocking(&self.shared, move |shared| {
-            shared.readers.with(|connection| dead_letters::get(connection, id))
+            let letter = shared.readers.with(|connection| dead_letters::get(connection, id))?;
+            Ok(letter.map(|letter| shared.with_neighbours(letter)))
         }))
     }
 

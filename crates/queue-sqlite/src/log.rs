@@ -15,8 +15,8 @@ use crate::failure::{Failed, Place};
 pub(crate) const APPEND_EVENTS: usize = 8;
 
 const COLUMNS: &str = "seq, received, id, conflict_of, source, topic, conversation, crc, body, only_for, original, \
-                       edited";
-const COLUMN_COUNT: usize = 12;
+                       edited, first_seq";
+const COLUMN_COUNT: usize = 13;
 static INSERT: LazyLock<String> = LazyLock::new(|| insert("events", COLUMNS, 1));
 static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert("events", COLUMNS, APPEND_EVENTS));
 static INSERT_UNMATCHED: LazyLock<String> = LazyLock::new(|| insert("unmatched", "seq", 1));
@@ -50,11 +50,11 @@ const HEAD_BYTES: usize = 256;
 
 /// The checksum over an event, its place, and whom it is here again for.
 fn checksum(stored: &Stored) -> u32 {
-    let Stored { seq: Seq(seq), event, redriven } = stored;
+    let Stored { seq, event, redriven } = stored;
     let texts = [Some(&event.source), Some(&event.topic), event.conversation.as_ref()];
     // In one piece, because many short ones cost more than all the bytes of a small event.
     let mut head = SmallVec::<[u8; HEAD_BYTES]>::new();
-    head.extend_from_slice(&seq.to_le_bytes());
+    head.extend_from_slice(&seq.0.to_le_bytes());
     head.extend_from_slice(&event.received.as_millis().to_le_bytes());
     head.extend_from_slice(event.id.as_bytes());
     head.extend_from_slice(event.conflict_of.as_ref().map_or(&[][..], |id| id.as_bytes()));
@@ -63,9 +63,13 @@ fn checksum(stored: &Stored) -> u32 {
         head.extend_from_slice(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
         head.extend_from_slice(text.map_or(&[][..], |text| text.as_bytes()));
     }
-    if let Some(Redriven { consumer, at, edited }) = redriven {
+    if let Some(Redriven { consumer, at, edited, first }) = redriven {
         head.extend_from_slice(&consumer.0.to_le_bytes());
         head.extend_from_slice(&at.as_millis().to_le_bytes());
+        // Rows of format 3 have none.
+        if first != seq {
+            head.extend_from_slice(&first.0.to_le_bytes());
+        }
         if *edited {
             head.push(1);
         }
@@ -120,7 +124,9 @@ fn bind(insert: &mut Statement<'_>, before: usize, stored: &Stored) -> Result<()
     insert.raw_bind_parameter(before + 9, &*event.body)?;
     insert.raw_bind_parameter(before + 10, redriven.map(|redriven| redriven.consumer.0))?;
     insert.raw_bind_parameter(before + 11, redriven.map(|_| event.received.as_millis()))?;
-    insert.raw_bind_parameter(before + COLUMN_COUNT, redriven.filter(|redriven| redriven.edited).map(|_| 1))
+    insert.raw_bind_parameter(before + 12, redriven.filter(|redriven| redriven.edited).map(|_| 1))?;
+    let first = redriven.map(|redriven| redriven.first).filter(|first| first != seq);
+    insert.raw_bind_parameter(before + COLUMN_COUNT, first.map(|first| place(first.0)))
 }
 
 /// Reads the event at one place.
@@ -168,9 +174,9 @@ fn decode(row: &Row<'_>) -> Result<Checked, rusqlite::Error> {
         return Ok(Err(damage("a column holds what was never written there")));
     };
     let (mut event, redriven) = stored;
-    let redriven = redriven.map(|(consumer, original, edited)| {
+    let redriven = redriven.map(|(consumer, original, edited, first)| {
         let at = std::mem::replace(&mut event.received, original);
-        Redriven { consumer, at, edited }
+        Redriven { consumer, at, edited, first: first.unwrap_or(Seq(seq)) }
     });
     let stored = Stored { seq: Seq(seq), event, redriven };
     if checksum(&stored) != crc {
@@ -207,7 +213,7 @@ fn decode_event(row: &Row<'_>) -> Result<Option<Event>, rusqlite::Error> {
 }
 
 /// For which destination alone an event is here again, when it was received first, and whether it was edited.
-type Again = (ConsumerId, Timestamp, bool);
+type Again = (ConsumerId, Timestamp, bool, Option<Seq>);
 
 /// For which destination alone an event is here again, when it was received first, and whether it was edited. `None` on the outside if a column
 /// has another type than we write.
@@ -218,11 +224,16 @@ fn decode_redriven(row: &Row<'_>) -> Result<Option<Option<Again>>, rusqlite::Err
         ValueRef::Integer(1) => true,
         _ => return Ok(None),
     };
+    let first = match row.get_ref(12)? {
+        ValueRef::Null => None,
+        ValueRef::Integer(first) => Some(Seq(first.unsigned_abs())),
+        _ => return Ok(None),
+    };
     Ok(match (row.get_ref(9)?, row.get_ref(10)?) {
         (ValueRef::Null, ValueRef::Null) if !edited => Some(None),
         (ValueRef::Integer(consumer), ValueRef::Integer(original)) => u16::try_from(consumer)
             .ok()
-            .map(|consumer| Some((ConsumerId(consumer), Timestamp::from_millis(original), edited))),
+            .map(|consumer| Some((ConsumerId(consumer), Timestamp::from_millis(original), edited, first))),
         _ => None,
     })
 }

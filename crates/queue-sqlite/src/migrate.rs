@@ -6,7 +6,7 @@
 //! | 1 | the first |
 //! | 2 | checksums of every row that a promise rests on, and of identities |
 //! | 3 | redriven events |
-//! | 4 | the audit trail, edited copies of dead letters, and how far people are with a group |
+//! | 4 | the audit trail, edited copies of dead letters, how far people are with a group, where redriven events stood first |
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
@@ -49,6 +49,9 @@ fn steps(connection: &Connection, version: i32) -> Result<(), Failed> {
         connection
             .execute_batch(&format!("{review} {} {}", schema::AUDIT_TABLES, schema::REVIEW_TABLES))
             .place(DOING)?;
+        let columns = "ALTER TABLE events ADD COLUMN first_seq INTEGER;
+                       CREATE INDEX events_redriven ON events (only_for, seq) WHERE only_for IS NOT NULL;";
+        connection.execute_batch(columns).place(DOING)?;
     }
     if version < 2 {
         for table in rows::TABLES_OF_2 {

@@ -11,7 +11,7 @@ use event::Timestamp;
 use queue::{Attempts, ConsumerId};
 use rusqlite::{Connection, Row};
 
-use crate::consumer::{Consumer, Cursor};
+use crate::consumer::{Consumer, Cursor, conversation_key};
 use crate::failure::{Failed, Place};
 use crate::rows::{CURSOR_CHUNKS, DESTINATIONS, RETRIES, Table};
 
@@ -59,12 +59,47 @@ pub(crate) fn load_consumers(connection: &Connection) -> Result<Vec<Arc<Consumer
             retries.retain(|seq, _| !state.cursor.is_settled(*seq));
             state.stored_retries = retries;
         }
+        load_stuck(connection, &consumer)?;
         let sql = "SELECT count(*) FROM dead_letters WHERE destination = ?1";
         let dead: i64 = connection.query_row(sql, [id], |row| row.get(0)).place(READING)?;
         consumer.dead_letters.store(dead.unsigned_abs(), Ordering::Relaxed);
         consumers.push(Arc::new(consumer));
     }
     Ok(consumers)
+}
+
+/// What others of a conversation may have to wait for: dead letters, and redriven events that are not settled.
+fn load_stuck(connection: &Connection, consumer: &Consumer) -> Result<(), Failed> {
+    let mut state = consumer.state.lock();
+    let place = |number: i64| number.unsigned_abs();
+    let sql = "SELECT seq, conversation, first_seq FROM events WHERE only_for = ?1 ORDER BY seq";
+    let mut select = connection.prepare(sql).place(READING)?;
+    let mut rows = select.query([consumer.id.0]).place(READING)?;
+    while let Some(row) = rows.next().place(READING)? {
+        let seq = row.get(0).map(place).place(READING)?;
+        if state.cursor.is_settled(seq) {
+            continue;
+        }
+        state.known_redriven.insert(seq);
+        state.redriven.insert(seq);
+        // What cannot be read is found out when it is to be delivered.
+        if let Some(conversation) = row.get_ref(1).place(READING)?.as_str_or_null().ok().flatten() {
+            let first = row.get::<_, Option<i64>>(2).unwrap_or_default().map_or(seq, place);
+            state.window.mark(conversation_key(conversation), seq, first, false);
+        }
+    }
+    let sql = "SELECT l.seq, l.conversation, e.first_seq FROM dead_letters l LEFT JOIN events e ON e.seq = l.seq
+               WHERE l.destination = ?1 AND l.seq IS NOT NULL AND l.conversation IS NOT NULL";
+    let mut select = connection.prepare(sql).place(READING)?;
+    let mut rows = select.query([consumer.id.0]).place(READING)?;
+    while let Some(row) = rows.next().place(READING)? {
+        let seq = row.get(0).map(place).place(READING)?;
+        if let Some(conversation) = row.get_ref(1).place(READING)?.as_str_or_null().ok().flatten() {
+            let first = row.get::<_, Option<i64>>(2).unwrap_or_default().map_or(seq, place);
+            state.window.mark(conversation_key(conversation), seq, first, true);
+        }
+    }
+    Ok(())
 }
 
 /// Rows that belong to no destination: their number was changed, since a destination's row is never removed.

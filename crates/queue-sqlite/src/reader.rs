@@ -1,5 +1,7 @@
 //! Reading from the log: for a destination that is behind, for an event whose body was let go, for review.
 
+mod aside;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +12,7 @@ use queue::{ConsumerId, Lease, LeaseToken, Outcome, QueueError, Seq, Settle, Sto
 use rusqlite::Connection;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::consumer::{Consumer, ConsumerState, Placed, Taken};
+use crate::consumer::{Consumer, ConsumerState, Placed, Reading, Taken};
 use crate::failure::Failed;
 use crate::inbox::Op;
 use crate::log::{self, Damage};
@@ -81,15 +83,22 @@ pub(crate) async fn lease(
 ) -> Result<Vec<Lease>, QueueError> {
     loop {
         shared.check_open()?;
-        let (taken, behind) = {
+        let (taken, wanted) = {
             let mut state = consumer.state.lock();
             if state.placed.is_none() {
                 return Ok(Vec::new());
             }
-            (state.window.take(max, now, shared.lease_time), state.is_behind(shared.last()))
+            let mut taken = state.window.take(max, now, shared.lease_time);
+            let last = shared.last();
+            // Redriven events only when it is certain that nothing else can be leased.
+            if taken.len() < max && matches!(state.wanted(last, false), None | Some(Reading::Redriven)) {
+                taken.extend(state.window.take_redriven(max - taken.len(), now, shared.lease_time));
+            }
+            let wanted = state.wanted(last, taken.len() == max);
+            (taken, wanted)
         };
         if taken.is_empty() {
-            if !behind {
+            if wanted.is_none() {
                 return Ok(Vec::new());
             }
             // Another lease may be reading already; then its reading is waited for.
@@ -98,7 +107,9 @@ pub(crate) async fn lease(
             read.map_err(|error| QueueError::Transient { detail: format!("reading ahead ended early: {error}") })??;
             continue;
         }
-        if behind && let Ok(turn) = Arc::clone(&consumer.read_turn).try_lock_owned() {
+        if wanted.is_some()
+            && let Ok(turn) = Arc::clone(&consumer.read_turn).try_lock_owned()
+        {
             drop(spawn_read_ahead(shared, consumer, turn, now));
         }
         let leases = with_events(shared, consumer, taken, now).await?;
@@ -141,6 +152,7 @@ fn lease_of(consumer: &Consumer, taken: &Taken, stored: Arc<Stored>, route: u16)
         stored,
         route,
         attempts: taken.attempts,
+        behind_dead: taken.behind_dead,
         until: taken.until,
     }
 }
@@ -214,15 +226,19 @@ fn spawn_read_ahead(
     let (shared, consumer) = (Arc::clone(shared), Arc::clone(consumer));
     tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        {
+        let wanted = {
             let mut state = consumer.state.lock();
-            if !state.is_behind(shared.last()) {
-                return Ok(());
-            }
-            state.reading = true;
-        }
+            let wanted = state.wanted(shared.last(), false);
+            state.reading = wanted == Some(Reading::Ahead);
+            wanted
+        };
         let _end = EndOfReading(&consumer);
-        read_ahead(&shared, &consumer, now).map_err(|failed| shared.note(&failed))
+        let read = match wanted {
+            Some(Reading::Ahead) => read_ahead(&shared, &consumer, now),
+            Some(wanted) => aside::read(&shared, &consumer, wanted, now),
+            None => Ok(()),
+        };
+        read.map_err(|failed| shared.note(&failed))
     })
 }
 
@@ -265,21 +281,28 @@ fn read_ahead(shared: &Shared, consumer: &Consumer, now: Timestamp) -> Result<()
     state.read_to = state.read_to.max(read_to);
     damages.retain(|damage| !state.is_dropped(damage.seq));
     drop(state);
+    report(shared, consumer, damages, now);
+    Ok(())
+}
+
+/// Has damaged places become dead letters.
+fn report(shared: &Shared, consumer: &Consumer, damages: Vec<Damage>, now: Timestamp) {
     if !damages.is_empty() {
         for damage in &damages {
             tracing::error!(destination = %consumer.name, seq = damage.seq, what = damage.what, "an event is damaged on disk");
         }
         let _ = shared.inbox.submit(Op::Damaged { consumer: consumer.id, damages, now });
     }
-    Ok(())
 }
 
-/// The next places that are not settled.
+/// The next places that are not settled, without redriven ones.
 fn wanted(state: &ConsumerState, last: u64) -> Vec<u64> {
     let mut seq = state.cursor.next_unsettled(state.read_to);
     let mut wanted = Vec::with_capacity(READ_AHEAD_EVENTS);
     while seq <= last && wanted.len() < READ_AHEAD_EVENTS {
-        wanted.push(seq);
+        if !state.known_redriven.contains(seq) {
+            wanted.push(seq);
+        }
         seq = state.cursor.next_unsettled(seq);
     }
     wanted

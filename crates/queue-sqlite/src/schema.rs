@@ -4,7 +4,7 @@
 //!
 //! | table | one row is | written |
 //! |---|---|---|
-//! | `events` | an accepted event, or one that is here again for the destination `only_for`, `original`ly received then, `edited` if its bytes are not those that were received; `seq` has no gaps above the floor | appended |
+//! | `events` | an accepted event, or one that is here again for the destination `only_for`, `original`ly received then, standing at `first_seq`, `edited` if its bytes are not those that were received; `seq` has no gaps above the floor | appended |
 //! | `identity_log` | the identities of one commit, packed | appended; dropped when they are sealed into a run |
 //! | `identity_runs` | a sealed, sorted run of identities, with its Bloom filter | once |
 //! | `identity_chunks` | 500 identities of a run | once |
@@ -55,8 +55,9 @@ const TABLES: &str = "
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY, received INTEGER NOT NULL, id BLOB NOT NULL, conflict_of BLOB,
     source TEXT NOT NULL, topic TEXT NOT NULL, conversation TEXT, crc INTEGER NOT NULL, only_for INTEGER,
-    original INTEGER, edited INTEGER, body BLOB NOT NULL
+    original INTEGER, edited INTEGER, first_seq INTEGER, body BLOB NOT NULL
 ) STRICT;
+CREATE INDEX events_redriven ON events (only_for, seq) WHERE only_for IS NOT NULL;
 CREATE TABLE identity_log (first_seq INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
 CREATE TABLE identity_runs (
     run INTEGER PRIMARY KEY, entries INTEGER NOT NULL, newest INTEGER NOT NULL, last_seq INTEGER NOT NULL,

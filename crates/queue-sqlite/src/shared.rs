@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use queue::{ConsumerId, DeadLetter, QueueError, Router, Routes, Target};
+use queue::{ConsumerId, DeadLetter, Order, QueueError, Router, Routes, Target};
 
-use crate::consumer::Consumer;
+use crate::consumer::{Consumer, conversation_key};
 use crate::data_file::DataFile;
 use crate::failure::Failed;
 use crate::inbox::Inbox;
@@ -111,6 +111,26 @@ impl Shared {
         let of = letter.destination.as_ref().and_then(|name| consumers.iter().find(|consumer| consumer.name == *name));
         let count = of.map_or(&self.counts.dead_letters, |consumer| &consumer.dead_letters);
         count.fetch_sub(1, Ordering::Relaxed);
+        if let (Some(consumer), Some(seq), Some(conversation)) = (of, letter.seq, &letter.conversation) {
+            // Those that waited for it may go on.
+            consumer.state.lock().window.unmark_dead(conversation_key(conversation), seq.0);
+            consumer.changed.notify_one();
+        }
+    }
+
+    /// Adds what is known of the conversation of a dead letter.
+    pub(crate) fn with_neighbours(&self, letter: DeadLetter) -> DeadLetter {
+        let consumers = self.consumers.read();
+        let of = letter.destination.as_ref().and_then(|name| consumers.iter().find(|consumer| consumer.name == *name));
+        let (Some(consumer), Some(seq), Some(conversation)) = (of, letter.seq, &letter.conversation) else {
+            return letter;
+        };
+        let state = consumer.state.lock();
+        if state.order == Order::None {
+            return letter;
+        }
+        let (behind_dead, held) = state.window.about(conversation_key(conversation), seq.0);
+        DeadLetter { behind_dead, held, ..letter }
     }
 
     /// Refuses what comes after closing.

@@ -332,7 +332,7 @@ impl Writer {
         }
         for consumer in self.shared.consumers.read().iter() {
             let mut state = consumer.state.lock();
-            let wake = state.append(committed);
+            let wake = state.append(consumer.id, committed);
             self.cursors_dirty |= state.cursor.is_dirty();
             drop(state);
             if wake {

@@ -10,6 +10,7 @@
     reason = "these are tests, run by other crates' tests"
 )]
 
+pub mod behind_dead;
 pub mod configuring;
 pub mod delivery;
 pub mod durable;
@@ -57,6 +58,11 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@group $harness, review: keeps_an_edited_copy_beside_the_original,
             redrives_the_edited_copy, drops_the_copy_with_its_letter, a_new_letter_opens_its_group_again,
             keeps_a_bounded_number_of_states);
+        $crate::conformance_tests!(@group $harness, behind_dead: goes_on_and_says_so, holds_a_conversation,
+            lets_a_held_conversation_go_when_its_dead_letter_is_discarded, keeps_the_order_of_what_is_redriven,
+            a_change_of_the_setting_counts_at_once, redriven_events_come_behind_all_others,
+            a_redriven_event_waits_its_turn_in_its_conversation, what_expires_holds_too,
+            a_long_backlog_of_held_conversations_blocks_no_other);
         $crate::conformance_tests!(@group $harness, upkeep: drops_what_is_settled_and_old,
             buries_what_is_undelivered_and_old, keeps_the_events_of_dead_letters, keeps_what_is_young);
         $crate::conformance_tests!(@group $harness, trail: tells_what_became_of_a_conversation, notes_what_is_done);
@@ -65,7 +71,8 @@ macro_rules! conformance_tests {
     (durable $harness:ty) => {
         $crate::conformance_tests!($harness);
         $crate::conformance_tests!(@group $harness, durable: keeps_accepted_events, keeps_settlements, keeps_retries,
-            keeps_dead_letters, keeps_redriven, keeps_edits_and_reviews, keeps_identities, keeps_places_unique, keeps_the_trail);
+            keeps_dead_letters, keeps_redriven, keeps_conversations_held,
+            keeps_redriven_behind_all_others, keeps_edits_and_reviews, keeps_identities, keeps_places_unique, keeps_the_trail);
     };
     (@group $harness:ty, $group:ident: $($case:ident),+ $(,)?) => {
         mod $group {

@@ -37,6 +37,8 @@ pub struct Lease {
     pub route: u16,
     /// What was tried before.
     pub attempts: Attempts,
+    /// An earlier event of its conversation is a dead letter of this destination.
+    pub behind_dead: bool,
     /// After this time the event may be leased again.
     pub until: Timestamp,
 }
@@ -228,6 +230,11 @@ pub struct DeadLetter {
     pub attempts: Attempts,
     /// Why the last attempt failed.
     pub failure: Failure,
+    /// Whether an earlier event of its conversation is a dead letter there too; only [`crate::Queue::dead_letter`] tells.
+    pub behind_dead: bool,
+    /// Events of its conversation that wait for it, as far as they have been read from the log; only
+    /// [`crate::Queue::dead_letter`] counts them.
+    pub held: u64,
     /// When the event was received; only [`crate::Queue::dead_letter`] fills it.
     pub received: Option<Timestamp>,
     /// The event's bytes; only [`crate::Queue::dead_letter`] fills it.

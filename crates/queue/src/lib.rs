@@ -46,7 +46,7 @@ pub use publish::{Publication, Published, Rejection, body_hash, conflict_id};
 pub use redrive::{NotRedriven, RedriveOutcome, Redriven};
 pub use review::{GroupReview, REVIEWS_MAX, Review, ReviewState, apply_reviews};
 pub use status::{ConsumerStatus, Maintained, QueueStatus};
-pub use topology::{Consumer, ConsumerId, Order, Router, Routes, Target, Topology};
+pub use topology::{BehindDead, Consumer, ConsumerId, Order, Router, Routes, Target, Topology};
 pub use trail::AuditPage;
 
 /// A future that can be sent between threads; the port's methods return it so that backends can be trait objects.
@@ -81,6 +81,12 @@ pub trait Queue: Send + Sync {
     /// and they are leased in the order in which they were published. The next one is not leased before the
     /// settlement of the one ahead of it is durable, so after a crash only the newest delivery of a conversation can
     /// be repeated. A lease that is not settled within the lease time can be leased again.
+    ///
+    /// Redriven events ([`Stored::redriven`]) come behind all others: they are leased when nothing else of the destination
+    /// can be, and not while another event of their conversation is there that does not wait for them. One that waits for
+    /// its retry lets the others of its conversation pass. Among themselves they keep the order in which they stood in
+    /// the log first. With [`BehindDead::Hold`] the later events of a conversation wait for its dead letters, and for
+    /// those of them that are redriven; with [`BehindDead::Continue`] their leases say that there is one.
     fn lease(&self, consumer: ConsumerId, max: usize, now: Timestamp) -> BoxFuture<'_, Result<Vec<Lease>, QueueError>>;
 
     /// Waits until [`Queue::lease`] may have something new for this destination, other than by time going on.
@@ -102,7 +108,7 @@ pub trait Queue: Send + Sync {
 
     /// Delivers the events of dead letters again, each to its destination only; durable on return. The event is appended
     /// to the log once more, under the same id, and its dead letter is gone: it is delivered, or becomes another dead
-    /// letter. Behind it come the events that are published later. Of many large ones only the first may fit one commit:
+    /// letter. All that is not redriven goes before it, but for what waits for it. Of many large ones only the first may fit one commit:
     /// there are outcomes for those, at least for one, and the others are to be asked for again. A dead letter that is not there, is of no event, or
     /// whose event no route leads to its destination now, stays as it is, and its outcome says why. Of one with an edited
     /// copy the copy is delivered, and the event is marked as edited.

@@ -3,6 +3,7 @@
 //! It is the oracle for the conformance suite and the queue of tests; a lease walks over everything unsettled.
 
 mod consumer;
+mod dead;
 mod state;
 
 use std::sync::Arc;
@@ -142,7 +143,7 @@ impl Queue for MemoryQueue {
     }
 
     fn dead_letter(&self, id: DeadLetterId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
-        ready(self.with(|state| Ok(state.dead.get(&id).cloned())))
+        ready(self.with(|state| Ok(state.dead_letter(id, Timestamp::from_millis(i64::MAX)))))
     }
 
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>> {

@@ -15,6 +15,8 @@ pub struct Redriven {
     pub at: Timestamp,
     /// Its bytes are an edited copy of those that were received.
     pub edited: bool,
+    /// Where it stood when it was accepted: its place in the order of its conversation.
+    pub first: Seq,
 }
 
 impl Stored {
@@ -26,6 +28,11 @@ impl Stored {
     /// Whether this destination may get it at all; whether it does is for the router to say.
     pub fn is_for(&self, consumer: ConsumerId) -> bool {
         self.redriven.is_none_or(|redriven| redriven.consumer == consumer)
+    }
+
+    /// Its place in the order of its conversation.
+    pub fn first_seq(&self) -> Seq {
+        self.redriven.map_or(self.seq, |redriven| redriven.first)
     }
 
     /// When its retention began.

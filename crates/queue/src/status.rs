@@ -47,6 +47,10 @@ pub struct ConsumerStatus {
     pub leased: u64,
     /// Waiting for their retry.
     pub retrying: u64,
+    /// Conversations that wait for a dead letter of theirs.
+    pub held_conversations: u64,
+    /// Events of those, as far as they have been read from the log.
+    pub held: u64,
     /// Dead letters of this destination now.
     pub dead_letters: u64,
     /// When the oldest event that is not settled was received.

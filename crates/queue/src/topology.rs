@@ -29,6 +29,8 @@ pub struct Consumer {
     pub name: Arc<str>,
     /// Which events wait for each other.
     pub order: Order,
+    /// What the later events of a conversation do when an earlier one has become a dead letter; without order, nothing.
+    pub behind_dead: BehindDead,
 }
 
 /// Which events of a destination wait for each other.
@@ -40,6 +42,17 @@ pub enum Order {
     Conversation,
     /// None.
     None,
+}
+
+/// What the later events of a conversation do when an earlier one of it is a dead letter at the same destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BehindDead {
+    /// They go on, and their leases say so.
+    #[default]
+    Continue,
+    /// They wait until it has been redriven and is settled, or is discarded.
+    Hold,
 }
 
 /// Names a destination's cursor for as long as the store exists.

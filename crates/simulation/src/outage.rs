@@ -76,7 +76,8 @@ pub fn outage(outage: Outage) -> Result<Report> {
 async fn play(outage: Outage) -> Result<Report> {
     let mut store = Store::large(queue::Options::default())?;
     let queue: Arc<dyn Queue> = Arc::new(Still(store.open()?));
-    let consumer = Consumer { name: "crm".into(), order: Order::Conversation };
+    let consumer =
+        Consumer { name: "crm".into(), order: Order::Conversation, behind_dead: queue::BehindDead::Continue };
     let ids = queue.configure(Topology { consumers: vec![consumer], router: Arc::new(Everything) })?;
     let clock = VirtualClock::new();
     let crm = Arc::new(Crm { outage, clock: clock.clone(), seen: Mutex::default() });

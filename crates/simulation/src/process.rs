@@ -88,6 +88,7 @@ impl Process {
         let consumers = plans.iter().map(|plan| Consumer {
             name: plan.name.as_str().into(),
             order: if ordered { plan.order } else { Order::None },
+            behind_dead: queue::BehindDead::Continue,
         });
         let topology = Topology { consumers: consumers.collect(), router: Arc::new(ByTopic(world.plan.clone())) };
         let ids = watched.configure(topology)?;

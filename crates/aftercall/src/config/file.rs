@@ -184,6 +184,7 @@ pub(crate) struct DestinationTable {
     pub(crate) kind: DestinationKind,
     #[serde(default)]
     pub(crate) order: queue::Order,
+    pub(crate) behind_dead: Option<queue::BehindDead>,
     pub(crate) concurrency: Option<usize>,
     pub(crate) timeout: Option<Time>,
     pub(crate) attempts: Option<u32>,

@@ -42,6 +42,7 @@ pub(crate) struct Parts {
 pub(crate) struct DestinationParts {
     pub(crate) name: Arc<str>,
     pub(crate) order: queue::Order,
+    pub(crate) behind_dead: queue::BehindDead,
     pub(crate) delivery: delivery::Options,
     pub(crate) destination: Arc<dyn Destination>,
     /// What it was made of.

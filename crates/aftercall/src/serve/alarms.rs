@@ -24,6 +24,7 @@ use tokio::time::timeout;
 
 use super::destinations::Views;
 use super::now;
+use super::standing::Standing;
 use crate::config::{Action, AlarmParts};
 
 /// A part of a reading that takes longer is left out of it.
@@ -48,6 +49,7 @@ pub(crate) struct Watched {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) intake: intake::Handle,
     pub(crate) destinations: Views,
+    pub(crate) standing: Arc<Standing>,
 }
 
 /// The alarms of a running server.
@@ -117,11 +119,17 @@ impl Watch {
         }
     }
 
-    /// Lets nothing more go out to a destination, or lets it again.
-    pub(crate) fn set_paused(&self, destination: &str, paused: bool) -> bool {
+    /// Lets nothing more go out to a destination, or lets it again; also after a restart.
+    pub(crate) fn set_paused(&self, destination: &str, paused: bool, by: &str) -> bool {
         let views = self.watched.destinations.load();
         let found = views.iter().find(|view| view.name == destination);
-        found.inspect(|view| view.switch.set_paused(paused)).is_some()
+        let Some(view) = found else {
+            return false;
+        };
+        view.switch.set_paused(paused);
+        let paused = paused.then(|| console::Paused { since: now(), by: by.to_owned() });
+        self.watched.standing.set_paused(destination, paused);
+        true
     }
 
     /// Watches until `stop` is ready.
@@ -169,7 +177,7 @@ impl Watch {
             if action.on != notice.alarm.kind || !about {
                 continue;
             }
-            if action.pause && self.set_paused(&subject, true) {
+            if action.pause && self.set_paused(&subject, true, &format!("alarm {}", notice.alarm.key)) {
                 tracing::error!(destination = subject, alarm = notice.alarm.key, "an alarm paused a destination");
                 notice.alarm.todo.retain(|step| !step.starts_with(operate::alarms::BY_ITSELF));
                 notice.alarm.detail.push_str(" It was paused, as [[alarms.actions]] has it.");
@@ -182,7 +190,7 @@ impl Watch {
     }
 
     async fn reading(&self, letters: &mut Letters, probe: &mut Probe) -> Reading {
-        let Watched { dir, queue, intake, destinations } = &self.watched;
+        let Watched { dir, queue, intake, destinations, .. } = &self.watched;
         let new_letters = within_limit(letters.read_new(&**queue)).await;
         let status = within_limit(queue.status(now())).await;
         let groups = match (new_letters, &status) {

@@ -8,6 +8,7 @@ use destinations::Destination;
 use queue::{ConsumerId, Queue};
 use rand::RngExt;
 
+use super::standing::Standing;
 use crate::config::{DestinationParts, Setting};
 use crate::router::{RouteMapper, Tables};
 
@@ -36,6 +37,7 @@ pub(crate) struct Running {
 pub(crate) struct Shared {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) tables: Arc<ArcSwap<Tables>>,
+    pub(crate) standing: Arc<Standing>,
 }
 
 impl Running {
@@ -43,11 +45,12 @@ impl Running {
     pub(crate) fn start(
         parts: DestinationParts,
         consumer: ConsumerId,
-        paused: bool,
         shared: &Shared,
     ) -> Result<Self, delivery::Error> {
         let DestinationParts { name, delivery, destination, setting, .. } = parts;
-        let handle = start(&name, &delivery, &destination, consumer, paused, shared)?;
+        let paused = shared.standing.paused(&name).is_some();
+        let day = shared.standing.day(&name);
+        let handle = start(&name, &delivery, &destination, consumer, paused, day, shared)?;
         Ok(Self { name, setting, destination, delivery, consumer, handle })
     }
 
@@ -70,13 +73,9 @@ impl Running {
 
     /// Starts another service, as this one was before it ended.
     pub(crate) fn start_again(self, shared: &Shared) -> Result<Self, delivery::Error> {
-        let paused = self.handle.is_paused();
-        let handle = start(&self.name, &self.delivery, &self.destination, self.consumer, paused, shared)?;
+        let (paused, day) = (self.handle.is_paused(), self.handle.health().day());
+        let handle = start(&self.name, &self.delivery, &self.destination, self.consumer, paused, day, shared)?;
         Ok(Self { handle, ..self })
-    }
-
-    pub(crate) fn is_paused(&self) -> bool {
-        self.handle.is_paused()
     }
 
     /// What it has opened, for whoever follows it.
@@ -95,6 +94,7 @@ fn start(
     destination: &Arc<dyn Destination>,
     consumer: ConsumerId,
     paused: bool,
+    day: Vec<(i64, u64)>,
     shared: &Shared,
 ) -> Result<delivery::Handle, delivery::Error> {
     let made = delivery::Parts {
@@ -107,5 +107,5 @@ fn start(
         seed: rand::rng().random(),
         paused,
     };
-    Ok(Service::new(made, options.clone())?.start())
+    Ok(Service::new(made, options.clone())?.counted_today(day).start())
 }

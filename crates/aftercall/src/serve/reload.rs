@@ -203,7 +203,9 @@ impl Live {
             .store(Arc::new(Tables { present: Arc::clone(&table), before: Some(Arc::clone(&old.present)) }));
         match configure(&self.shared.queue, &wanted, &table).await {
             Ok(ids) => {
-                state.services = self.started(staying, &ending, wanted, &ids);
+                let names: Vec<_> = wanted.iter().map(|parts| Arc::clone(&parts.name)).collect();
+                self.shared.standing.keep_only(&names);
+                state.services = self.started(staying, wanted, &ids);
                 self.views.store(Arc::new(state.services.iter().map(Running::view).collect()));
                 Ok(())
             }
@@ -218,20 +220,11 @@ impl Live {
     }
 
     /// Those that stay, and services for all others; in the order of the configuration.
-    fn started(
-        &self,
-        staying: Vec<Running>,
-        ended: &[Running],
-        wanted: Vec<DestinationParts>,
-        ids: &[ConsumerId],
-    ) -> Vec<Running> {
+    fn started(&self, staying: Vec<Running>, wanted: Vec<DestinationParts>, ids: &[ConsumerId]) -> Vec<Running> {
         let mut staying: HashMap<_, _> =
             staying.into_iter().map(|running| (Arc::clone(&running.name), running)).collect();
         let start = |(parts, id): (DestinationParts, &ConsumerId)| {
-            staying.remove(&parts.name).or_else(|| {
-                let paused = ended.iter().any(|before| before.name == parts.name && before.is_paused());
-                noted(Running::start(parts, *id, paused, &self.shared))
-            })
+            staying.remove(&parts.name).or_else(|| noted(Running::start(parts, *id, &self.shared)))
         };
         wanted.into_iter().zip(ids).filter_map(start).collect()
     }
@@ -248,7 +241,9 @@ pub(crate) async fn configure(
     destinations: &[DestinationParts],
     table: &Arc<Table>,
 ) -> Result<Vec<ConsumerId>, String> {
-    let consumers = destinations.iter().map(|d| Consumer { name: Arc::clone(&d.name), order: d.order }).collect();
+    let consumer =
+        |d: &DestinationParts| Consumer { name: Arc::clone(&d.name), order: d.order, behind_dead: d.behind_dead };
+    let consumers = destinations.iter().map(consumer).collect();
     let topology = Topology { consumers, router: Arc::clone(table) as Arc<dyn queue::Router> };
     let queue = Arc::clone(queue);
     let configured = tokio::task::spawn_blocking(move || queue.configure(topology)).await;

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use super::alarms::{Watch, Watched};
 use super::destinations::{Running, Shared, View, Views};
 use super::reload::{Live, State, Trigger, configure, look_after, note};
+use super::standing::Standing;
 use super::{Config, UPKEEP_EVERY, clock, now};
 use crate::config::{Parts, Started};
 use crate::router::{Table, Tables};
@@ -50,19 +51,27 @@ impl Server {
         let table = Arc::new(Table::new(names, routes));
         let ids = configure(&queue, &destinations, &table).await.map_err(anyhow::Error::msg)?;
         let tables = Arc::new(ArcSwap::from_pointee(Tables { present: table, before: None }));
-        let shared = Shared { queue: Arc::clone(&queue), tables };
+        let kept = dir.clone();
+        let standing = Arc::new(tokio::task::spawn_blocking(move || Standing::load(kept)).await?);
+        standing.keep_only(&destinations.iter().map(|parts| Arc::clone(&parts.name)).collect::<Vec<_>>());
+        let shared = Shared { queue: Arc::clone(&queue), tables, standing: Arc::clone(&standing) };
         // Whoever can fail for want of an address comes before anything runs.
         let tls = intake.tls.is_some();
         let (receiving, intake) = Intake::bind(intake, sources, Arc::clone(&queue), clock())?;
         let console = Console::bind(console, TokenFile::in_dir(&dir), now()).await?;
         super::quarantine::open(quarantine, &intake).await?;
-        let start = |(parts, id)| Running::start(parts, id, false, &shared);
+        let start = |(parts, id)| Running::start(parts, id, &shared);
         let services = destinations.into_iter().zip(ids).map(start).collect::<Result<Vec<_>, _>>()?;
         let stop = watch::Sender::new(false);
         let console_address = console.address();
         let views: Views = Arc::new(ArcSwap::from_pointee(services.iter().map(Running::view).collect()));
-        let watched =
-            Watched { dir, queue: Arc::clone(&queue), intake: intake.clone(), destinations: Arc::clone(&views) };
+        let watched = Watched {
+            dir,
+            queue: Arc::clone(&queue),
+            intake: intake.clone(),
+            destinations: Arc::clone(&views),
+            standing: Arc::clone(&standing),
+        };
         let watch = Watch::start(watched, alarms, console_address).await?;
         let Config { origin, seen, file, hash } = config;
         let begun =
@@ -86,6 +95,7 @@ impl Server {
             tokio::spawn(upkeep(Arc::clone(&queue), stopped(&stop))),
             tokio::spawn(super::quarantine::tend(intake, stopped(&stop))),
             tokio::spawn(watch.run(stopped(&stop))),
+            tokio::spawn(standing.tend(Arc::clone(&live.views), stopped(&stop))),
         ];
         if watches_file {
             tasks.push(tokio::spawn(look_after(Arc::clone(&live), seen, stopped(&stop))));
@@ -182,8 +192,8 @@ impl console::Tell for Teller {
         self.live.watch.tell()
     }
 
-    fn set_paused(&self, destination: &str, paused: bool) -> bool {
-        self.live.watch.set_paused(destination, paused)
+    fn set_paused(&self, destination: &str, paused: bool, by: &str) -> bool {
+        self.live.watch.set_paused(destination, paused, by)
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<Reloaded, String>> {
@@ -219,8 +229,11 @@ impl console::Tell for Teller {
                 name: counts.source.clone(),
                 counters: serde_json::to_value(&counts).unwrap_or_default(),
             };
-            let destination =
-                |view: &View| DestinationStatus { name: view.name.clone(), health: view.health.snapshot() };
+            let destination = |view: &View| DestinationStatus {
+                name: view.name.clone(),
+                health: view.health.snapshot(),
+                paused: self.live.shared.standing.paused(&view.name),
+            };
             Ok(Status {
                 version: env!("CARGO_PKG_VERSION"),
                 started_at: self.started.as_millis(),

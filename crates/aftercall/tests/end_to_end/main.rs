@@ -35,6 +35,8 @@ mod hostile;
 #[cfg(test)]
 mod kept;
 #[cfg(test)]
+mod order;
+#[cfg(test)]
 mod quarantine;
 #[cfg(test)]
 mod recorder;

@@ -47,6 +47,12 @@ pub(super) struct Shown {
     first_attempt: Option<Timestamp>,
     last_attempt: Option<Timestamp>,
     failure: Failure,
+    /// Whether an earlier event of its conversation is a dead letter there too; only of a single one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind_dead: Option<bool>,
+    /// How many later events of its conversation wait for it; only of a single one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<u64>,
     /// The event's bytes as text, with a sign in place of what is none; only of a single one.
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<String>,
@@ -101,6 +107,8 @@ impl From<DeadLetter> for Shown {
             first_attempt: letter.attempts.first,
             last_attempt: letter.attempts.last,
             failure: letter.failure,
+            behind_dead: letter.received.map(|_| letter.behind_dead),
+            held: letter.received.map(|_| letter.held),
             body_bytes: letter.body.as_ref().map(|body| body.len()),
             body: letter.body.map(|body| String::from_utf8_lossy(&body).into_owned()),
             edit: letter.edit.map(Edited::from),

@@ -122,6 +122,11 @@ impl<'a> Running<'a> {
         }
     }
 
+    /// Goes on with what was counted for the limit a day.
+    pub(super) fn restore_day(&mut self, day: &[(i64, u64)]) {
+        self.gate.restore_day(day);
+    }
+
     pub(super) async fn run(
         mut self,
         paused: watch::Receiver<bool>,
@@ -284,6 +289,9 @@ impl<'a> Running<'a> {
             self.in_flight.push(Attempt::new(&self.tools, lease, now, self.last_success));
         }
         self.gate.leased(count, self.in_flight.len(), now);
+        if self.options.rate.per_day.is_some() {
+            self.health.set_day(self.gate.day());
+        }
         self.show(now);
     }
 

@@ -69,7 +69,9 @@ impl Rig {
     pub(super) fn on(queue: Arc<dyn Queue>, order: Order, destinations: u16) -> Self {
         let names = (0..destinations).map(|i| format!("destination-{i}"));
         let topology = Topology {
-            consumers: names.map(|name| Consumer { name: name.into(), order }).collect(),
+            consumers: names
+                .map(|name| Consumer { name: name.into(), order, behind_dead: queue::BehindDead::Continue })
+                .collect(),
             router: Arc::new(All(destinations)),
         };
         let consumers = queue.configure(topology).unwrap();

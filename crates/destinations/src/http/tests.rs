@@ -22,6 +22,7 @@ fn delivery(payload: &str) -> OutgoingDelivery {
         source: "calls".into(),
         topic: "acw".into(),
         conversation: Some("c-1".into()),
+        behind_dead: false,
         payload: payload.to_owned().into(),
     }
 }

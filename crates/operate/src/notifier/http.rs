@@ -59,6 +59,7 @@ impl Address {
             source: Arc::from("aftercall"),
             topic: Arc::from("alarm"),
             conversation: None,
+            behind_dead: false,
             payload: body,
         };
         let sent = self.client()?.send_with(delivery, headers).await;

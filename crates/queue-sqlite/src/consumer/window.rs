@@ -4,6 +4,16 @@
 //! have a lane each. A lane keeps only places in the log; bodies are kept for the few events that are about to be
 //! leased (`hot`) and read again from the store when a lane moves on after a long wait. So a stuck conversation costs
 //! eight bytes for each event behind it.
+//!
+//! Three kinds of events do not stand in the lanes: redriven ones, which come behind all others ([`redriven`]); of
+//! conversations that wait for a dead letter ([`stuck`]), those beyond a number ([`overflow`]).
+
+mod held;
+mod overflow;
+mod redriven;
+mod retention;
+mod settle;
+mod stuck;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -12,8 +22,12 @@ use std::time::Duration;
 
 use event::Timestamp;
 use hashbrown::HashMap;
-use queue::{Attempts, LeaseToken, Order, Stored};
+use queue::{Attempts, Order, Stored};
 use xxhash_rust::xxh3::xxh3_64;
+
+use self::overflow::Overflow;
+use self::redriven::Redriven;
+use self::stuck::Stuck;
 
 /// Bodies kept in memory for one destination: enough for the largest concurrency several times over.
 const MAX_HOT_EVENTS: usize = 4_096;
@@ -28,8 +42,11 @@ const MAX_STALE_ENDS: usize = 1_024;
 /// Places kept in memory for one destination, about 100 bytes each at worst; then reading ahead stops until some settle.
 const MAX_QUEUED: usize = 200_000;
 
+/// Places kept of conversations that wait for dead letters, beside those; more go into a bitmap.
+const MAX_HELD: usize = 200_000;
+
 /// Names a lane. Two conversations with the same hash would only wait for each other.
-type LaneKey = u64;
+pub(crate) type LaneKey = u64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Window {
@@ -47,6 +64,12 @@ pub(crate) struct Window {
     generation: u64,
     /// Places up to here are being dropped from the log and may not be leased; 0 while none are.
     closed_through: u64,
+    stuck: Stuck,
+    redriven: Redriven,
+    overflow: Overflow,
+    /// Places in lanes that are held, which do not count as queued.
+    held: usize,
+    held_lanes: usize,
 }
 
 #[derive(Debug)]
@@ -62,6 +85,8 @@ enum LaneState {
     Ready,
     Leased,
     Retry(Timestamp),
+    /// Waits for a dead letter.
+    Held,
 }
 
 #[derive(Debug)]
@@ -71,6 +96,7 @@ struct LeaseState {
     until: Timestamp,
     /// A settlement is on its way to the disk; the lease no longer ends by time.
     settling: bool,
+    redriven: bool,
 }
 
 #[derive(Debug)]
@@ -86,6 +112,8 @@ pub(crate) struct Taken {
     pub(crate) generation: u64,
     pub(crate) attempts: Attempts,
     pub(crate) until: Timestamp,
+    /// An earlier event of its conversation is a dead letter.
+    pub(crate) behind_dead: bool,
     /// The event, unless it has to be read from the store.
     pub(crate) hot: Option<(Arc<Stored>, u16)>,
 }
@@ -122,15 +150,41 @@ impl Window {
     ) {
         let seq = stored.seq.0;
         let key = lane_key(&stored, order);
-        self.queued += 1;
-        let cold = match self.lanes.get_mut(&key) {
+        if self.overflow.has(key) {
+            self.overflow.add(key, seq);
+        } else if self.enter(key, seq, stored.event.body.len(), waiting) {
+            self.hot_bytes += stored.event.body.len();
+            self.hot.insert(seq, Hot { stored, route });
+        }
+    }
+
+    /// Puts a place into its lane. Whether its body should be kept, which has this many bytes.
+    pub(crate) fn enter(
+        &mut self,
+        key: LaneKey,
+        seq: u64,
+        bytes: usize,
+        waiting: Option<(Timestamp, Attempts)>,
+    ) -> bool {
+        match self.lanes.get_mut(&key) {
+            Some(lane) if lane.state == LaneState::Held => {
+                if self.held >= MAX_HELD {
+                    self.overflow.add(key, seq);
+                } else {
+                    lane.behind.push_back(seq);
+                    self.held += 1;
+                }
+                false
+            }
             Some(lane) => {
+                self.queued += 1;
                 lane.behind.push_back(seq);
-                matches!(lane.state, LaneState::Retry(_))
-                    || lane.behind.len() > MAX_HOT_BEHIND
-                    || self.hot_bytes + stored.event.body.len() > MAX_HOT_BYTES_BEHIND
+                !matches!(lane.state, LaneState::Retry(_))
+                    && lane.behind.len() <= MAX_HOT_BEHIND
+                    && self.hot_bytes + bytes <= MAX_HOT_BYTES_BEHIND
             }
             None => {
+                self.queued += 1;
                 let (state, attempts) = match waiting {
                     Some((at, attempts)) => (LaneState::Retry(at), attempts),
                     None => (LaneState::Ready, Attempts::default()),
@@ -138,14 +192,10 @@ impl Window {
                 self.lanes.insert(key, Lane { front: seq, behind: VecDeque::new(), attempts, state });
                 match state {
                     LaneState::Retry(at) => self.wait(at, key, seq),
-                    _ => self.ready.push_back(key),
+                    _ => self.make_ready(key),
                 }
-                waiting.is_some()
+                waiting.is_none() && !self.stuck.holds(key, seq)
             }
-        };
-        if !cold {
-            self.hot_bytes += stored.event.body.len();
-            self.hot.insert(seq, Hot { stored, route });
         }
     }
 
@@ -158,7 +208,8 @@ impl Window {
             let Some(key) = self.ready.pop_front() else {
                 break;
             };
-            if self.lanes.get(&key).is_some_and(|lane| lane.front <= self.closed_through) {
+            let closed = self.lanes.get(&key).is_some_and(|lane| lane.front <= self.closed_through);
+            if closed || self.redriven.is_out(key) {
                 put_off.push(key);
             } else {
                 taken.extend(self.lease(key, now.plus(lease_time)));
@@ -171,16 +222,24 @@ impl Window {
     fn lease(&mut self, key: LaneKey, until: Timestamp) -> Option<Taken> {
         let lane = self.lanes.get_mut(&key)?;
         lane.state = LaneState::Leased;
+        let (seq, attempts) = (lane.front, lane.attempts);
+        let generation = self.note_lease(key, seq, until, false);
+        let hot = self.hot.get(&seq).map(|hot| (Arc::clone(&hot.stored), hot.route));
+        let behind_dead = !self.stuck.is_empty() && self.stuck.is_behind_dead(key, seq);
+        Some(Taken { seq, generation, attempts, until, behind_dead, hot })
+    }
+
+    /// Takes note of a new lease; its generation.
+    fn note_lease(&mut self, key: LaneKey, seq: u64, until: Timestamp, redriven: bool) -> u64 {
         self.generation += 1;
-        let (seq, generation, attempts) = (lane.front, self.generation, lane.attempts);
-        self.leases.insert(seq, LeaseState { lane: key, generation, until, settling: false });
+        let generation = self.generation;
+        self.leases.insert(seq, LeaseState { lane: key, generation, until, settling: false, redriven });
         self.lease_ends.push(Reverse((until, seq, generation)));
         if self.lease_ends.len() > 2 * self.leases.len() + MAX_STALE_ENDS {
             let leases = &self.leases;
             self.lease_ends.retain(|Reverse((_, seq, generation))| holds(leases, *seq, *generation));
         }
-        let hot = self.hot.get(&seq).map(|hot| (Arc::clone(&hot.stored), hot.route));
-        Some(Taken { seq, generation, attempts, until, hot })
+        generation
     }
 
     /// Makes lanes ready whose retry is due, and those whose lease has ended unsettled.
@@ -194,9 +253,8 @@ impl Window {
                 && lane.state == LaneState::Retry(at)
                 && lane.front == seq
             {
-                lane.state = LaneState::Ready;
                 self.retrying -= 1;
-                self.ready.push_back(key);
+                self.make_ready(key);
             }
             self.forget_ended();
         }
@@ -206,10 +264,11 @@ impl Window {
             self.lease_ends.pop();
             if self.holds(seq, generation)
                 && let Some(lease) = self.leases.remove(&seq)
-                && let Some(lane) = self.lanes.get_mut(&lease.lane)
             {
-                lane.state = LaneState::Ready;
-                self.ready.push_back(lease.lane);
+                match lease.redriven {
+                    true => self.redriven.give_back(lease.lane),
+                    false => self.make_ready(lease.lane),
+                }
             }
         }
     }
@@ -218,63 +277,27 @@ impl Window {
         holds(&self.leases, seq, generation)
     }
 
-    /// Marks a lease as being settled; false if it has ended.
-    pub(crate) fn begin_settle(&mut self, token: LeaseToken, now: Timestamp) -> bool {
-        match self.leases.get_mut(&token.seq.0) {
-            Some(lease) if lease.generation == token.generation && !lease.settling && lease.until > now => {
-                lease.settling = true;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Ends a settled lease.
-    pub(crate) fn finish_settle(&mut self, seq: u64, advance: Advance) {
-        let Some(lease) = self.leases.remove(&seq) else {
-            return;
-        };
-        let key = lease.lane;
-        match advance {
-            Advance::Next => self.advance(key),
-            Advance::Again => {
-                if let Some(lane) = self.lanes.get_mut(&key) {
-                    lane.state = LaneState::Ready;
-                    self.ready.push_back(key);
-                }
-            }
-            Advance::Retry(at, attempts) => {
-                let Some(lane) = self.lanes.get_mut(&key) else {
-                    return;
-                };
-                lane.state = LaneState::Retry(at);
-                lane.attempts = attempts;
-                let front = lane.front;
-                let cold: Vec<u64> = std::iter::once(front).chain(lane.behind.iter().copied()).collect();
-                cold.into_iter().for_each(|seq| self.cool(seq));
-                self.wait(at, key, front);
-            }
-        }
-    }
-
     /// Removes the front of a lane; the one behind it becomes ready.
     fn advance(&mut self, key: LaneKey) {
         let Some(lane) = self.lanes.get_mut(&key) else {
             return;
         };
-        let front = lane.front;
+        let (front, held) = (lane.front, lane.state == LaneState::Held);
         match lane.behind.pop_front() {
             Some(next) => {
                 lane.front = next;
                 lane.attempts = Attempts::default();
-                lane.state = LaneState::Ready;
-                self.ready.push_back(key);
+                if !held {
+                    self.make_ready(key);
+                }
             }
             None => {
                 self.lanes.remove(&key);
+                self.held_lanes -= usize::from(held);
+                self.redriven.wake(key);
             }
         }
-        self.queued -= 1;
+        *if held { &mut self.held } else { &mut self.queued } -= 1;
         self.cool(front);
     }
 
@@ -294,7 +317,7 @@ impl Window {
         self.forget_ended();
         let retry = self.retries.peek().map(|&Reverse((at, ..))| at);
         let lease = self.lease_ends.peek().map(|&Reverse((until, ..))| until);
-        [retry, lease].into_iter().flatten().min()
+        [retry, lease, self.redriven.next_due()].into_iter().flatten().min()
     }
 
     /// How many events are out on lease at `now`. Only looks: whoever waits for the end of a lease still finds it.
@@ -326,8 +349,11 @@ impl Window {
 
     /// Whether an event that is out on lease has failed before.
     pub(crate) fn has_retried(&self, seq: u64) -> bool {
-        let lane = self.leases.get(&seq).and_then(|lease| self.lanes.get(&lease.lane));
-        lane.is_some_and(|lane| lane.attempts != Attempts::default())
+        let attempts = self.leases.get(&seq).map(|lease| match lease.redriven {
+            true => self.redriven.attempts(lease.lane, seq),
+            false => self.lanes.get(&lease.lane).map_or_else(Attempts::default, |lane| lane.attempts),
+        });
+        attempts.is_some_and(|attempts| attempts != Attempts::default())
     }
 
     /// Lets go of all bodies and routes; they are read and worked out again when their turn comes.
@@ -335,61 +361,23 @@ impl Window {
         self.hot.clear();
         self.hot_bytes = 0;
     }
-
-    /// Forgets every event up to `seq` that is not out on lease.
-    pub(crate) fn drop_through(&mut self, seq: u64) {
-        let mut dropped = Vec::new();
-        let keys: Vec<LaneKey> = self.lanes.keys().copied().collect();
-        for key in keys {
-            let Some(lane) = self.lanes.get_mut(&key) else {
-                continue;
-            };
-            while lane.behind.front().is_some_and(|&next| next <= seq) {
-                dropped.extend(lane.behind.pop_front());
-                self.queued -= 1;
-            }
-            if lane.front > seq || lane.state == LaneState::Leased {
-                continue;
-            }
-            let was = lane.state;
-            match was {
-                LaneState::Retry(_) => self.retrying -= 1,
-                _ => self.ready.retain(|ready| *ready != key),
-            }
-            self.advance(key);
-        }
-        dropped.into_iter().for_each(|seq| self.cool(seq));
-    }
-
-    /// Lets nothing up to `last` be leased until [`Self::open`], or less if something of it is out on lease at `now`;
-    /// returns up to where. A lease that has ended by then can no longer be settled.
-    pub(crate) fn close_through(&mut self, last: u64, now: Timestamp) -> u64 {
-        self.wake(now);
-        let closed = self.leases.keys().min().map_or(last, |leased| last.min(leased - 1));
-        self.closed_through = closed;
-        closed
-    }
-
-    /// Ends what [`Self::close_through`] began. What it has kept back, or woken, may be leased now.
-    pub(crate) fn open(&mut self) {
-        self.closed_through = 0;
-    }
-
-    pub(crate) fn is_closed(&self, seq: u64) -> bool {
-        seq <= self.closed_through
-    }
 }
 
 fn holds(leases: &HashMap<u64, LeaseState>, seq: u64, generation: u64) -> bool {
     leases.get(&seq).is_some_and(|lease| lease.generation == generation && !lease.settling)
 }
 
-fn lane_key(stored: &Stored, order: Order) -> LaneKey {
+pub(crate) fn lane_key(stored: &Stored, order: Order) -> LaneKey {
     match &stored.event.conversation {
-        Some(conversation) if order == Order::Conversation => xxh3_64(conversation.as_bytes()),
+        Some(conversation) if order == Order::Conversation => conversation_key(conversation),
         // Spread over the same space; sharing a lane by chance is harmless.
         _ => xxh3_64(&stored.seq.0.to_le_bytes()),
     }
+}
+
+/// The lane of a conversation where conversations are kept in order.
+pub(crate) fn conversation_key(conversation: &str) -> LaneKey {
+    xxh3_64(conversation.as_bytes())
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ impl Writer {
             let mut state = consumer.state.lock();
             state.placed = Some(Placed { number, routing: Arc::clone(&routing) });
             state.order = wanted.order;
+            state.window.set_behind_dead(wanted.behind_dead);
             // The router's numbers may mean something else now.
             state.window.cool_all();
             drop(state);

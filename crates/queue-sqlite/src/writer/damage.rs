@@ -30,6 +30,10 @@ impl Burying {
 
     /// The dead letters are durable.
     pub(super) fn finish(self, shared: &Shared) {
+        let mut state = self.consumer.state.lock();
+        self.damages.iter().for_each(|damage| state.forget_place(damage.seq));
+        drop(state);
+        self.consumer.changed.notify_one();
         let count = self.damages.len() as u64;
         self.consumer.count_dead(count);
         shared.counts.damaged.fetch_add(count, Ordering::Relaxed);

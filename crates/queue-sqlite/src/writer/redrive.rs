@@ -86,9 +86,11 @@ impl Writer {
         let (Some(destination), Some(Seq(place))) = (destination, letter.seq) else {
             return Ok(Err(NotRedriven::NoEvent));
         };
-        let Some(Ok(Stored { mut event, redriven, .. })) = log::read_one(&self.connection, place)? else {
+        let Some(Ok(stored)) = log::read_one(&self.connection, place)? else {
             return Ok(Err(NotRedriven::NoEvent));
         };
+        let first = stored.first_seq();
+        let Stored { mut event, redriven, .. } = stored;
         let mut edited = redriven.is_some_and(|redriven| redriven.edited);
         if letter.edit.is_some() {
             let Some(copy) = edits::body(&self.connection, id)? else {
@@ -102,7 +104,8 @@ impl Writer {
             return Ok(Err(NotRedriven::NotRouted(name)));
         };
         let seq = Seq(self.counters.last_seq + 1);
-        let stored = Stored { redriven: Some(Redriven { consumer, at: by.at, edited }), ..Stored::new(seq, event) };
+        let stored =
+            Stored { redriven: Some(Redriven { consumer, at: by.at, edited, first }), ..Stored::new(seq, event) };
         dead_letters::remove(&self.connection, &letter, self.counters.floor)?;
         self.trail.push(&self.connection, trail::redriven(&letter, seq, by))?;
         self.counters.last_seq = seq.0;

@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
 use super::{Done, Writer};
-use crate::consumer::{Advance, Consumer};
+use crate::consumer::{Advance, Consumer, conversation_key};
 use crate::dead_letters::{self, NewDeadLetter};
 use crate::failure::{Failed, Place};
 use crate::inbox::Reply;
@@ -24,11 +24,28 @@ pub(super) struct Settling {
     reply: Reply<()>,
     /// Which settlements were still held by their lease, found out at the first try.
     held: Option<Vec<Option<Arc<Consumer>>>>,
+    /// The dead letters that it makes, for the conversations that may have to wait for them.
+    died: Vec<(Arc<Consumer>, Died)>,
+}
+
+/// An event with a conversation that became a dead letter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Died {
+    conversation: u64,
+    seq: u64,
+    first: u64,
+}
+
+impl Died {
+    /// It is durable: what comes behind it may have to wait.
+    pub(super) fn mark(self, consumer: &Consumer) {
+        consumer.state.lock().window.mark(self.conversation, self.seq, self.first, true);
+    }
 }
 
 impl Settling {
     pub(super) fn new(settlements: Vec<Settle>, now: Timestamp, reply: Reply<()>) -> Self {
-        Self { settlements, now, reply, held: None }
+        Self { settlements, now, reply, held: None, died: Vec::new() }
     }
 
     /// Checks each lease once, and keeps it from ending while its settlement is on its way.
@@ -51,6 +68,7 @@ impl Settling {
 
     /// The settlements are durable: lets the conversations go on.
     pub(super) fn finish(self) {
+        self.died.iter().for_each(|(consumer, died)| died.mark(consumer));
         for (settle, consumer) in self.held() {
             let advance = match &settle.outcome {
                 Outcome::Done | Outcome::Delivered(_) | Outcome::Dead { .. } => Advance::Next,
@@ -94,28 +112,35 @@ impl Writer {
     pub(super) fn settle(&mut self, mut settling: Settling, done: &mut Done) -> Result<(), Failed> {
         settling.hold(&self.shared);
         let (connection, trail) = (&self.connection, &mut self.trail);
-        let settled = settling
-            .held()
-            .try_for_each(|(settle, consumer)| settle_one(connection, trail, settle, consumer, settling.now));
+        let mut died = Vec::new();
+        let settled = settling.held().try_for_each(|(settle, consumer)| {
+            let dead = settle_one(connection, trail, settle, consumer, settling.now)?;
+            died.extend(dead.map(|dead| (Arc::clone(consumer), dead)));
+            Ok(())
+        });
+        settling.died = died;
         done.settled.push(settling);
         settled
     }
 }
 
+/// Settles one; returns what others may have to wait for, if it became a dead letter.
 fn settle_one(
     connection: &Connection,
     trail: &mut Trail,
     settle: &Settle,
     consumer: &Consumer,
     now: Timestamp,
-) -> Result<(), Failed> {
+) -> Result<Option<Died>, Failed> {
     let (id, seq) = (settle.token.consumer, settle.token.seq.0);
     if let Some(entry) = trail::attempted(settle.token.seq, &consumer.name, &settle.outcome, now) {
         trail.push(connection, entry)?;
     }
     match &settle.outcome {
-        Outcome::Release => Ok(()),
-        Outcome::Retry { at, attempts, failure } => store_retry(connection, id, seq, *at, attempts, failure),
+        Outcome::Release => Ok(None),
+        Outcome::Retry { at, attempts, failure } => {
+            store_retry(connection, id, seq, *at, attempts, failure).map(|()| None)
+        }
         Outcome::Done | Outcome::Delivered(_) => {
             remove_retry(connection, consumer, id, seq)?;
             let mut state = consumer.state.lock();
@@ -124,11 +149,11 @@ fn settle_one(
                 state.delivered += 1;
             }
             state.delivered_dirty = true;
-            Ok(())
+            Ok(None)
         }
         Outcome::Dead { attempts, failure } => {
             remove_retry(connection, consumer, id, seq)?;
-            bury(connection, trail, consumer, seq, attempts, failure, now)?;
+            let died = bury(connection, trail, consumer, seq, attempts, failure, now)?;
             let mut state = consumer.state.lock();
             if !state.cursor.is_settled(seq) {
                 state.cursor.settle(seq);
@@ -136,12 +161,12 @@ fn settle_one(
                 consumer.count_dead(1);
             }
             state.delivered_dirty = true;
-            Ok(())
+            Ok(died)
         }
     }
 }
 
-/// Makes a dead letter of a delivery.
+/// Makes a dead letter of a delivery; returns what others may have to wait for.
 pub(super) fn bury(
     connection: &Connection,
     trail: &mut Trail,
@@ -150,15 +175,22 @@ pub(super) fn bury(
     attempts: &Attempts,
     failure: &Failure,
     now: Timestamp,
-) -> Result<(), Failed> {
-    let event = match log::read_one(connection, seq)? {
-        Some(Ok(stored)) => Some(stored.event),
+) -> Result<Option<Died>, Failed> {
+    let stored = match log::read_one(connection, seq)? {
+        Some(Ok(stored)) => Some(stored),
         // Damaged or missing: what is known is kept, and the failure says what happened.
         Some(Err(_)) | None => None,
     };
-    let letter = NewDeadLetter::of_delivery(consumer.id, seq, event.as_ref(), *attempts, failure, now);
+    let event = stored.as_ref().map(|stored| &stored.event);
+    let letter = NewDeadLetter::of_delivery(consumer.id, seq, event, *attempts, failure, now);
     let id = dead_letters::insert(connection, &letter)?;
-    trail.push(connection, trail::died(id, Seq(seq), &consumer.name, failure, now))
+    trail.push(connection, trail::died(id, Seq(seq), &consumer.name, failure, now))?;
+    let conversation = event.and_then(|event| event.conversation.as_deref()).map(conversation_key);
+    Ok(conversation.zip(stored.as_ref()).map(|(conversation, stored)| Died {
+        conversation,
+        seq,
+        first: stored.first_seq().0,
+    }))
 }
 
 fn store_retry(

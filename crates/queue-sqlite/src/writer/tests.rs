@@ -45,7 +45,11 @@ impl Bench {
         let retention = Retention { events: Duration::from_secs(7_200), audit: Duration::from_secs(7_200) };
         let known = Known { dedupe, trail: Trail::load(&connection).unwrap(), counters };
         let mut writer = Writer::new(connection, Arc::clone(&shared), known, retention, checkpointer).unwrap();
-        let consumers = vec![Configured { name: Arc::from("crm"), order: Order::Conversation }];
+        let consumers = vec![Configured {
+            name: Arc::from("crm"),
+            order: Order::Conversation,
+            behind_dead: queue::BehindDead::Continue,
+        }];
         let (reply, answer) = std::sync::mpsc::channel();
         let topology = Topology { consumers, router: Arc::new(Everything) };
         writer.turn(vec![Op::Configure { topology, reply }]);

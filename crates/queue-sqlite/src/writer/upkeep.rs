@@ -9,7 +9,7 @@ use event::Timestamp;
 use queue::{Attempts, ConsumerId, Failure, Maintained};
 use rusqlite::params;
 
-use super::settle::bury;
+use super::settle::{Died, bury};
 use super::{Done, Writer};
 use crate::consumer::{Consumer, Placed};
 use crate::failure::{Failed, Place};
@@ -27,7 +27,7 @@ pub(super) struct Upkeep {
     /// The run of identities that is gone.
     dropped_run: Option<i64>,
     /// Dead letters made, by destination.
-    expired: Vec<(Arc<Consumer>, u64)>,
+    expired: Vec<(Arc<Consumer>, Vec<Option<Died>>)>,
 }
 
 impl Writer {
@@ -108,13 +108,14 @@ impl Writer {
                 }
                 (unsettled, state.placed.clone())
             };
-            let mut expired = 0;
+            let mut expired = Vec::new();
             for seq in unsettled {
                 let attempts = self.stored_attempts(consumer.id, seq)?;
                 if self.is_wanted(consumer.id, seq, placed.as_ref(), attempts.is_some())? {
                     let attempts = attempts.unwrap_or_default();
-                    bury(&self.connection, &mut self.trail, consumer, seq, &attempts, &Failure::expired(), upkeep.now)?;
-                    expired += 1;
+                    let failure = Failure::expired();
+                    let (connection, trail) = (&self.connection, &mut self.trail);
+                    expired.push(bury(connection, trail, consumer, seq, &attempts, &failure, upkeep.now)?);
                 }
             }
             self.connection
@@ -123,7 +124,7 @@ impl Writer {
                     params![consumer.id.0, place(last)],
                 )
                 .place("dropping old retries")?;
-            upkeep.maintained.expired += expired;
+            upkeep.maintained.expired += expired.len() as u64;
             upkeep.expired.push((Arc::clone(consumer), expired));
         }
         Ok(())
@@ -177,7 +178,8 @@ impl Writer {
             self.dedupe.dropped(run);
         }
         for (consumer, expired) in &upkeep.expired {
-            consumer.count_dead(*expired);
+            consumer.count_dead(expired.len() as u64);
+            expired.iter().flatten().for_each(|died| died.mark(consumer));
         }
         if let Some(last) = upkeep.dropped_through {
             self.shared.consumers.read().iter().for_each(|consumer| consumer.state.lock().drop_through(last));

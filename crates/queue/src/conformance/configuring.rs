@@ -21,7 +21,8 @@ impl Router for Anew {
 }
 
 fn anew() -> Topology {
-    let consumer = |name| Consumer { name: Arc::from(name), order: Order::Conversation };
+    let consumer =
+        |name| Consumer { name: Arc::from(name), order: Order::Conversation, behind_dead: crate::BehindDead::Continue };
     Topology { consumers: ["crm", "lake"].map(consumer).to_vec(), router: Arc::new(Anew) }
 }
 

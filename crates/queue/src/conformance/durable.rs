@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Harness;
 use super::fixture::{Fixture, body, event, failure};
-use crate::{Attempts, DeadLetterQuery, Outcome, Published, ReviewState, Seq};
+use crate::{Attempts, BehindDead, DeadLetterQuery, Outcome, Published, ReviewState, Seq};
 
 /// What was acknowledged is there, byte for byte, and what was on lease is free.
 pub async fn keeps_accepted_events<H: Harness>() {
@@ -104,6 +104,47 @@ pub async fn keeps_edits_and_reviews<H: Harness>() {
     f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
     let groups = f.queue.dead_letter_groups(DeadLetterQuery::default()).await.unwrap();
     assert!(groups[0].review.reopened, "{groups:?}");
+}
+
+/// A conversation that waits for its dead letter waits on after a crash, and in the same order.
+pub async fn keeps_conversations_held<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.set_behind_dead(BehindDead::Hold);
+    f.publish((1..4).map(|n| event("crm", "a", &format!("a{n}"))).chain([event("crm", "b", "b1")]).collect()).await;
+    let leases = f.lease(f.crm, 1).await;
+    f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
+    f.crash();
+    f.set_behind_dead(BehindDead::Hold);
+    assert_eq!(f.drain(f.crm).await, ["b1"]);
+    let consumer = f.queue.status(f.now).await.unwrap().consumers.swap_remove(0);
+    assert_eq!((consumer.held_conversations, consumer.held), (1, 2));
+    let ids = f.queue.dead_letters(DeadLetterQuery::default()).await.unwrap().iter().map(|letter| letter.id).collect();
+    f.queue.redrive(ids, f.by()).await.unwrap();
+    f.crash();
+    f.set_behind_dead(BehindDead::Hold);
+    let again = f.lease(f.crm, 10).await;
+    assert_eq!(again.iter().map(body).collect::<Vec<_>>(), ["a1"]);
+    f.settle(&again, Outcome::Done).await;
+    f.crash();
+    f.set_behind_dead(BehindDead::Hold);
+    assert_eq!(f.drain(f.crm).await, ["a2", "a3"]);
+}
+
+/// Live events go first after a crash too, with thousands of redriven ones before them in the log.
+pub async fn keeps_redriven_behind_all_others<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish((0..2_000).map(|n| event("crm", &format!("d{n}"), &format!("dead {n}"))).collect()).await;
+    let leases = f.lease(f.crm, 2_000).await;
+    f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
+    let query = DeadLetterQuery { limit: 10_000, ..DeadLetterQuery::default() };
+    let ids = f.queue.dead_letters(query).await.unwrap().iter().map(|letter| letter.id).collect();
+    f.queue.redrive(ids, f.by()).await.unwrap();
+    f.publish((0..1_000).map(|n| event("crm", &format!("c{n}"), &format!("live {n}"))).collect()).await;
+    f.crash();
+    let first = f.lease(f.crm, 1_000).await;
+    assert!(first.iter().all(|lease| lease.stored.redriven.is_none()));
+    f.settle(&first, Outcome::Done).await;
+    assert_eq!(f.drain(f.crm).await.len(), 2_000);
 }
 
 /// A duplicate is known after a crash, and so is a conflict.

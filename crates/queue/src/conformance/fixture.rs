@@ -8,8 +8,8 @@ use event::{Event, EventId, Timestamp};
 
 use super::Harness;
 use crate::{
-    By, Consumer, ConsumerId, Failure, FailureClass, Lease, NewEvent, Options, Order, Outcome, Publication, Published,
-    Queue, Router, Routes, Settle, Stage, Target, Topology,
+    BehindDead, By, Consumer, ConsumerId, Failure, FailureClass, Lease, NewEvent, Options, Order, Outcome, Publication,
+    Published, Queue, Router, Routes, Settle, Stage, Target, Topology,
 };
 
 /// A queue with the destinations `crm` and `lake`, both in order of conversation, and a time of its own.
@@ -51,8 +51,14 @@ impl Router for ByTopic {
 
 /// The topology with these destinations.
 pub fn topology(destinations: &[&'static str], order: Order) -> Topology {
+    holding(destinations, order, BehindDead::Continue)
+}
+
+/// The topology with these destinations, and what waits behind a dead letter.
+pub fn holding(destinations: &[&'static str], order: Order, behind_dead: BehindDead) -> Topology {
+    let consumer = |name: &&'static str| Consumer { name: Arc::from(*name), order, behind_dead };
     Topology {
-        consumers: destinations.iter().map(|name| Consumer { name: Arc::from(*name), order }).collect(),
+        consumers: destinations.iter().map(consumer).collect(),
         router: Arc::new(ByTopic { destinations: destinations.to_vec() }),
     }
 }
@@ -69,6 +75,12 @@ impl<H: Harness> Fixture<H> {
         let queue = harness.queue();
         let ids = queue.configure(topology(&["crm", "lake"], order)).expect("configures");
         Self { harness, queue, crm: ids[0], lake: ids[1], now: Timestamp::from_millis(1_773_957_888_000) }
+    }
+
+    /// Has the events behind dead letters wait, or go on.
+    pub fn set_behind_dead(&self, behind_dead: BehindDead) {
+        let topology = holding(&["crm", "lake"], Order::Conversation, behind_dead);
+        self.queue.configure(topology).expect("configures");
     }
 
     /// Crashes and opens the queue again, with the same destinations.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Harness;
 use super::fixture::{Fixture, body, event, failure, identified};
-use crate::{Attempts, DeadLetterQuery, Lease, MemoryQueue, Options, Outcome, Queue};
+use crate::{Attempts, BehindDead, DeadLetterQuery, Lease, MemoryQueue, Options, Outcome, Queue};
 
 use std::sync::Arc;
 
@@ -52,10 +52,16 @@ async fn play<H: Harness>(seed: u64) {
     let mut held: Vec<(Lease, Lease)> = Vec::new();
     for step in 0..STEPS {
         let at = format!("seed {seed}, step {step}");
-        match dice.roll(10) {
+        match dice.roll(12) {
             0..3 => publish(&mut dice, &real, &reference, &at).await,
             3..6 => held.extend(lease(&mut dice, &real, &reference, &at).await),
             6..9 => settle(&mut dice, &real, &reference, &mut held).await,
+            9 => redrive(&mut dice, &real, &reference, &at).await,
+            10 => {
+                let behind_dead = if dice.roll(2) == 0 { BehindDead::Hold } else { BehindDead::Continue };
+                real.set_behind_dead(behind_dead);
+                reference.set_behind_dead(behind_dead);
+            }
             _ => {
                 let seconds = [1, 20, 90, 1_000][usize::try_from(dice.roll(4)).unwrap_or(0)];
                 real.wait(seconds);
@@ -91,7 +97,10 @@ async fn lease<H: Harness>(
     let crm = dice.roll(2) == 0;
     let one = real.lease(if crm { real.crm } else { real.lake }, 1_000).await;
     let other = reference.lease(if crm { reference.crm } else { reference.lake }, 1_000).await;
-    let show = |lease: &Lease| (lease.token.seq, body(lease), lease.route, lease.attempts, lease.until);
+    let show = |lease: &Lease| {
+        let stored = &lease.stored;
+        (lease.token.seq, stored.first_seq(), body(lease), lease.route, lease.attempts, lease.behind_dead, lease.until)
+    };
     assert_eq!(one.iter().map(show).collect::<Vec<_>>(), other.iter().map(show).collect::<Vec<_>>(), "{at}");
     one.into_iter().zip(other).collect()
 }
@@ -120,6 +129,27 @@ async fn settle<H: Harness>(
         };
         real.settle(&[one], outcome.clone()).await;
         reference.settle(&[other], outcome).await;
+    }
+}
+
+/// Redrives or discards some dead letters. Those of one piece of upkeep have no particular order, so they are named by
+/// their places.
+async fn redrive<H: Harness>(dice: &mut Dice, real: &Fixture<H>, reference: &Fixture<Reference>, at: &str) {
+    let query = || DeadLetterQuery { limit: 1_000, ..DeadLetterQuery::default() };
+    let letters = real.queue.dead_letters(query()).await.expect("lists");
+    let others = reference.queue.dead_letters(query()).await.expect("lists");
+    let discard = dice.roll(4) == 0;
+    for letter in letters.into_iter().filter(|_| dice.roll(3) == 0) {
+        let same = |other: &&crate::DeadLetter| (&other.destination, other.seq) == (&letter.destination, letter.seq);
+        let other = others.iter().find(same).expect("has it too").id;
+        if discard {
+            let gone = real.queue.discard(vec![letter.id], real.by()).await.expect("discards").len();
+            assert_eq!(gone, reference.queue.discard(vec![other], real.by()).await.expect("discards").len(), "{at}");
+        } else {
+            let one = real.queue.redrive(vec![letter.id], real.by()).await.expect("redrives").swap_remove(0);
+            let other = reference.queue.redrive(vec![other], real.by()).await.expect("redrives").swap_remove(0);
+            assert_eq!(one.result, other.result, "{at}");
+        }
     }
 }
 

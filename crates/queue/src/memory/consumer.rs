@@ -1,12 +1,12 @@
 //! One destination of the in-memory queue: everything that is not settled, in order.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use event::{Event, Timestamp};
 
-use crate::{Attempts, ConsumerId, ConsumerStatus, Lease, LeaseToken, Order, Seq, Stored};
+use crate::{Attempts, BehindDead, ConsumerId, ConsumerStatus, Lease, LeaseToken, Order, Seq, Stored};
 
 #[derive(Debug)]
 pub(super) struct ConsumerState {
@@ -14,7 +14,10 @@ pub(super) struct ConsumerState {
     /// Place in the present topology; `None` if it is left out.
     pub(super) place: Option<u16>,
     pub(super) order: Order,
+    pub(super) behind_dead: BehindDead,
     pub(super) delivered: u64,
+    /// The dead letters of each conversation: where their events stood first.
+    pub(super) dead: HashMap<Arc<str>, Vec<Seq>>,
     unsettled: BTreeMap<u64, DeliveryState>,
     generation: u64,
 }
@@ -36,13 +39,30 @@ pub(super) enum Phase {
     Leased(u64, Timestamp),
 }
 
+impl DeliveryState {
+    fn is_leased(&self, now: Timestamp) -> bool {
+        matches!(self.phase, Phase::Leased(_, until) if until > now)
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        let (Phase::Due(at) | Phase::Leased(_, at)) = self.phase;
+        at <= now
+    }
+
+    fn is_live(&self) -> bool {
+        self.stored.redriven.is_none()
+    }
+}
+
 impl ConsumerState {
     pub(super) fn new(name: &Arc<str>) -> Self {
         Self {
             name: Arc::clone(name),
             place: None,
             order: Order::default(),
+            behind_dead: BehindDead::default(),
             delivered: 0,
+            dead: HashMap::new(),
             unsettled: BTreeMap::new(),
             generation: 0,
         }
@@ -75,28 +95,98 @@ impl ConsumerState {
         // What no route leads here any more is done with when its turn comes.
         let comes = |phase| matches!(phase, Phase::Due(at) | Phase::Leased(_, at) if at <= now);
         self.unsettled.retain(|_, delivery| delivery.route.is_some() || !comes(delivery.phase));
-        let mut leases = Vec::new();
+        let mut chosen: Vec<u64> = self.ready_live(now).into_iter().take(max).collect();
+        let left = max - chosen.len();
+        chosen.extend(self.ready_redriven(now).into_iter().take(left));
+        chosen.into_iter().filter_map(|seq| self.lease_one(id, seq, now.plus(lease_time))).collect()
+    }
+
+    fn lease_one(&mut self, id: ConsumerId, seq: u64, until: Timestamp) -> Option<Lease> {
+        let behind_dead = self.is_behind_dead(&self.unsettled.get(&seq)?.stored);
+        let delivery = self.unsettled.get_mut(&seq)?;
+        let route = delivery.route?;
+        self.generation += 1;
+        delivery.phase = Phase::Leased(self.generation, until);
+        Some(Lease {
+            token: LeaseToken { consumer: id, seq: Seq(seq), generation: self.generation },
+            stored: Arc::clone(&delivery.stored),
+            route,
+            attempts: delivery.attempts,
+            behind_dead,
+            until,
+        })
+    }
+
+    /// The conversation by which an event waits for others, if it does.
+    fn conversation<'a>(&self, stored: &'a Stored) -> Option<&'a Arc<str>> {
+        stored.event.conversation.as_ref().filter(|_| self.order == Order::Conversation)
+    }
+
+    /// Whether an earlier event of its conversation is a dead letter.
+    pub(super) fn is_behind_dead(&self, stored: &Stored) -> bool {
+        let dead = self.conversation(stored).and_then(|conversation| self.dead.get(conversation));
+        dead.is_some_and(|dead| dead.iter().any(|first| *first < stored.first_seq()))
+    }
+
+    /// Whether an event waits for a dead letter of its conversation, or for one that is redriven.
+    fn is_held(&self, stored: &Stored) -> bool {
+        let earlier = |conversation: &Arc<str>| {
+            self.unsettled.values().any(|other| {
+                !other.is_live()
+                    && other.stored.event.conversation.as_ref() == Some(conversation)
+                    && other.stored.first_seq() < stored.first_seq()
+            })
+        };
+        self.behind_dead == BehindDead::Hold
+            && self.conversation(stored).is_some_and(|of| self.is_behind_dead(stored) || earlier(of))
+    }
+
+    /// The first live event of each conversation; and each that has none.
+    fn live_heads(&self) -> Vec<&DeliveryState> {
         let mut conversations = HashSet::new();
-        for (&seq, delivery) in &mut self.unsettled {
-            if leases.len() == max {
-                break;
-            }
-            let conversation = delivery.stored.event.conversation.clone().filter(|_| self.order == Order::Conversation);
-            let head = conversation.is_none_or(|conversation| conversations.insert(conversation));
-            let (Phase::Due(at) | Phase::Leased(_, at)) = delivery.phase;
-            let Some(route) = delivery.route.filter(|_| head && at <= now) else { continue };
-            self.generation += 1;
-            let until = now.plus(lease_time);
-            delivery.phase = Phase::Leased(self.generation, until);
-            leases.push(Lease {
-                token: LeaseToken { consumer: id, seq: Seq(seq), generation: self.generation },
-                stored: Arc::clone(&delivery.stored),
-                route,
-                attempts: delivery.attempts,
-                until,
-            });
-        }
-        leases
+        let live = self.unsettled.values().filter(|delivery| delivery.is_live());
+        live.filter(|delivery| {
+            self.conversation(&delivery.stored).is_none_or(|of| conversations.insert(Arc::clone(of)))
+        })
+        .collect()
+    }
+
+    /// Whether a head waits for a dead letter, and for nothing else.
+    fn is_held_head(&self, head: &DeliveryState, now: Timestamp) -> bool {
+        !head.is_leased(now) && head.is_due(now) && self.is_held(&head.stored)
+    }
+
+    /// The conversations of which a redriven event is out on lease.
+    fn redriven_out(&self, now: Timestamp) -> HashSet<Arc<str>> {
+        let redriven = self.unsettled.values().filter(|other| !other.is_live() && other.is_leased(now));
+        redriven.filter_map(|other| self.conversation(&other.stored).cloned()).collect()
+    }
+
+    fn ready_live(&self, now: Timestamp) -> Vec<u64> {
+        let out = self.redriven_out(now);
+        let ready = self.live_heads().into_iter().filter(|head| {
+            let free = self.conversation(&head.stored).is_none_or(|conversation| !out.contains(conversation));
+            free && head.is_due(now) && !self.is_held(&head.stored)
+        });
+        ready.map(|head| head.stored.seq.0).collect()
+    }
+
+    /// The first redriven event of each conversation in which nothing else is before it.
+    fn ready_redriven(&self, now: Timestamp) -> Vec<u64> {
+        let before = self.live_heads().into_iter().filter(|head| !self.is_held_head(head, now));
+        let mut busy = self.redriven_out(now);
+        busy.extend(before.filter_map(|head| self.conversation(&head.stored).cloned()));
+        let mut redriven: Vec<_> = self.unsettled.values().filter(|delivery| !delivery.is_live()).collect();
+        redriven.sort_by_key(|delivery| (delivery.stored.first_seq(), delivery.stored.seq));
+        let ready = redriven.into_iter().filter(|delivery| {
+            let conversation = self.conversation(&delivery.stored);
+            let first = conversation.is_none_or(|conversation| busy.insert(Arc::clone(conversation)));
+            let waits = self.behind_dead == BehindDead::Hold && self.is_behind_dead(&delivery.stored);
+            first && !waits && delivery.is_due(now)
+        });
+        let mut ready: Vec<u64> = ready.map(|delivery| delivery.stored.seq.0).collect();
+        ready.sort_unstable();
+        ready
     }
 
     /// The delivery that this token leases, if the lease still holds.
@@ -109,9 +199,7 @@ impl ConsumerState {
 
     /// Whether an event is being delivered at `now`.
     pub(super) fn is_leased(&self, seq: u64, now: Timestamp) -> bool {
-        self.unsettled
-            .get(&seq)
-            .is_some_and(|delivery| matches!(delivery.phase, Phase::Leased(_, until) if until > now))
+        self.unsettled.get(&seq).is_some_and(|delivery| delivery.is_leased(now))
     }
 
     pub(super) fn finish(&mut self, seq: Seq) -> Option<DeliveryState> {
@@ -126,8 +214,19 @@ impl ConsumerState {
         self.unsettled.values().filter_map(due).min()
     }
 
+    /// Live events of a conversation, if it waits for a dead letter.
+    pub(super) fn held(&self, conversation: &Arc<str>, now: Timestamp) -> u64 {
+        let of = |delivery: &&DeliveryState| self.conversation(&delivery.stored) == Some(conversation);
+        let waits = self.live_heads().into_iter().filter(of).any(|head| self.is_held_head(head, now));
+        let live = self.unsettled.values().filter(|delivery| delivery.is_live()).filter(of);
+        if waits { live.count() as u64 } else { 0 }
+    }
+
     pub(super) fn status(&self, last: u64, dead_letters: u64, now: Timestamp) -> ConsumerStatus {
         let count = |wanted: &dyn Fn(Phase) -> bool| self.unsettled.values().filter(|d| wanted(d.phase)).count() as u64;
+        let heads = self.live_heads();
+        let held = heads.iter().filter(|head| self.is_held_head(head, now));
+        let held: Vec<_> = held.filter_map(|head| self.conversation(&head.stored)).collect();
         ConsumerStatus {
             name: self.name.to_string(),
             configured: self.place.is_some(),
@@ -135,6 +234,8 @@ impl ConsumerState {
             unsettled: self.unsettled.len() as u64,
             leased: count(&|phase| matches!(phase, Phase::Leased(_, until) if until > now)),
             retrying: count(&|phase| matches!(phase, Phase::Due(at) if at > now)),
+            held_conversations: held.len() as u64,
+            held: held.iter().map(|conversation| self.held(conversation, now)).sum(),
             dead_letters,
             oldest_unsettled: self.unsettled.values().next().map(|delivery| delivery.stored.event.received),
             delivered: self.delivered,

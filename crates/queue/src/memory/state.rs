@@ -22,10 +22,12 @@ pub(super) struct State {
     identities: HashMap<EventId, Identity>,
     rejected: HashMap<u64, (Timestamp, DeadLetterId)>,
     topology: Option<Topology>,
-    consumers: Vec<ConsumerState>,
+    pub(super) consumers: Vec<ConsumerState>,
     pub(super) dead: BTreeMap<DeadLetterId, DeadLetter>,
     last_dead: u64,
     reviews: Vec<Review>,
+    /// Where the events of dead letters stood first.
+    pub(super) firsts: HashMap<DeadLetterId, Seq>,
     counts: Counts,
     /// The audit trail; block `n` is the entry `n - 1` alone.
     pub(super) trail: Vec<audit::Entry>,
@@ -60,6 +62,7 @@ impl State {
             dead: BTreeMap::new(),
             last_dead: 0,
             reviews: Vec::new(),
+            firsts: HashMap::new(),
             counts: Counts::default(),
             trail: Vec::new(),
             closed: false,
@@ -181,6 +184,8 @@ impl State {
             conversation: None,
             attempts: crate::Attempts::default(),
             failure: rejection.failure,
+            behind_dead: false,
+            held: 0,
             received: Some(rejection.received),
             body: Some(rejection.body),
             edit: None,
@@ -207,6 +212,7 @@ impl State {
             });
             self.consumers[index].place = Some(place);
             self.consumers[index].order = wanted.order;
+            self.consumers[index].behind_dead = wanted.behind_dead;
             ids.push(ConsumerId(u16::try_from(index).unwrap_or(u16::MAX)));
         }
         for consumer in &mut self.consumers {
@@ -267,7 +273,12 @@ impl State {
     ) {
         let event = stored.event.clone();
         self.trail.push(trail::died(DeadLetterId(self.last_dead + 1), stored.seq, &destination, &failure, now));
-        self.add_dead(DeadLetter {
+        let first = stored.first_seq();
+        let consumer = self.consumers.iter_mut().find(|consumer| consumer.name == destination);
+        if let Some((consumer, conversation)) = consumer.zip(event.conversation.clone()) {
+            consumer.dead.entry(conversation).or_default().push(first);
+        }
+        let id = self.add_dead(DeadLetter {
             id: DeadLetterId(0),
             died: now,
             destination: Some(destination),
@@ -278,11 +289,14 @@ impl State {
             conversation: event.conversation,
             attempts,
             failure,
+            behind_dead: false,
+            held: 0,
             received: Some(event.received),
             body: Some(event.body),
             edit: None,
             altered: stored.redriven.is_some_and(|redriven| redriven.edited),
         });
+        self.firsts.insert(id, first);
     }
 
     pub(super) fn dead_letters(&self, query: &DeadLetterQuery) -> Vec<DeadLetter> {
@@ -310,11 +324,12 @@ impl State {
         self.counts.redriven += 1;
         let consumer = ConsumerId(u16::try_from(place).unwrap_or(u16::MAX));
         let edited = letter.altered || letter.edit.is_some();
-        let redriven = Some(Redriven { consumer, at: by.at, edited });
+        let first = self.firsts.get(&id).copied().unwrap_or(Seq(self.last));
+        let redriven = Some(Redriven { consumer, at: by.at, edited, first });
         let stored = Arc::new(Stored { redriven, ..Stored::new(Seq(self.last), event) });
         self.consumers[place].add(&stored, route);
         self.log.insert(self.last, stored);
-        if let Some(letter) = self.dead.remove(&id) {
+        if let Some(letter) = self.remove_dead(id) {
             self.trail.push(trail::redriven(&letter, Seq(self.last), by));
         }
         Ok(Seq(self.last))
@@ -351,7 +366,7 @@ impl State {
     }
 
     pub(super) fn discard(&mut self, ids: &[DeadLetterId], by: &By) -> Vec<DeadLetter> {
-        let gone: Vec<_> = ids.iter().filter_map(|id| self.dead.remove(id)).collect();
+        let gone: Vec<_> = ids.iter().filter_map(|&id| self.remove_dead(id)).collect();
         self.trail.extend(gone.iter().map(|letter| trail::discarded(letter, by)));
         gone.iter().map(listed).collect()
     }

@@ -62,7 +62,8 @@ impl Oracle {
         if delivery.settled {
             known.object(format!("event {number} at place {place} is attempted again, after it was settled"));
         }
-        if let Some(conversation) = self.conversation_at(destination, number) {
+        // What is redriven comes behind all others and is in nobody's way.
+        if let Some(conversation) = self.conversation_at(destination, number).filter(|_| stored.redriven.is_none()) {
             known.begins_in_order(place, number, &conversation);
         }
         Some(number)

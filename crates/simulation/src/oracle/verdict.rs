@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use event::EventId;
-use queue::{DeadLetter, DeadLetterId, Order, RedriveOutcome};
+use queue::{DeadLetter, DeadLetterId, RedriveOutcome};
 
 use super::{Delivery, Known, Oracle};
 
@@ -28,19 +28,13 @@ impl Oracle {
             let (Some(at), Some(id)) = (self.delivery_of(letter), letter.event) else { continue };
             known.counts.redriven += 1;
             known.deliveries.entry(at).or_default().redriven = true;
-            let again: Delivery = (at.0, place.0);
             if place.0 <= known.last_place {
                 let last = known.last_place;
                 known.object(format!("a redriven event has place {}, and {last} was given before", place.0));
             }
             known.last_place = place.0;
             known.belongs(place.0, id);
-            known.owed.insert(again);
-            let over = known.progress(again).is_some_and(|delivery| delivery.settling);
-            let ordered = self.plan.destinations[at.0].order == Order::Conversation;
-            if let Some(conversation) = letter.conversation.clone().filter(|_| ordered && !over) {
-                known.open.entry((at.0, conversation)).or_default().insert(again.1);
-            }
+            known.owed.insert((at.0, place.0));
         }
     }
 

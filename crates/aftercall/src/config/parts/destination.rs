@@ -7,6 +7,7 @@ use destinations::Destination;
 use destinations::file::FileDestination;
 use destinations::http::{Auth, HeaderText, HttpDestination, Options, Statuses};
 use http::HeaderName;
+use queue::{BehindDead, Order};
 
 use super::super::file::{DestinationKind, DestinationTable, HeaderSetting, OutgoingAuth, RateTable};
 use super::super::{ConfigError, Secrets};
@@ -28,7 +29,18 @@ pub(super) fn make(name: &str, table: &DestinationTable, opened: &Opened) -> Res
             DestinationKind::File => file(name, table)?,
         },
     };
-    Ok(DestinationParts { name: Arc::from(name), order: table.order, delivery, destination, setting })
+    let behind_dead = behind_dead(name, table)?;
+    Ok(DestinationParts { name: Arc::from(name), order: table.order, behind_dead, delivery, destination, setting })
+}
+
+fn behind_dead(name: &str, table: &DestinationTable) -> Result<BehindDead, ConfigError> {
+    match table.behind_dead {
+        Some(BehindDead::Hold) if table.order == Order::None => Err(ConfigError::value(
+            format!("destinations.{name}.behind_dead"),
+            "is \"hold\", which means nothing without an order; set order = \"conversation\", or take it out",
+        )),
+        behind_dead => Ok(behind_dead.unwrap_or_default()),
+    }
 }
 
 fn ca(name: &str, table: &DestinationTable) -> Result<Option<Vec<u8>>, ConfigError> {
@@ -43,7 +55,10 @@ fn ca(name: &str, table: &DestinationTable) -> Result<Option<Vec<u8>>, ConfigErr
 pub(super) fn check(name: &str, table: &DestinationTable) -> Result<(), ConfigError> {
     match table.kind {
         DestinationKind::Http => make(name, table, &Opened::default()).map(drop),
-        DestinationKind::File => FileDestination::check(&file_options(name, table)?).map_err(cannot_open(name)),
+        DestinationKind::File => {
+            behind_dead(name, table)?;
+            FileDestination::check(&file_options(name, table)?).map_err(cannot_open(name))
+        }
     }
 }
 

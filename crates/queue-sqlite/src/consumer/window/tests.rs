@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use event::{Event, EventId};
-use queue::{ConsumerId, Seq};
+use queue::{ConsumerId, LeaseToken, Seq};
 
 use super::*;
 
@@ -52,4 +52,38 @@ fn a_conversation_of_large_events_leaves_room_for_others() {
     add(&mut window, 9, "small", 1);
     let taken = window.take(10, Timestamp::default(), LEASE_TIME);
     assert_eq!(taken.iter().map(|taken| taken.seq).collect::<Vec<_>>(), [1, 9]);
+}
+
+#[test]
+fn a_backlog_of_held_conversations_costs_bits_and_blocks_no_other() {
+    const EVENTS: u64 = 210_000;
+    let (mut window, at) = (Window::default(), Timestamp::from_millis(1));
+    window.set_behind_dead(queue::BehindDead::Hold);
+    let key = conversation_key("held");
+    window.mark(key, 1, 1, true);
+    for seq in 2..2 + EVENTS {
+        add(&mut window, seq, "held", 1);
+    }
+    assert!(window.is_low() && window.has_room(), "others have all the room");
+    assert_eq!((window.held(), window.about(key, 1)), ((1, EVENTS), (false, EVENTS)));
+    add(&mut window, EVENTS + 2, "other", 1);
+    assert_eq!(window.take(10, at, LEASE_TIME).len(), 1);
+    window.unmark_dead(key, 1);
+    let mut delivered = 1;
+    loop {
+        while window.wants_overflow() {
+            for seq in window.next_overflow(256) {
+                let stored = stored(seq, "held", 1);
+                assert!(window.take_back(&stored, Order::Conversation));
+                window.enter(key, seq, 1, None);
+            }
+        }
+        let Some(taken) = window.take(1, at, LEASE_TIME).pop() else { break };
+        assert_eq!(taken.seq, delivered + 1);
+        let token = LeaseToken { consumer: ConsumerId(1), seq: Seq(taken.seq), generation: taken.generation };
+        assert!(window.begin_settle(token, at));
+        window.finish_settle(taken.seq, Advance::Next);
+        delivered += 1;
+    }
+    assert_eq!((delivered, window.held()), (1 + EVENTS, (0, 0)));
 }
