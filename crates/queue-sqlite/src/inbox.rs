@@ -8,8 +8,8 @@ use std::time::Duration;
 use event::{Event, EventId, Timestamp};
 use parking_lot::{Condvar, Mutex};
 use queue::{
-    ConsumerId, DeadLetter, DeadLetterId, Maintained, Published, QueueError, RedriveOutcome, Rejection, Routes, Settle,
-    Topology,
+    ConsumerId, DeadLetter, DeadLetterId, Maintained, Published, QueueError, RedriveOutcome, Rejection, Replay, ReplayPiece,
+    Routes, Settle, Topology,
 };
 use tokio::sync::oneshot;
 
@@ -47,6 +47,12 @@ pub(crate) enum Op {
         ids: Vec<DeadLetterId>,
         now: Timestamp,
         reply: Reply<Vec<RedriveOutcome>>,
+    },
+    /// Delivers a piece of a replay.
+    Replay {
+        piece: Box<ReplayPiece>,
+        now: Timestamp,
+        reply: Reply<Replay>,
     },
     /// Drops dead letters.
     Discard {
@@ -178,6 +184,9 @@ impl Op {
                 publish.events.iter().map(|prepared| prepared.event.body.len() + EVENT_OVERHEAD_BYTES).sum()
             }
             Self::Reject { rejection, .. } => rejection.body.len() + EVENT_OVERHEAD_BYTES,
+            Self::Replay { piece, .. } => {
+                piece.events.iter().map(|event| event.body.len() + EVENT_OVERHEAD_BYTES).sum()
+            }
             _ => 0,
         }
     }
@@ -186,6 +195,7 @@ impl Op {
         match self {
             Self::Publish(publish) => publish.events.len(),
             Self::Settle { settlements, .. } => settlements.len(),
+            Self::Replay { piece, .. } => piece.events.len().max(1),
             Self::Redrive { ids, .. } | Self::Discard { ids, .. } => ids.len(),
             _ => 1,
         }
@@ -199,6 +209,7 @@ impl Op {
             Self::Reject { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Configure { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Redrive { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Self::Replay { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Discard { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Maintain { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Find { reply, .. } => drop(reply.send(Err(error.clone()))),

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
-use queue::{ConsumerId, QueueError, Redriven, Seq, Stored};
+use queue::{Again, ConsumerId, QueueError, Seq, Stored, Why};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Statement};
 use smallvec::SmallVec;
@@ -14,8 +14,9 @@ use crate::failure::{Failed, Place};
 /// Events that one statement appends. Starting a statement costs about as much as appending an event.
 pub(crate) const APPEND_EVENTS: usize = 8;
 
-const COLUMNS: &str = "seq, received, id, conflict_of, source, topic, conversation, crc, body, only_for, original";
-const COLUMN_COUNT: usize = 11;
+const COLUMNS: &str =
+    "seq, received, id, conflict_of, source, topic, conversation, crc, body, only_for, original, replayed";
+const COLUMN_COUNT: usize = 12;
 static INSERT: LazyLock<String> = LazyLock::new(|| insert("events", COLUMNS, 1));
 static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert("events", COLUMNS, APPEND_EVENTS));
 static INSERT_UNMATCHED: LazyLock<String> = LazyLock::new(|| insert("unmatched", "seq", 1));
@@ -44,12 +45,14 @@ impl Damage {
     }
 }
 
+/// Stands in the column `replayed` of such an event, and in its checksum.
+const REPLAYED: u8 = 1;
 /// Bytes of all but the body of a usual event.
 const HEAD_BYTES: usize = 256;
 
 /// The checksum over an event, its place, and whom it is here again for.
 fn checksum(stored: &Stored) -> u32 {
-    let Stored { seq: Seq(seq), event, redriven } = stored;
+    let Stored { seq: Seq(seq), event, again } = stored;
     let texts = [Some(&event.source), Some(&event.topic), event.conversation.as_ref()];
     // In one piece, because many short ones cost more than all the bytes of a small event.
     let mut head = SmallVec::<[u8; HEAD_BYTES]>::new();
@@ -62,9 +65,12 @@ fn checksum(stored: &Stored) -> u32 {
         head.extend_from_slice(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
         head.extend_from_slice(text.map_or(&[][..], |text| text.as_bytes()));
     }
-    if let Some(Redriven { consumer, at }) = redriven {
+    if let Some(Again { consumer, at, why }) = again {
         head.extend_from_slice(&consumer.0.to_le_bytes());
         head.extend_from_slice(&at.as_millis().to_le_bytes());
+        if *why == Why::Replayed {
+            head.push(REPLAYED);
+        }
     }
     let mut crc = crc32fast::Hasher::new();
     crc.update(&head);
@@ -104,7 +110,7 @@ pub(crate) fn note_unmatched(connection: &Connection, places: &[i64]) -> Result<
 
 /// Binds an event's columns, in the order of [`COLUMNS`], to the parameters behind `before`.
 fn bind(insert: &mut Statement<'_>, before: usize, stored: &Stored) -> Result<(), rusqlite::Error> {
-    let Stored { seq, event, redriven } = stored;
+    let Stored { seq, event, again } = stored;
     insert.raw_bind_parameter(before + 1, place(seq.0))?;
     insert.raw_bind_parameter(before + 2, stored.kept_since().as_millis())?;
     insert.raw_bind_parameter(before + 3, event.id.as_bytes())?;
@@ -114,8 +120,9 @@ fn bind(insert: &mut Statement<'_>, before: usize, stored: &Stored) -> Result<()
     insert.raw_bind_parameter(before + 7, event.conversation.as_deref())?;
     insert.raw_bind_parameter(before + 8, checksum(stored))?;
     insert.raw_bind_parameter(before + 9, &*event.body)?;
-    insert.raw_bind_parameter(before + 10, redriven.map(|redriven| redriven.consumer.0))?;
-    insert.raw_bind_parameter(before + COLUMN_COUNT, redriven.map(|_| event.received.as_millis()))
+    insert.raw_bind_parameter(before + 10, again.map(|again| again.consumer.0))?;
+    insert.raw_bind_parameter(before + 11, again.map(|_| event.received.as_millis()))?;
+    insert.raw_bind_parameter(before + COLUMN_COUNT, stored.is_replayed().then_some(REPLAYED))
 }
 
 /// Reads the event at one place.
@@ -159,15 +166,15 @@ fn decode(row: &Row<'_>) -> Result<Checked, rusqlite::Error> {
     let seq = row.get::<_, i64>(0)?.unsigned_abs();
     let crc: u32 = row.get(7)?;
     let damage = |what: &str| Damage { seq, what: what.to_owned() };
-    let Some(stored) = decode_event(row)?.zip(decode_redriven(row)?) else {
+    let Some(stored) = decode_event(row)?.zip(decode_again(row)?) else {
         return Ok(Err(damage("a column holds what was never written there")));
     };
-    let (mut event, redriven) = stored;
-    let redriven = redriven.map(|(consumer, original)| {
+    let (mut event, again) = stored;
+    let again = again.map(|(consumer, original, why)| {
         let at = std::mem::replace(&mut event.received, original);
-        Redriven { consumer, at }
+        Again { consumer, at, why }
     });
-    let stored = Stored { seq: Seq(seq), event, redriven };
+    let stored = Stored { seq: Seq(seq), event, again };
     if checksum(&stored) != crc {
         return Ok(Err(damage("its checksum does not fit its content")));
     }
@@ -201,14 +208,20 @@ fn decode_event(row: &Row<'_>) -> Result<Option<Event>, rusqlite::Error> {
     }))
 }
 
-/// For which destination alone an event is here again, and when it was received first. `None` on the outside if a column
+/// For which destination alone an event is here again, when it was received first, and why it is here. `None` on the outside if a column
 /// has another type than we write.
 #[expect(clippy::option_option, reason = "damage is not the same as nothing")]
-fn decode_redriven(row: &Row<'_>) -> Result<Option<Option<(ConsumerId, Timestamp)>>, rusqlite::Error> {
+fn decode_again(row: &Row<'_>) -> Result<Option<Option<(ConsumerId, Timestamp, Why)>>, rusqlite::Error> {
+    let why = match row.get_ref(11)? {
+        ValueRef::Null => Why::Redriven,
+        ValueRef::Integer(replayed) if replayed == i64::from(REPLAYED) => Why::Replayed,
+        _ => return Ok(None),
+    };
     Ok(match (row.get_ref(9)?, row.get_ref(10)?) {
-        (ValueRef::Null, ValueRef::Null) => Some(None),
+        (ValueRef::Null, ValueRef::Null) if why == Why::Redriven => Some(None),
         (ValueRef::Integer(consumer), ValueRef::Integer(original)) => {
-            u16::try_from(consumer).ok().map(|consumer| Some((ConsumerId(consumer), Timestamp::from_millis(original))))
+            let original = Timestamp::from_millis(original);
+            u16::try_from(consumer).ok().map(|consumer| Some((ConsumerId(consumer), original, why)))
         }
         _ => None,
     })

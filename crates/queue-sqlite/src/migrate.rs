@@ -6,6 +6,7 @@
 //! | 1 | the first |
 //! | 2 | checksums of every row that a promise rests on, and of identities |
 //! | 3 | redriven events |
+//! | 4 | replayed events |
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
@@ -13,7 +14,7 @@ use rusqlite::{Connection, params_from_iter};
 use crate::dedupe;
 use crate::failure::{Failed, Place};
 use crate::rows::{self, Table};
-use crate::schema::VERSION;
+use crate::schema::{REPLAYS_TABLE, VERSION};
 
 const DOING: &str = "bringing the database to the present format";
 
@@ -42,6 +43,12 @@ fn steps(connection: &Connection, version: i32) -> Result<(), Failed> {
                        ALTER TABLE state ADD COLUMN redriven INTEGER NOT NULL DEFAULT 0;";
         connection.execute_batch(columns).place(DOING)?;
     }
+    if version < 4 {
+        let columns = "ALTER TABLE events ADD COLUMN replayed INTEGER;
+                       ALTER TABLE state ADD COLUMN replayed INTEGER NOT NULL DEFAULT 0;";
+        connection.execute_batch(columns).place(DOING)?;
+        connection.execute_batch(REPLAYS_TABLE).place(DOING)?;
+    }
     if version < 2 {
         for table in rows::TABLES {
             let add = format!("ALTER TABLE {} ADD COLUMN crc INTEGER NOT NULL DEFAULT 0", table.name);
@@ -49,7 +56,7 @@ fn steps(connection: &Connection, version: i32) -> Result<(), Failed> {
             work_out_checksums(connection, &table)?;
         }
         dedupe::add_checksums(connection)?;
-    } else if version < 3 {
+    } else if version < 4 {
         work_out_checksums(connection, &rows::STATE)?;
     }
     Ok(())

@@ -53,11 +53,17 @@ pub(crate) const DEAD_LETTERS: Table = Table {
 };
 pub(crate) const STATE: Table = Table {
     name: "state",
-    columns: &["one", "last_seq", "floor", "duplicates", "conflicts", "unmatched", "redriven"],
+    columns: &["one", "last_seq", "floor", "duplicates", "conflicts", "unmatched", "redriven", "replayed"],
     keys: 1,
     rowid: None,
 };
-/// All of them.
+pub(crate) const REPLAYS: Table = Table {
+    name: "replays",
+    columns: &["id", "selection", "destination", "position", "queued", "not_routed", "done", "began", "changed"],
+    keys: 1,
+    rowid: None,
+};
+/// All that a delivery rests on; a replay whose row is damaged can be begun anew.
 pub(crate) const TABLES: [Table; 5] = [DESTINATIONS, CURSOR_CHUNKS, RETRIES, DEAD_LETTERS, STATE];
 
 impl Table {

@@ -4,7 +4,7 @@
 //!
 //! | table | one row is | written |
 //! |---|---|---|
-//! | `events` | an accepted event, or one that is here again for the destination `only_for`, `original`ly received then; `seq` has no gaps above the floor | appended |
+//! | `events` | an accepted event, or one that is here again for the destination `only_for`, `original`ly received then, because it was `replayed` or else redriven; `seq` has no gaps above the floor | appended |
 //! | `identity_log` | the identities of one commit, packed | appended; dropped when they are sealed into a run |
 //! | `identity_runs` | a sealed, sorted run of identities, with its Bloom filter | once |
 //! | `identity_chunks` | 500 identities of a run | once |
@@ -13,6 +13,7 @@
 //! | `retries` | a delivery that has failed and waits | on failure only |
 //! | `dead_letters` | a delivery that failed for good, or a body that could not become an event | on failure only |
 //! | `unmatched` | an event that matched no route when it was accepted | for those only |
+//! | `replays` | a replay, and how far it has come | with each piece of it |
 //! | `state` | the counters of the whole queue, one row | when they change |
 
 use std::path::Path;
@@ -29,7 +30,7 @@ pub(crate) const FILE: &str = "queue.db";
 /// `Aftc`: tells our files from any other SQLite file.
 const APPLICATION_ID: i32 = 0x4166_7463;
 /// Counts up whenever a table changes; `tests/formats` has a database of each.
-pub(crate) const VERSION: i32 = 3;
+pub(crate) const VERSION: i32 = 4;
 /// 16 KiB pages: a commit of a few events writes few pages, and a chunk of identities fits one.
 const PAGE_BYTES: u32 = 16 << 10;
 /// Page cache of the writer.
@@ -43,7 +44,7 @@ const TABLES: &str = "
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY, received INTEGER NOT NULL, id BLOB NOT NULL, conflict_of BLOB,
     source TEXT NOT NULL, topic TEXT NOT NULL, conversation TEXT, crc INTEGER NOT NULL, only_for INTEGER,
-    original INTEGER, body BLOB NOT NULL
+    original INTEGER, replayed INTEGER, body BLOB NOT NULL
 ) STRICT;
 CREATE TABLE identity_log (first_seq INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
 CREATE TABLE identity_runs (
@@ -76,8 +77,17 @@ CREATE TABLE unmatched (seq INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1), last_seq INTEGER NOT NULL, floor INTEGER NOT NULL,
     duplicates INTEGER NOT NULL, conflicts INTEGER NOT NULL, unmatched INTEGER NOT NULL,
-    redriven INTEGER NOT NULL, crc INTEGER NOT NULL
+    redriven INTEGER NOT NULL, replayed INTEGER NOT NULL, crc INTEGER NOT NULL
 ) STRICT;
+";
+
+/// How far replays have come.
+pub(crate) const REPLAYS_TABLE: &str = "
+CREATE TABLE replays (
+    id TEXT PRIMARY KEY, selection TEXT NOT NULL, destination TEXT NOT NULL, position TEXT NOT NULL,
+    queued INTEGER NOT NULL, not_routed INTEGER NOT NULL, done INTEGER NOT NULL, began INTEGER NOT NULL,
+    changed INTEGER NOT NULL, crc INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 const CREATING: &str = "creating the tables";
@@ -106,7 +116,7 @@ pub(crate) fn open_writer(dir: &Path) -> Result<Connection, Failed> {
         ))
         .place("setting up the database")?;
     if version == 0 {
-        connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES}")).place(CREATING)?;
+        connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} {REPLAYS_TABLE}")).place(CREATING)?;
         Counters::default().insert(&connection)?;
         let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;");
         connection.execute_batch(&stamp).place(CREATING)?;

@@ -13,6 +13,7 @@ mod damage;
 mod farewell;
 mod publish;
 mod redrive;
+mod replay;
 mod settle;
 mod sort;
 mod upkeep;
@@ -72,6 +73,7 @@ struct Done {
     rejected: Vec<(Reply<queue::DeadLetterId>, queue::DeadLetterId, u64)>,
     maintained: Vec<(Reply<Maintained>, upkeep::Upkeep)>,
     redriven: Vec<redrive::Redriving>,
+    replayed: Vec<replay::Replaying>,
     discarded: Vec<(Reply<Vec<queue::DeadLetter>>, Vec<queue::DeadLetter>)>,
     buried: Vec<Burying>,
 }
@@ -234,6 +236,7 @@ impl Writer {
                 Op::Settle { settlements, now, reply } => self.settle(Settling::new(settlements, now, reply), done)?,
                 Op::Reject { rejection, reply } => self.reject(&rejection, reply, done)?,
                 Op::Redrive { ids, now, reply } => self.redrive(&ids, now, reply, done)?,
+                Op::Replay { piece, now, reply } => self.replay(*piece, now, reply, done)?,
                 Op::Discard { ids, reply } => self.discard(&ids, reply, done)?,
                 Op::Maintain { now, reply } => self.maintain(now, reply, done)?,
                 Op::Damaged { consumer, damages, now } => {
@@ -273,6 +276,7 @@ impl Writer {
             let _ = reply.send(Ok(id));
         }
         done.redriven.into_iter().for_each(|redriving| redriving.finish(&self.shared));
+        done.replayed.into_iter().for_each(replay::Replaying::finish);
         for (reply, letters) in done.discarded {
             letters.iter().for_each(|letter| self.shared.forget_dead(letter));
             let _ = reply.send(Ok(letters));
@@ -337,6 +341,7 @@ impl Writer {
         done.maintained.into_iter().for_each(|(reply, _)| drop(reply.send(Err(error.clone()))));
         done.discarded.into_iter().for_each(|(reply, _)| drop(reply.send(Err(error.clone()))));
         done.redriven.into_iter().for_each(|redriving| redriving.refuse(&error));
+        done.replayed.into_iter().for_each(|replaying| replaying.refuse(&error));
         self.keep(left, &error);
     }
 

@@ -3,6 +3,7 @@
 //! It is the oracle for the conformance suite and the queue of tests; a lease walks over everything unsettled.
 
 mod consumer;
+mod replays;
 mod state;
 
 use std::sync::Arc;
@@ -13,8 +14,9 @@ use tokio::sync::Notify;
 
 use self::state::State;
 use crate::{
-    BoxFuture, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, Maintained, Options,
-    Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Settle, Stored, Topology,
+    BoxFuture, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, LogPage, Maintained,
+    Options, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Replay, ReplayPiece, Seq,
+    Settle, Stored, Topology,
 };
 
 /// A queue in memory.
@@ -137,6 +139,22 @@ impl Queue for MemoryQueue {
 
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>> {
         ready(self.with(|state| Ok(state.event(id))))
+    }
+
+    fn read_log(&self, after: Seq, events: usize, bytes: usize) -> BoxFuture<'_, Result<LogPage, QueueError>> {
+        ready(self.with(|state| Ok(state.read_log(after, events, bytes))))
+    }
+
+    fn keep_from(&self, place: Option<Seq>) {
+        self.state.lock().keep_from = place;
+    }
+
+    fn replay(&self, piece: ReplayPiece, now: Timestamp) -> BoxFuture<'_, Result<Replay, QueueError>> {
+        ready(self.change(|state| state.replay(piece, now)))
+    }
+
+    fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<Replay>, QueueError>> {
+        ready(self.with(|state| Ok(state.replays(id.as_deref()))))
     }
 
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {

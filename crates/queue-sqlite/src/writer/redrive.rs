@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use event::Timestamp;
 use queue::{
-    ConsumerId, DeadLetter, DeadLetterId, NotRedriven, QueueError, RedriveOutcome, Redriven, Routes, Seq, Stored,
+    Again, ConsumerId, DeadLetter, DeadLetterId, NotRedriven, QueueError, RedriveOutcome, Routes, Seq, Stored, Why,
 };
 
 use super::{Done, Writer};
@@ -95,7 +95,7 @@ impl Writer {
             return Ok(Err(NotRedriven::NotRouted(name)));
         };
         let seq = Seq(self.counters.last_seq + 1);
-        let stored = Stored { redriven: Some(Redriven { consumer, at: now }), ..Stored::new(seq, event) };
+        let stored = Stored { again: Some(Again { consumer, at: now, why: Why::Redriven }), ..Stored::new(seq, event) };
         dead_letters::remove(&self.connection, &letter, self.counters.floor)?;
         self.counters.last_seq = seq.0;
         self.counters.redriven += 1;
@@ -105,7 +105,7 @@ impl Writer {
     }
 
     /// The way of an event to this destination and no other, if the present routes have one.
-    fn routes_to(&self, consumer: ConsumerId, event: &event::Event) -> Option<Routes> {
+    pub(super) fn routes_to(&self, consumer: ConsumerId, event: &event::Event) -> Option<Routes> {
         let placed = self.shared.consumer(consumer).ok()?.state.lock().placed.clone()?;
         let target = placed.find(&placed.routing.router.route(event))?;
         Some(Routes::from_iter([target]))

@@ -323,7 +323,7 @@ pub async fn redrives_dead_letters<H: Harness>() {
     assert_eq!(f.drain(f.lake).await, ["later"], "the others have had theirs");
     let leases = f.lease(f.crm, 10).await;
     assert_eq!(leases.iter().map(body).collect::<Vec<_>>(), ["0", "2"], "and the later one of its conversation waits");
-    assert!(leases.iter().all(|lease| lease.stored.redriven.is_some() && lease.attempts == Attempts::default()));
+    assert!(leases.iter().all(|lease| lease.stored.again.is_some() && lease.attempts == Attempts::default()));
     assert_eq!(leases[0].stored.event.id, letters[0].event.unwrap());
     assert!(leases[0].stored.event.received < f.now, "as it was received first");
     f.settle(&leases[..1], Outcome::Done).await;

@@ -7,23 +7,26 @@ use event::{Event, EventId, Timestamp};
 
 use super::consumer::{ConsumerState, Phase};
 use crate::{
-    ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Grouping, Lease,
+    Again, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Grouping, Lease,
     Maintained, NewEvent, NotRedriven, Options, Outcome, Publication, Published, QueueError, QueueStatus,
-    RedriveOutcome, Redriven, Rejection, Seq, Settle, Stage, Stored, Topology, body_hash, conflict_id,
+    RedriveOutcome, Rejection, Replay, Seq, Settle, Stage, Stored, Topology, Why, body_hash, conflict_id,
 };
 
 #[derive(Debug)]
 pub(super) struct State {
     options: Options,
-    log: BTreeMap<u64, Arc<Stored>>,
-    last: u64,
+    pub(super) log: BTreeMap<u64, Arc<Stored>>,
+    pub(super) last: u64,
     identities: HashMap<EventId, Identity>,
     rejected: HashMap<u64, (Timestamp, DeadLetterId)>,
-    topology: Option<Topology>,
-    consumers: Vec<ConsumerState>,
+    pub(super) topology: Option<Topology>,
+    pub(super) consumers: Vec<ConsumerState>,
     pub(super) dead: BTreeMap<DeadLetterId, DeadLetter>,
     last_dead: u64,
-    counts: Counts,
+    pub(super) counts: Counts,
+    pub(super) replays: BTreeMap<String, Replay>,
+    /// Retention drops nothing from here on.
+    pub(super) keep_from: Option<Seq>,
     pub(super) closed: bool,
 }
 
@@ -35,11 +38,12 @@ struct Identity {
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+pub(super) struct Counts {
     duplicates: u64,
     conflicts: u64,
     unmatched: u64,
     redriven: u64,
+    pub(super) replayed: u64,
 }
 
 impl State {
@@ -55,6 +59,8 @@ impl State {
             dead: BTreeMap::new(),
             last_dead: 0,
             counts: Counts::default(),
+            replays: BTreeMap::new(),
+            keep_from: None,
             closed: false,
         }
     }
@@ -66,6 +72,7 @@ impl State {
     /// Forgets what only a running queue knows.
     pub(super) fn restart(&mut self) {
         self.topology = None;
+        self.keep_from = None;
         self.closed = false;
         self.consumers.iter_mut().for_each(ConsumerState::restart);
     }
@@ -270,8 +277,8 @@ impl State {
         self.last += 1;
         self.counts.redriven += 1;
         let consumer = ConsumerId(u16::try_from(place).unwrap_or(u16::MAX));
-        let redriven = Some(Redriven { consumer, at: now });
-        let stored = Arc::new(Stored { redriven, ..Stored::new(Seq(self.last), event) });
+        let again = Some(Again { consumer, at: now, why: Why::Redriven });
+        let stored = Arc::new(Stored { again, ..Stored::new(Seq(self.last), event) });
         self.consumers[place].add(&stored, route);
         self.log.insert(self.last, stored);
         self.dead.remove(&id);
@@ -299,8 +306,9 @@ impl State {
             consumer.status(self.last, dead as u64, now)
         });
         QueueStatus {
-            accepted: self.last - self.counts.redriven,
+            accepted: self.last - self.counts.redriven - self.counts.replayed,
             redriven: self.counts.redriven,
+            replayed: self.counts.replayed,
             duplicates: self.counts.duplicates,
             conflicts: self.counts.conflicts,
             unmatched: self.counts.unmatched,
@@ -321,8 +329,10 @@ impl State {
         let mut done =
             Maintained { identities_dropped: (before - self.identities.len()) as u64, ..Maintained::default() };
         let cutoff = now.minus(self.options.retention);
+        let keep = self.keep_from.map_or(u64::MAX, |place| place.0);
+        let is_old = |seq: u64, stored: &Stored| seq < keep && stored.kept_since() < cutoff;
         let old: Vec<u64> =
-            self.log.iter().take_while(|(_, stored)| stored.kept_since() < cutoff).map(|(&seq, _)| seq).collect();
+            self.log.iter().take_while(|(seq, stored)| is_old(**seq, stored)).map(|(&seq, _)| seq).collect();
         for seq in old {
             if self.consumers.iter().any(|consumer| consumer.is_leased(seq, now)) {
                 break;
