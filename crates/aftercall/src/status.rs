@@ -48,6 +48,7 @@ fn show(status: &Value) -> String {
         bytesize::ByteSize(number("disk_bytes")),
     ));
     text.push_str(&format!("{}\n\n{}\n{}", destinations(status), sources(status), quarantine(status)));
+    text.push_str(&crate::archive::in_status(status));
     text.push_str(&alarms::in_status(status));
     text
 }

@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn an_event_comes_back_byte_for_byte() {
-        let bodies: [&[u8]; 4] = [b"{\"a\": 1.0, \"b\":\t\"\\u00e4\"}\r\n", "\u{feff}ä\u{0}\u{7f}".as_bytes(), b"\xff\x00\xfe", b""];
+        let bodies: [&[u8]; 4] =
+            [b"{\"a\": 1.0, \"b\":\t\"\\u00e4\"}\r\n", "\u{feff}ä\u{0}\u{7f}".as_bytes(), b"\xff\x00\xfe", b""];
         for (number, body) in bodies.into_iter().enumerate() {
             let event = Event {
                 id: EventId::from_identity("test", [body]),

@@ -24,15 +24,12 @@ const AHEAD: Duration = Duration::from_secs(3_600);
 const PAGE_EVENTS: usize = 1_000;
 const PAGE_BYTES: usize = 4 << 20;
 
-/// What one look through the log has brought.
+/// A part that is being collected.
 struct Collected {
     hour: Hour,
     writer: PartWriter,
-    damaged: Vec<u64>,
-    /// The last place that was looked at.
+    /// Of its hour everything up to here is in it.
     through: u64,
-    /// The first place behind which is something that is not exported.
-    left: Option<u64>,
 }
 
 impl Archive {
@@ -47,19 +44,19 @@ impl Archive {
             None => self.recover(queue).await?,
         };
         *exporting = Some(before.clone());
-        let is_closed = |received: Timestamp| {
-            open || Hour::of(received).end().plus(SLACK) <= now || received > now.plus(AHEAD)
-        };
-        let mut waiting = None;
-        let collected = collect(queue, &before, is_closed, &mut waiting).await?;
+        let is_closed =
+            |received: Timestamp| open || Hour::of(received).end().plus(SLACK) <= now || received > now.plus(AHEAD);
+        let mut look = Look { before: &before, is_closed, part: None, damaged: Vec::new(), left: None, waiting: None };
+        let place = look.read(queue).await?;
+        let Look { part, damaged, left, waiting, .. } = look;
         self.told.lock().oldest_waiting = waiting;
-        let (manifest, after) = match collected {
-            Ok(Collected { hour, writer, damaged, through, left }) => {
+        let (manifest, after) = match part {
+            Some(Collected { hour, writer, through }) => {
                 let after = before.with(hour, through, left);
                 (Some(self.write_part(hour, writer, damaged, &after).await?), after)
             }
             // Nothing but what is here again, which is no new event.
-            Err(through) => (None, Progress { after: through.max(before.after), ..before.clone() }),
+            None => (None, Progress { after: place.max(before.after), ..before.clone() }),
         };
         if after != before {
             self.state.write(&after);
@@ -145,87 +142,68 @@ impl Archive {
             Some(stored) if stored.seq.0 == place && stored.event.id.to_string() != manifest.last_id => {
                 refuse(&format!("another event stands at place {place}"))
             }
-            None if page.through.0 < place || page.end && page.through.0 < place => {
-                refuse(&format!("it ends before place {place}"))
-            }
+            None if page.through.0 < place => refuse(&format!("it ends before place {place}")),
             _ => Ok(()),
         }
     }
 }
 
-/// Reads the log on to a part; the place up to which there is nothing to export, if there is none.
-async fn collect(
-    queue: &dyn Queue,
-    before: &Progress,
-    is_closed: impl Fn(Timestamp) -> bool,
-    waiting: &mut Option<Timestamp>,
-) -> Result<Result<Collected, u64>, Error> {
-    let mut collected: Option<Collected> = None;
-    let mut damaged = Vec::new();
-    // What is not to be exported yet.
-    let mut left = None;
-    let mut place = before.after;
-    loop {
-        let page = queue.read_log(Seq(place), PAGE_EVENTS, PAGE_BYTES).await?;
-        damaged.extend(page.damaged.iter().map(|seq| seq.0));
-        for stored in &page.events {
-            if !take(stored, before, &is_closed, &mut collected, &mut left, waiting)? {
-                return Ok(Ok(finished(collected, damaged, left)));
+/// One look through the log.
+struct Look<'a, C> {
+    before: &'a Progress,
+    is_closed: C,
+    part: Option<Collected>,
+    damaged: Vec<u64>,
+    /// The first event that is not exported and not for this part.
+    left: Option<u64>,
+    /// When the first one that is not exported was received.
+    waiting: Option<Timestamp>,
+}
+
+impl<C: Fn(Timestamp) -> bool> Look<'_, C> {
+    /// Reads on to the end of a part, or of the log; up to which place there is nothing else to export.
+    async fn read(&mut self, queue: &dyn Queue) -> Result<u64, Error> {
+        let mut place = self.before.after;
+        loop {
+            let page = queue.read_log(Seq(place), PAGE_EVENTS, PAGE_BYTES).await?;
+            self.damaged.extend(page.damaged.iter().map(|seq| seq.0));
+            for stored in &page.events {
+                if !self.take(stored)? {
+                    return Ok(place);
+                }
+            }
+            place = page.through.0;
+            if let Some(part) = &mut self.part {
+                part.through = place;
+            }
+            // What waits without a part waits for its hour to end.
+            if page.end || self.part.is_none() && self.left.is_some() {
+                return Ok(self.left.map_or(place, |left| left - 1));
             }
         }
-        place = page.through.0;
-        if let Some(collected) = &mut collected {
-            collected.through = place;
-        }
-        // Without a part, what is left is all there is to know.
-        if page.end || collected.is_none() && left.is_some() {
-            break;
-        }
     }
-    match collected {
-        Some(collected) => Ok(Ok(finished(Some(collected), damaged, left))),
-        None => Ok(Err(left.map_or(place, |left: u64| left - 1))),
-    }
-}
 
-fn finished(collected: Option<Collected>, damaged: Vec<u64>, left: Option<u64>) -> Collected {
-    // Whoever ends early has a part.
-    match collected {
-        Some(collected) => Collected { damaged, left, ..collected },
-        None => unreachable!("a part is finished before it is begun"),
+    /// Takes one event into the part, if it belongs there. False when the part is at its end.
+    fn take(&mut self, stored: &Stored) -> Result<bool, Error> {
+        let (seq, received) = (stored.seq.0, stored.event.received);
+        let hour = Hour::of(received);
+        if stored.again.is_some() || self.before.has(seq, hour) {
+            return Ok(true);
+        }
+        self.waiting.get_or_insert(received);
+        if self.part.is_none() && (self.is_closed)(received) {
+            self.part = Some(Collected { hour, writer: PartWriter::new()?, through: seq });
+        }
+        let Some(part) = &mut self.part else {
+            self.left.get_or_insert(seq);
+            return Ok(true);
+        };
+        if part.hour == hour {
+            part.writer.push(seq, &stored.event)?;
+            part.through = seq;
+            return Ok(!part.writer.is_full());
+        }
+        self.left.get_or_insert(seq);
+        Ok(hour < part.hour || received < part.hour.end().plus(SLACK))
     }
-}
-
-/// Takes one event into the part, if it belongs there. False when the part is at its end.
-fn take(
-    stored: &Stored,
-    before: &Progress,
-    is_closed: &impl Fn(Timestamp) -> bool,
-    collected: &mut Option<Collected>,
-    left: &mut Option<u64>,
-    waiting: &mut Option<Timestamp>,
-) -> Result<bool, Error> {
-    let (seq, received) = (stored.seq.0, stored.event.received);
-    let hour = Hour::of(received);
-    if stored.again.is_some() || before.has(seq, hour) {
-        return Ok(true);
-    }
-    if waiting.is_none() {
-        *waiting = Some(received);
-    }
-    if collected.is_none() && is_closed(received) {
-        let writer = PartWriter::new()?;
-        *collected = Some(Collected { hour, writer, damaged: Vec::new(), through: seq, left: None });
-    }
-    let Some(part) = collected else {
-        left.get_or_insert(seq);
-        return Ok(true);
-    };
-    if part.hour == hour {
-        part.writer.push(seq, &stored.event)?;
-        part.through = seq;
-        return Ok(!part.writer.is_full());
-    }
-    left.get_or_insert(seq);
-    Ok(hour < part.hour || received < part.hour.end().plus(SLACK))
 }

@@ -6,6 +6,8 @@ use event::Timestamp;
 use serde::{Deserialize, Serialize};
 
 const MILLIS: i64 = 3_600_000;
+/// 9999-12-30, in milliseconds.
+const LAST: i64 = 253_402_128_000_000;
 
 /// An hour, counted from 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,7 +35,9 @@ impl Hour {
     }
 
     fn shown(self, format: &str) -> String {
-        let time = jiff::Timestamp::from_millisecond(self.0.saturating_mul(MILLIS)).unwrap_or_default();
+        // Nothing was received before 1970, and nobody asks for what comes after the year 9999.
+        let millis = self.0.saturating_mul(MILLIS).clamp(0, LAST);
+        let time = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
         time.strftime(format).to_string()
     }
 }

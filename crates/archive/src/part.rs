@@ -62,6 +62,11 @@ impl PartWriter {
         Ok(())
     }
 
+    /// The place of the first event; 0 while there is none.
+    pub(crate) fn first_seq(&self) -> u64 {
+        self.first_seq
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.lines_bytes >= LINES_BYTES_MAX || self.count >= EVENTS_MAX
     }

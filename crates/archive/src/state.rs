@@ -29,6 +29,11 @@ impl StateFile {
         Self { path: dir.join(FILE), url: url.to_owned() }
     }
 
+    /// Its path, for people.
+    pub(crate) fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+
     /// What it says of this archive; nothing if it is lost, torn or of another one.
     pub(crate) fn read(&self) -> Option<Progress> {
         let text = std::fs::read(&self.path).ok()?;

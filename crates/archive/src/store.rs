@@ -68,7 +68,8 @@ impl Store {
                 std::fs::create_dir_all(path).map_err(cannot)?;
                 let path = path.canonicalize().map_err(cannot)?;
                 let shown = format!("file://{}", path.display());
-                let objects = LocalFileSystem::new_with_prefix(&path).map_err(|error| error.to_string())?.with_fsync(true);
+                let objects =
+                    LocalFileSystem::new_with_prefix(&path).map_err(|error| error.to_string())?.with_fsync(true);
                 Ok(Self { objects: Arc::new(objects), shown })
             }
             Location::S3(s3) => {
@@ -105,8 +106,7 @@ impl Store {
             Err(object_store::Error::NotFound { .. }) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let mut names: Vec<String> =
-            found.iter().filter_map(|path| path.filename().map(str::to_owned)).collect();
+        let mut names: Vec<String> = found.iter().filter_map(|path| path.filename().map(str::to_owned)).collect();
         names.sort_unstable();
         Ok(names)
     }
@@ -139,7 +139,8 @@ impl S3 {
             options = options.with_allow_http(endpoint.starts_with("http://"));
             builder = builder.with_endpoint(endpoint);
         }
-        let retry = RetryConfig { max_retries: RETRIES, retry_timeout: REQUEST_TIMEOUT, backoff: BackoffConfig::default() };
+        let retry =
+            RetryConfig { max_retries: RETRIES, retry_timeout: REQUEST_TIMEOUT, backoff: BackoffConfig::default() };
         builder.with_client_options(options).with_retry(retry).build()
     }
 }

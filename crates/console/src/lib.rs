@@ -6,15 +6,18 @@
 //! | module | requests |
 //! |---|---|
 //! | [`alarms`] | what is wrong, how the notifiers are doing, and pausing a destination |
+//! | [`archive_parts`] | parts of the archive: listed, checked, exported |
 //! | [`config`] | reading the configuration anew |
 //! | [`dead_letters`] | lists, groups, one and its body, dry runs, redrives, discards |
 //! | [`quarantine`] | refused requests: listed, shown, released, dropped |
+//! | [`replays`] | replaying, dry runs of it, and how far replays have come |
 //! | [`secrets`] | the secrets of sources, and when they were last used |
 //! | [`status`] | the state of the server |
 //! | [`tokens`] | who has a token |
 
 mod access;
 mod alarms;
+mod archive_parts;
 mod config;
 mod connections;
 mod dead_letters;
@@ -22,6 +25,7 @@ mod openapi;
 mod page;
 mod problem;
 mod quarantine;
+mod replays;
 mod request;
 mod secrets;
 mod status;
@@ -83,6 +87,12 @@ pub trait Tell: Send + Sync + 'static {
 
     /// Reads the configuration anew and takes it over; or says why it cannot be used, and leaves everything as it was.
     fn reload(&self) -> queue::BoxFuture<'_, Result<Reloaded, String>>;
+
+    /// The archive, if there is one.
+    fn archive(&self) -> Option<&archive::Archive>;
+
+    /// Whether the present mapping makes something of an event for a destination; none if no route leads it there.
+    fn try_event(&self, destination: &str, event: &event::Event) -> Option<Result<(), String>>;
 
     /// The time.
     fn now(&self) -> Timestamp;
@@ -197,9 +207,11 @@ fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
         .routes(routes!(status))
         .routes(routes!(describe))
         .merge(alarms::routes())
+        .merge(archive_parts::routes())
         .merge(config::routes())
         .merge(dead_letters::routes())
         .merge(quarantine::routes())
+        .merge(replays::routes())
         .merge(secrets::routes())
         .merge(tokens::routes())
 }

@@ -120,6 +120,7 @@ impl Tools {
             topic: stored.event.topic.clone(),
             conversation: stored.event.conversation.clone(),
             payload,
+            replayed: stored.is_replayed(),
         };
         drop(stored);
         let sending = async { self.destination.send(delivery).await };

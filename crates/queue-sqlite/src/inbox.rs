@@ -8,8 +8,8 @@ use std::time::Duration;
 use event::{Event, EventId, Timestamp};
 use parking_lot::{Condvar, Mutex};
 use queue::{
-    ConsumerId, DeadLetter, DeadLetterId, Maintained, Published, QueueError, RedriveOutcome, Rejection, Replay, ReplayPiece,
-    Routes, Settle, Topology,
+    ConsumerId, DeadLetter, DeadLetterId, Maintained, Published, QueueError, RedriveOutcome, Rejection, Replay,
+    ReplayPiece, Routes, Settle, Topology,
 };
 use tokio::sync::oneshot;
 

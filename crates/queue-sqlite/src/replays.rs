@@ -34,7 +34,8 @@ pub(crate) fn list(connection: &Connection) -> Result<Vec<Replay>, Failed> {
 
 /// Stores a replay, and forgets the oldest finished ones beyond those that are remembered.
 pub(crate) fn store(connection: &Connection, replay: &Replay) -> Result<(), Failed> {
-    let sql = format!("INSERT OR REPLACE INTO replays ({}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)", REPLAYS.selected(""));
+    let sql =
+        format!("INSERT OR REPLACE INTO replays ({}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)", REPLAYS.selected(""));
     let row = [
         text(&replay.id),
         text(&replay.selection),
@@ -59,7 +60,8 @@ pub(crate) fn store(connection: &Connection, replay: &Replay) -> Result<(), Fail
 fn decode(row: &Row<'_>) -> Result<Result<Replay, QueueError>, Failed> {
     if !REPLAYS.is_intact(row).place(READING)? {
         return Ok(Err(QueueError::Invalid(
-            "what is known of this replay is damaged; begin it anew, which delivers again what it had replayed".to_owned(),
+            "what is known of this replay is damaged; begin it anew, which delivers again what it had replayed"
+                .to_owned(),
         )));
     }
     let read = || {

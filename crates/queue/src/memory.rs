@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 use self::state::State;
 use crate::{
     BoxFuture, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Lease, LogPage, Maintained,
-    Options, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Replay, ReplayPiece, Seq,
-    Settle, Stored, Topology,
+    Options, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Replay, ReplayPiece,
+    Seq, Settle, Stored, Topology,
 };
 
 /// A queue in memory.

@@ -45,6 +45,7 @@ pub(crate) fn needs_restart(old: &File, new: &File, started: &Started) -> Vec<St
         ("console.listen", old.console_listen() != new.console_listen()),
         ("queue.dedupe_window", queue.dedupe_window != new.queue.dedupe_window),
         ("queue.retention", queue.retention != new.queue.retention),
+        ("archive", old.archive != new.archive),
         ("quarantine.enabled", quarantine.enabled != new.quarantine.enabled),
         ("quarantine.requests", quarantine.requests != new.quarantine.requests),
         ("quarantine.bytes", quarantine.bytes != new.quarantine.bytes),

@@ -45,6 +45,7 @@ pub(crate) struct Watched {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) intake: intake::Handle,
     pub(crate) destinations: Views,
+    pub(crate) archive: Option<Arc<archive::Archive>>,
 }
 
 /// The alarms of a running server.
@@ -178,8 +179,13 @@ impl Watch {
         }
     }
 
+    fn archive_failing(&self) -> Option<(event::Timestamp, String)> {
+        let status = self.watched.archive.as_ref()?.status();
+        status.failing_since.zip(status.error)
+    }
+
     async fn reading(&self, letters: &mut Letters) -> Reading {
-        let Watched { dir, queue, intake, destinations } = &self.watched;
+        let Watched { dir, queue, intake, destinations, .. } = &self.watched;
         let new_letters = within_limit(letters.read_new(&**queue)).await;
         let status = within_limit(queue.status(now())).await;
         let groups = match (new_letters, &status) {
@@ -202,6 +208,7 @@ impl Watch {
             disk_free: free.and_then(Result::ok).flatten(),
             commit: commit(&**queue).await,
             notifiers: self.notifiers().readings(),
+            archive_failing: self.archive_failing(),
         }
     }
 

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use delivery::{Health, Service, Switch, SystemClock};
+use archive::Archive;
+use delivery::{Health, PutAside, Service, Switch, SystemClock};
 use destinations::Destination;
 use queue::{ConsumerId, Queue};
 use rand::RngExt;
 
-use crate::config::{DestinationParts, Setting};
+use super::archive::Aside;
+use crate::config::{DestinationParts, OnOutage, Setting};
 use crate::router::{RouteMapper, Tables};
 
 /// What others see of a destination.
@@ -36,6 +38,7 @@ pub(crate) struct Running {
 pub(crate) struct Shared {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) tables: Arc<ArcSwap<Tables>>,
+    pub(crate) archive: Option<Arc<Archive>>,
 }
 
 impl Running {
@@ -47,7 +50,8 @@ impl Running {
         shared: &Shared,
     ) -> Result<Self, delivery::Error> {
         let DestinationParts { name, delivery, destination, setting, .. } = parts;
-        let handle = start(&name, &delivery, &destination, consumer, paused, shared)?;
+        let aside = aside(&setting, shared);
+        let handle = start(&name, &delivery, &destination, consumer, paused, aside, shared)?;
         Ok(Self { name, setting, destination, delivery, consumer, handle })
     }
 
@@ -71,7 +75,8 @@ impl Running {
     /// Starts another service, as this one was before it ended.
     pub(crate) fn start_again(self, shared: &Shared) -> Result<Self, delivery::Error> {
         let paused = self.handle.is_paused();
-        let handle = start(&self.name, &self.delivery, &self.destination, self.consumer, paused, shared)?;
+        let aside = aside(&self.setting, shared);
+        let handle = start(&self.name, &self.delivery, &self.destination, self.consumer, paused, aside, shared)?;
         Ok(Self { handle, ..self })
     }
 
@@ -89,12 +94,19 @@ impl Running {
     }
 }
 
+/// Who takes its deliveries while it is down, if they are not to wait.
+fn aside(setting: &Setting, shared: &Shared) -> Option<Arc<dyn PutAside>> {
+    let archive = shared.archive.as_ref().filter(|_| setting.table.on_outage == OnOutage::Archive)?;
+    Some(Arc::new(Aside(Arc::clone(archive))))
+}
+
 fn start(
     name: &Arc<str>,
     options: &delivery::Options,
     destination: &Arc<dyn Destination>,
     consumer: ConsumerId,
     paused: bool,
+    aside: Option<Arc<dyn PutAside>>,
     shared: &Shared,
 ) -> Result<delivery::Handle, delivery::Error> {
     let made = delivery::Parts {
@@ -105,6 +117,7 @@ fn start(
         destination: Arc::clone(destination),
         clock: Arc::new(SystemClock),
         seed: rand::rng().random(),
+        aside,
         paused,
     };
     Ok(Service::new(made, options.clone())?.start())

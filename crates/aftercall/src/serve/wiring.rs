@@ -37,18 +37,19 @@ pub(crate) struct Server {
 impl Server {
     /// Opens the queue, starts the services, and listens; ready when it returns.
     pub(crate) async fn start(parts: Parts, config: Config) -> anyhow::Result<Self> {
-        let Parts { queue, quarantine, intake, console, sources, destinations, routes, alarms } = parts;
+        let Parts { queue, quarantine, intake, console, sources, destinations, routes, alarms, archive } = parts;
         let dir = queue.dir.clone();
         let mut started = Started { lease_time: queue.queue.lease_time, ..Started::default() };
         started.note(&config.file);
         let opened = tokio::task::spawn_blocking(move || SqliteQueue::open(&queue)).await?;
         let queue: Arc<dyn Queue> =
             Arc::new(opened.with_context(|| format!("opening the queue in {}", dir.display()))?);
+        let archive = super::archive::open(archive, &dir, &queue).await?;
         let names = destinations.iter().map(|parts| Arc::clone(&parts.name)).collect();
         let table = Arc::new(Table::new(names, routes));
         let ids = configure(&queue, &destinations, &table).await.map_err(anyhow::Error::msg)?;
         let tables = Arc::new(ArcSwap::from_pointee(Tables { present: table, before: None }));
-        let shared = Shared { queue: Arc::clone(&queue), tables };
+        let shared = Shared { queue: Arc::clone(&queue), tables, archive: archive.clone() };
         // Whoever can fail for want of an address comes before anything runs.
         let tls = intake.tls.is_some();
         let (receiving, intake) = Intake::bind(intake, sources, Arc::clone(&queue), clock())?;
@@ -59,8 +60,13 @@ impl Server {
         let stop = watch::Sender::new(false);
         let console_address = console.address();
         let views: Views = Arc::new(ArcSwap::from_pointee(services.iter().map(Running::view).collect()));
-        let watched =
-            Watched { dir, queue: Arc::clone(&queue), intake: intake.clone(), destinations: Arc::clone(&views) };
+        let watched = Watched {
+            dir,
+            queue: Arc::clone(&queue),
+            intake: intake.clone(),
+            destinations: Arc::clone(&views),
+            archive: archive.clone(),
+        };
         let watch = Watch::start(watched, alarms, console_address).await?;
         let Config { origin, seen, file, hash } = config;
         let watches_file = origin.path.is_some();
@@ -82,6 +88,9 @@ impl Server {
             tokio::spawn(super::quarantine::tend(intake, stopped(&stop))),
             tokio::spawn(watch.run(stopped(&stop))),
         ];
+        if let Some(archive) = archive {
+            tasks.push(tokio::spawn(super::archive::run(archive, Arc::clone(&live.shared.queue), stopped(&stop))));
+        }
         if watches_file {
             tasks.push(tokio::spawn(look_after(Arc::clone(&live), seen, stopped(&stop))));
         }
@@ -189,6 +198,15 @@ impl console::Tell for Teller {
         now()
     }
 
+    fn archive(&self) -> Option<&archive::Archive> {
+        self.live.shared.archive.as_deref()
+    }
+
+    fn try_event(&self, destination: &str, event: &event::Event) -> Option<Result<(), String>> {
+        let tried = self.live.shared.tables.load().try_on(destination, event)?;
+        Some(tried.map(drop).map_err(|error| error.0))
+    }
+
     fn try_mapping(&self, letter: &DeadLetter) -> Result<Bytes, String> {
         let destination = letter.destination.as_deref().unwrap_or_default();
         let event = letter.to_event().ok_or_else(|| NotRedriven::NoEvent.to_string())?;
@@ -217,6 +235,7 @@ impl console::Tell for Teller {
                 quarantine: intake.quarantine().map(|quarantine| quarantine.status()),
                 destinations: self.live.views.load().iter().map(destination).collect(),
                 alarms: self.live.watch.tell(),
+                archive: self.archive().map(archive::Archive::status),
             })
         })
     }

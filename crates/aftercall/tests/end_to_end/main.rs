@@ -7,6 +7,8 @@ mod access;
 #[cfg(test)]
 mod alarms;
 #[cfg(test)]
+mod archive;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod commands;

@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tracing::warn;
 
+use super::putting::Putting;
 use crate::attempt::{Attempt, Ended, Sent, Tools};
 use crate::decide::decide;
 use crate::gate::{Gate, Transient};
@@ -51,6 +52,9 @@ pub(super) struct Running<'a> {
     settling: Vec<Settle>,
     settle: Option<BoxFuture<'a, Result<(), QueueError>>>,
     lease: Option<BoxFuture<'a, Result<Vec<Lease>, QueueError>>>,
+    /// What is leased is to be put aside.
+    lease_aside: bool,
+    putting: Option<Putting>,
     changed: Option<BoxFuture<'a, ()>>,
     timer: Option<(Timestamp, BoxFuture<'static, ()>)>,
 
@@ -79,6 +83,7 @@ enum Step {
     Shutdown(Duration),
     Settled(Result<(), QueueError>),
     Leased(Result<Vec<Lease>, QueueError>),
+    PutAside(Result<(), String>),
     Attempts,
     Changed,
     Paused(bool),
@@ -94,6 +99,7 @@ impl<'a> Running<'a> {
         options: &'a Options,
         health: &'a Health,
         seed: u64,
+        putting: Option<Putting>,
     ) -> Self {
         Self {
             queue,
@@ -111,6 +117,8 @@ impl<'a> Running<'a> {
             settling: Vec::new(),
             settle: None,
             lease: None,
+            lease_aside: false,
+            putting,
             changed: None,
             timer: None,
             look: true,
@@ -174,11 +182,15 @@ impl<'a> Running<'a> {
         }
         if self.stopping.is_some() {
             let idle = self.in_flight.is_empty() && self.settle.is_none() && self.lease.is_none();
-            return Ok(idle && self.ended.is_empty());
+            let putting = self.putting.as_ref().is_some_and(|putting| !putting.is_idle());
+            return Ok(idle && !putting && self.ended.is_empty());
         }
-        let room = self.room(now);
+        self.probe(now);
+        let attempts = self.room(now);
+        let room = if attempts > 0 { attempts } else { self.room_aside(now) };
         if self.look && room > 0 && self.lease.is_none() && self.queue_paused.is_none() {
             self.asked = room;
+            self.lease_aside = attempts == 0;
             self.last_lease = now;
             self.lease = Some(self.queue.lease(self.consumer, room, now));
         }
@@ -193,6 +205,31 @@ impl<'a> Running<'a> {
         self.gate.room(self.in_flight.len(), unsettled, now)
     }
 
+    /// Makes an attempt with what was held back for it.
+    fn probe(&mut self, now: Timestamp) {
+        let room = self.room(now);
+        let Some(putting) = &mut self.putting else { return };
+        if let Some(released) = putting.expired(now) {
+            self.ended.push(released);
+            self.look = true;
+        } else if room > 0
+            && let Some(lease) = putting.take_held()
+        {
+            self.in_flight.push(Attempt::new(&self.tools, lease, now, self.last_success));
+            self.gate.leased(1, self.in_flight.len(), now);
+            self.show(now);
+        }
+    }
+
+    /// How many may be leased to be put aside.
+    fn room_aside(&self, now: Timestamp) -> usize {
+        let unsettled = self.ended.len() + self.settling.len();
+        match &self.putting {
+            Some(putting) if self.gate.is_down() && unsettled == 0 => putting.room(now),
+            _ => 0,
+        }
+    }
+
     /// Sets the timer to the earliest time at which there is something to do that nothing else tells of.
     fn set_timer(&mut self, now: Timestamp) {
         let mut wake = self.queue_paused;
@@ -201,7 +238,9 @@ impl<'a> Running<'a> {
             consider(Some(stopping.until));
         } else if self.lease.is_none() {
             consider(self.gate.opens(now));
-            if !self.look && self.room(now) > 0 {
+            consider(self.putting.as_ref().and_then(|putting| putting.opens(now)));
+            consider(self.putting.as_ref().and_then(Putting::expires));
+            if !self.look && (self.room(now) > 0 || self.room_aside(now) > 0) {
                 let due = self.queue.next_due(self.consumer);
                 consider(due.map(|at| if at > self.last_lease { at } else { self.last_lease.plus(OVERDUE_PAUSE) }));
             }
@@ -217,6 +256,11 @@ impl<'a> Running<'a> {
         }
         if let Some(result) = ready(&mut self.lease, cx) {
             return Poll::Ready(Step::Leased(result));
+        }
+        if let Some(under_way) = self.putting.as_mut().and_then(Putting::under_way)
+            && let Poll::Ready(result) = under_way.as_mut().poll(cx)
+        {
+            return Poll::Ready(Step::PutAside(result));
         }
         while let Poll::Ready(Some(ended)) = self.in_flight.poll_next_unpin(cx) {
             done.push(ended);
@@ -241,6 +285,8 @@ impl<'a> Running<'a> {
             Step::Shutdown(drain) => {
                 let until = self.tools.clock.now().plus(drain);
                 self.stopping = Some(Stopping { until, cut: false });
+                let held = self.putting.as_mut().and_then(Putting::take_held);
+                self.ended.extend(held.map(|held| release(held.token)));
             }
             Step::Settled(Ok(())) => self.settling.clear(),
             Step::Settled(Err(error)) => {
@@ -251,6 +297,7 @@ impl<'a> Running<'a> {
             }
             Step::Leased(Ok(leases)) => self.leased(leases),
             Step::Leased(Err(error)) => self.queue_failed(error)?,
+            Step::PutAside(result) => self.put_aside(result),
             Step::Attempts => {
                 done.drain(..).for_each(|ended| self.ended(ended));
                 self.show(self.tools.clock.now());
@@ -276,12 +323,31 @@ impl<'a> Running<'a> {
         }
         let now = self.tools.clock.now();
         self.forget_what_is_to_come(now);
+        if self.lease_aside
+            && let Some(putting) = &mut self.putting
+        {
+            putting.begin(leases, now);
+            return;
+        }
         let count = leases.len();
         for lease in leases {
             self.in_flight.push(Attempt::new(&self.tools, lease, now, self.last_success));
         }
         self.gate.leased(count, self.in_flight.len(), now);
         self.show(now);
+    }
+
+    fn put_aside(&mut self, result: Result<(), String>) {
+        let now = self.tools.clock.now();
+        let worked = result.is_ok();
+        let Some(putting) = &mut self.putting else { return };
+        let settled = putting.ended(result, now);
+        if worked {
+            self.health.put_aside(settled.len());
+        }
+        self.ended.extend(settled);
+        // There may be more, and a lease asked for fewer than there are.
+        self.look = true;
     }
 
     /// Lets others see how it is going.
@@ -347,6 +413,9 @@ impl<'a> Running<'a> {
         }
         self.ended.extend(self.in_flight.iter().map(|attempt| release(attempt.token)));
         self.in_flight.clear();
+        if let Some(putting) = &mut self.putting {
+            self.ended.extend(putting.give_up());
+        }
         self.health.set_in_flight(0);
         let until = now.plus(LAST_SETTLEMENTS);
         self.stopping = Some(Stopping { until, cut: true });

@@ -112,6 +112,7 @@ impl Rig {
             destination,
             clock: self.clock.clone(),
             seed: 42,
+            aside: None,
             paused: false,
         };
         Service::new(parts, options).unwrap()

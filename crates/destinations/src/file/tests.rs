@@ -21,6 +21,7 @@ fn delivery(payload: impl Into<String>) -> OutgoingDelivery {
         topic: "acw".into(),
         conversation: None,
         payload: payload.into().into(),
+        replayed: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::Error;
@@ -15,6 +15,9 @@ use super::headers::Headers;
 use super::options::Options;
 use super::status::{Verdict, verdict};
 use crate::{BoxFuture, Destination, ErrorClass, OpenError, OutgoingDelivery, Receipt, SendError, clock};
+
+/// Says that the delivery is a replay. The idempotency key is that of the first time.
+const REPLAYED: HeaderName = HeaderName::from_static("aftercall-replayed");
 
 /// A CRM, or anything else that takes a request for each delivery. Cheap to clone.
 #[derive(Clone)]
@@ -70,6 +73,7 @@ impl Shared {
         let address = self.options.url.address(&delivery).map_err(SendError::permanent)?;
         // A secret that is missing is missing for every delivery: they wait until it is back.
         let headers = self.headers.make(delivery.event).map_err(SendError::transient)?;
+        let replayed = delivery.replayed;
         let body = match self.options.method {
             Method::DELETE => Full::default(),
             _ => Full::new(delivery.payload),
@@ -78,6 +82,9 @@ impl Shared {
         *request.method_mut() = self.options.method.clone();
         *request.uri_mut() = address;
         *request.headers_mut() = headers;
+        if replayed {
+            request.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        }
         Ok(request)
     }
 

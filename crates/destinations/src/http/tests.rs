@@ -23,6 +23,7 @@ fn delivery(payload: &str) -> OutgoingDelivery {
         topic: "acw".into(),
         conversation: Some("c-1".into()),
         payload: payload.to_owned().into(),
+        replayed: false,
     }
 }
 

@@ -26,13 +26,15 @@ pub enum Kind {
     SourceSilent,
     /// A notifier cannot be reached.
     NotifierFailing,
+    /// The archive cannot be used, so events are kept beyond retention.
+    ArchiveFailing,
     /// Nothing is wrong: sent by `aftercall alarms test`.
     Test,
 }
 
 impl Kind {
     /// Those that a configuration can name.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::QueueStopped,
         Self::DiskLow,
         Self::CommitLatency,
@@ -42,6 +44,7 @@ impl Kind {
         Self::RefusedSignatures,
         Self::SourceSilent,
         Self::NotifierFailing,
+        Self::ArchiveFailing,
     ];
 
     /// As it is written.
@@ -56,6 +59,7 @@ impl Kind {
             Self::RefusedSignatures => "refused-signatures",
             Self::SourceSilent => "source-silent",
             Self::NotifierFailing => "notifier-failing",
+            Self::ArchiveFailing => "archive-failing",
             Self::Test => "test",
         }
     }
@@ -67,7 +71,7 @@ impl Kind {
             Self::CommitLatency | Self::RefusedSignatures | Self::SourceSilent | Self::NotifierFailing => {
                 Severity::Warning
             }
-            Self::DeadLetters | Self::BreakerOpen | Self::Undelivered => Severity::Error,
+            Self::DeadLetters | Self::BreakerOpen | Self::Undelivered | Self::ArchiveFailing => Severity::Error,
             Self::Test => Severity::Info,
         }
     }

@@ -48,6 +48,8 @@ pub struct Options {
     pub commit_latency: Option<Duration>,
     /// A notifier has failed for longer than this.
     pub notifier_failing: Option<Duration>,
+    /// The archive has failed for longer than this.
+    pub archive_failing: Option<Duration>,
     /// An alarm is resolved when its condition was gone for this long.
     pub hold: Duration,
     /// An alarm is not opened again within this time of its end.
@@ -75,6 +77,7 @@ impl Default for Options {
             disk_free: Some(1 << 30),
             commit_latency: Some(Duration::from_secs(1)),
             notifier_failing: Some(minutes(5)),
+            archive_failing: Some(minutes(15)),
             hold: minutes(1),
             cool_down: minutes(5),
             update_every: minutes(15),

@@ -22,6 +22,8 @@ pub struct Reading {
     pub commit: Option<Duration>,
     /// Each notifier.
     pub notifiers: Vec<NotifierReading>,
+    /// Since when the archive has failed, and with what; none while it works, or if there is none.
+    pub archive_failing: Option<(Timestamp, String)>,
 }
 
 /// One destination.

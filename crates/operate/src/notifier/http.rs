@@ -60,6 +60,7 @@ impl Address {
             topic: Arc::from("alarm"),
             conversation: None,
             payload: body,
+            replayed: false,
         };
         let sent = self.client()?.send_with(delivery, headers).await;
         sent.map(drop).map_err(|error| match error.class {

@@ -116,7 +116,8 @@ pub async fn goes_on_with_a_replay_where_it_is<H: Harness>() {
     assert_eq!((anew.queued, anew.done), (1, false));
     assert_eq!(f.queue.replays(None).await.unwrap().len(), 1);
     assert!(f.queue.replays(Some("other".to_owned())).await.unwrap().is_empty());
-    let elsewhere = ReplayPiece { id: "r2".to_owned(), destination: Arc::from("nobody"), ..piece(None, "1", true, events) };
+    let elsewhere =
+        ReplayPiece { id: "r2".to_owned(), destination: Arc::from("nobody"), ..piece(None, "1", true, events) };
     assert!(refused(elsewhere).await, "there is no such destination");
 }
 

@@ -29,11 +29,8 @@ impl State {
         let place = self.consumers.iter().position(|consumer| consumer.name == piece.destination);
         let place = place.filter(|place| self.consumers[*place].place.is_some());
         let place = place.ok_or_else(|| ReplayPiece::no_destination(&piece.destination))?;
-        let again = Some(Again {
-            consumer: ConsumerId(u16::try_from(place).unwrap_or(u16::MAX)),
-            at: now,
-            why: Why::Replayed,
-        });
+        let again =
+            Some(Again { consumer: ConsumerId(u16::try_from(place).unwrap_or(u16::MAX)), at: now, why: Why::Replayed });
         for event in piece.events {
             let routes = self.topology.as_ref().map(|topology| topology.router.route(&event)).unwrap_or_default();
             let Some(target) = routes.iter().find(|target| self.consumers[place].place == Some(target.consumer)) else {

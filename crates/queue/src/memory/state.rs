@@ -7,8 +7,8 @@ use event::{Event, EventId, Timestamp};
 
 use super::consumer::{ConsumerState, Phase};
 use crate::{
-    Again, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Grouping, Lease,
-    Maintained, NewEvent, NotRedriven, Options, Outcome, Publication, Published, QueueError, QueueStatus,
+    Again, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Grouping,
+    Lease, Maintained, NewEvent, NotRedriven, Options, Outcome, Publication, Published, QueueError, QueueStatus,
     RedriveOutcome, Rejection, Replay, Seq, Settle, Stage, Stored, Topology, Why, body_hash, conflict_id,
 };
 
