@@ -73,7 +73,7 @@ listen = "127.0.0.1:0"
 [archive]
 url = "s3://{BUCKET}/a/prefix"
 endpoint = "http://{endpoint}"
-region = "eu-central-1"
+region = "us-east-1"
 access_key = "file:key"
 secret_key = "file:secret"
 [sources.calls]
