@@ -47,6 +47,10 @@ fn show(status: &Value) -> String {
         number("identities"),
         bytesize::ByteSize(number("disk_bytes")),
     ));
+    match number("replayed") {
+        0 => {}
+        replayed => text.push_str(&format!("{replayed} events were replayed\n\n")),
+    }
     text.push_str(&format!("{}\n\n{}\n{}", destinations(status), sources(status), quarantine(status)));
     text.push_str(&crate::archive::in_status(status));
     text.push_str(&alarms::in_status(status));
@@ -77,6 +81,10 @@ fn destinations(status: &Value) -> Table {
         let health = health.map_or(&Value::Null, |service| &service["health"]);
         let state =
             if consumer["configured"] == true { state(&health["gate"], now) } else { "not configured".to_owned() };
+        let state = match health["put_aside"].as_u64() {
+            Some(aside @ 1..) => format!("{state}; {aside} put aside"),
+            _ => state,
+        };
         let count = |name: &str| consumer[name].as_u64().unwrap_or_default().to_string();
         let oldest = consumer["oldest_unsettled"].as_i64().map(|at| age(Timestamp::from_millis(at).until(now)));
         let error = health["last_error"]["message"].as_str().unwrap_or("-");

@@ -313,3 +313,37 @@ fn what_is_put_aside_in_an_outage_is_replayed_and_nothing_is_lost() {
     let again = expect(&replay(&site, &server, &["--source", "outage", "--yes"]), 0);
     assert!(again.starts_with("0 events are on their way"), "{again}");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn fifty_thousand_events_are_never_held_at_once() {
+    const EVENTS: usize = 50_000;
+    /// What may be added by a part, a page and SQLite's caches; all events together are more than twice as much.
+    const GROWTH_KIB: u64 = 40 << 10;
+    let lake = "[destinations.lake]\nkind = \"file\"\npath = \"events.ndjson\"\norder = \"none\"\n\
+                [[routes]]\ndestination = \"lake\"\n";
+    let site = Site::with_head("[archive]\nurl = \"archive\"\n", lake);
+    let server = site.start();
+    let (mut client, text) = (server.client(), "abcdefgh".repeat(256));
+    for batch in 0..EVENTS / 500 {
+        let event = |number: usize| format!(r#"{{"webhookEventId":"m-{batch}-{number}","text":"{text}"}}"#);
+        let events: Vec<_> = (0..500).map(event).collect();
+        assert_eq!(client.post_signed(format!("[{}]", events.join(",")).as_bytes()).unwrap().counts(), (500, 0));
+    }
+    server.until_settled("lake");
+    let memory = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let before = memory();
+    assert_eq!(export(&site, &server)["events"], EVENTS);
+    for source in ["store", "archive"] {
+        let args = ["replay", "--destination", "lake", "--source", source, "--rate", "100000", "--yes"];
+        let said = expect(&run(&site, &server, &[&args[..], &ALL[..]].concat()), 0);
+        assert!(said.contains("50000 events are on their way"), "{said}");
+    }
+    server.until_settled("lake");
+    let grown = memory() - before;
+    assert!(grown < GROWTH_KIB, "{grown} KiB more");
+}
