@@ -113,7 +113,7 @@ impl Service {
         };
         let queue = parts.queue;
         let putting = parts.aside.map(|aside| Putting::new(aside, &parts.name, options.timeout));
-        let running = Running::new(&*queue, parts.consumer, &parts.name, tools, &options, &health, parts.seed, putting);
-        running.run(paused, shutdown).await
+        let running = Running::new(&*queue, parts.consumer, &parts.name, tools, &options, &health, parts.seed);
+        running.putting(putting).run(paused, shutdown).await
     }
 }

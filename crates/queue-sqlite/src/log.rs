@@ -208,10 +208,12 @@ fn decode_event(row: &Row<'_>) -> Result<Option<Event>, rusqlite::Error> {
     }))
 }
 
+/// For whom an event is here again, when it was received first, and why; nothing if it is here for the first time.
+type AgainColumns = Option<(ConsumerId, Timestamp, Why)>;
+
 /// For which destination alone an event is here again, when it was received first, and why it is here. `None` on the outside if a column
 /// has another type than we write.
-#[expect(clippy::option_option, reason = "damage is not the same as nothing")]
-fn decode_again(row: &Row<'_>) -> Result<Option<Option<(ConsumerId, Timestamp, Why)>>, rusqlite::Error> {
+fn decode_again(row: &Row<'_>) -> Result<Option<AgainColumns>, rusqlite::Error> {
     let why = match row.get_ref(11)? {
         ValueRef::Null => Why::Redriven,
         ValueRef::Integer(replayed) if replayed == i64::from(REPLAYED) => Why::Replayed,

@@ -19,8 +19,7 @@ mod sort;
 mod upkeep;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 use std::time::Duration;
 
 use queue::{Maintained, QueueError};

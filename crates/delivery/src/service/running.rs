@@ -1,5 +1,7 @@
 //! The state of a running service, and its loop.
 
+mod aside;
+
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,9 +25,6 @@ use crate::{Error, Health, Options};
 
 /// How long to leave a queue alone that failed in passing and did not say for how long.
 const QUEUE_PAUSE: Duration = Duration::from_secs(1);
-
-/// How long the queue may take for the last settlements of a service that was stopped.
-const LAST_SETTLEMENTS: Duration = Duration::from_secs(5);
 
 /// When the queue names a due time that was already past at the last lease, it cannot be leased for another reason,
 /// and `changed` will tell; we look again after this time all the same.
@@ -99,7 +98,6 @@ impl<'a> Running<'a> {
         options: &'a Options,
         health: &'a Health,
         seed: u64,
-        putting: Option<Putting>,
     ) -> Self {
         Self {
             queue,
@@ -118,7 +116,7 @@ impl<'a> Running<'a> {
             settle: None,
             lease: None,
             lease_aside: false,
-            putting,
+            putting: None,
             changed: None,
             timer: None,
             look: true,
@@ -203,31 +201,6 @@ impl<'a> Running<'a> {
     fn room(&self, now: Timestamp) -> usize {
         let unsettled = self.ended.len() + self.settling.len();
         self.gate.room(self.in_flight.len(), unsettled, now)
-    }
-
-    /// Makes an attempt with what was held back for it.
-    fn probe(&mut self, now: Timestamp) {
-        let room = self.room(now);
-        let Some(putting) = &mut self.putting else { return };
-        if let Some(released) = putting.expired(now) {
-            self.ended.push(released);
-            self.look = true;
-        } else if room > 0
-            && let Some(lease) = putting.take_held()
-        {
-            self.in_flight.push(Attempt::new(&self.tools, lease, now, self.last_success));
-            self.gate.leased(1, self.in_flight.len(), now);
-            self.show(now);
-        }
-    }
-
-    /// How many may be leased to be put aside.
-    fn room_aside(&self, now: Timestamp) -> usize {
-        let unsettled = self.ended.len() + self.settling.len();
-        match &self.putting {
-            Some(putting) if self.gate.is_down() && unsettled == 0 => putting.room(now),
-            _ => 0,
-        }
     }
 
     /// Sets the timer to the earliest time at which there is something to do that nothing else tells of.
@@ -337,19 +310,6 @@ impl<'a> Running<'a> {
         self.show(now);
     }
 
-    fn put_aside(&mut self, result: Result<(), String>) {
-        let now = self.tools.clock.now();
-        let worked = result.is_ok();
-        let Some(putting) = &mut self.putting else { return };
-        let settled = putting.ended(result, now);
-        if worked {
-            self.health.put_aside(settled.len());
-        }
-        self.ended.extend(settled);
-        // There may be more, and a lease asked for fewer than there are.
-        self.look = true;
-    }
-
     /// Lets others see how it is going.
     fn show(&self, now: Timestamp) {
         self.health.set_in_flight(self.in_flight.len());
@@ -403,23 +363,6 @@ impl<'a> Running<'a> {
             }
             Outcome::Done | Outcome::Release => {}
         }
-    }
-
-    /// The time of a stopping service is over. First the attempts are given up, then the settlements.
-    fn give_up(&mut self, now: Timestamp) -> Result<(), Error> {
-        let unsettled = self.ended.len() + self.settling.len();
-        if self.stopping.is_some_and(|stopping| stopping.cut) {
-            return Err(Error::Unsettled { destination: self.name.to_owned(), count: unsettled });
-        }
-        self.ended.extend(self.in_flight.iter().map(|attempt| release(attempt.token)));
-        self.in_flight.clear();
-        if let Some(putting) = &mut self.putting {
-            self.ended.extend(putting.give_up());
-        }
-        self.health.set_in_flight(0);
-        let until = now.plus(LAST_SETTLEMENTS);
-        self.stopping = Some(Stopping { until, cut: true });
-        Ok(())
     }
 
     /// Pauses after a passing failure of the queue; any other ends the service.
