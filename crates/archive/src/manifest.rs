@@ -31,7 +31,7 @@ impl Kind {
     pub(crate) fn root(&self) -> Path {
         match self {
             Self::Events => Path::from("events"),
-            Self::Outage(destination) => Path::from_iter(["outages", destination.as_str()]),
+            Self::Outage(destination) => Path::from(format!("outages/{}", folder(destination))),
         }
     }
 
@@ -39,6 +39,13 @@ impl Kind {
     pub(crate) fn stem(&self, hour: Hour, name: &str) -> String {
         format!("{}/{hour}/{name}", self.root())
     }
+}
+
+/// The name of a destination as that of a folder: a name may have any sign, and an object store has its own idea of some.
+fn folder(destination: &str) -> String {
+    let kept = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let sign = |byte: u8| if kept(byte) { char::from(byte).to_string() } else { format!("={byte:02x}") };
+    destination.bytes().map(sign).collect()
 }
 
 /// What a part holds.

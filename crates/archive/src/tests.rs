@@ -216,7 +216,7 @@ async fn pages_of_parts_leave_none_out_and_repeat_none() {
     }
     let all = archive.list(None, 100).await.unwrap();
     let aside: Vec<_> = all.iter().filter_map(|part| part.destination.as_deref()).collect();
-    assert_eq!((all.len(), aside), (4, vec!["a-b", "a", "ä/b"]));
+    assert_eq!((all.len(), aside), (4, vec!["ä/b", "a-b", "a"]));
     for limit in 1..5 {
         let (mut seen, mut after) = (Vec::new(), None::<String>);
         loop {
