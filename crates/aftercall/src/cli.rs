@@ -46,6 +46,10 @@ pub(crate) enum Command {
     DeadLetters(DeadLettersArgs),
     /// Deliver the events of dead letters again, once what was wrong is mended
     Redrive(RedriveArgs),
+    /// Deliver events again that were accepted before, to one destination
+    Replay(crate::replay::ReplayArgs),
+    /// See what is archived, check it, and export at once
+    Archive(crate::archive::ArchiveArgs),
     /// Say who may ask the server for what
     Tokens(crate::tokens::TokensArgs),
     /// See requests that failed verification, and release those that were genuine

@@ -13,7 +13,7 @@ mod units;
 use std::path::Path;
 
 pub(crate) use self::error::ConfigError;
-pub(crate) use self::file::{AuthTable, File, SignatureSetting, SourceTable};
+pub(crate) use self::file::{AuthTable, File, OnOutage, SignatureSetting, SourceTable};
 pub(crate) use self::parts::{
     Action, AlarmParts, DestinationParts, Opened, Parts, RouteParts, Setting, signature_scheme,
 };

@@ -4,6 +4,7 @@
 
 mod admin;
 mod alarms;
+mod archive;
 mod audit;
 mod check;
 mod cli;
@@ -17,6 +18,7 @@ mod output;
 mod quarantine;
 mod redrive;
 mod reload;
+mod replay;
 mod router;
 mod secrets;
 mod send;
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args.what),
         Command::Redrive(args) => redrive::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Archive(args) => archive::run(&args),
         Command::Tokens(args) => tokens::run(&args),
         Command::Quarantine(args) => quarantine::run(&args.what),
         Command::Secrets(args) => secrets::run(&args.what),

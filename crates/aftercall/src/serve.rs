@@ -1,6 +1,7 @@
 //! `aftercall serve`: wires the parts together, runs them, and stops them in the order in which events flow.
 
 mod alarms;
+mod archive;
 mod destinations;
 mod files;
 mod origin;

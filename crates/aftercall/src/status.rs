@@ -47,8 +47,13 @@ fn show(status: &Value) -> String {
         number("identities"),
         bytesize::ByteSize(number("disk_bytes")),
     ));
+    match number("replayed") {
+        0 => {}
+        replayed => text.push_str(&format!("{replayed} events were replayed\n\n")),
+    }
     text.push_str(&format!("{}\n\n{}\n{}", destinations(status), sources(status), quarantine(status)));
     text.push_str(&held(status));
+    text.push_str(&crate::archive::in_status(status));
     text.push_str(&alarms::in_status(status));
     text
 }
@@ -96,6 +101,10 @@ fn destinations(status: &Value) -> Table {
             state(&health["gate"], paused, now)
         } else {
             "not configured".to_owned()
+        };
+        let state = match health["put_aside"].as_u64() {
+            Some(aside @ 1..) => format!("{state}; {aside} put aside"),
+            _ => state,
         };
         let count = |name: &str| consumer[name].as_u64().unwrap_or_default().to_string();
         let oldest = consumer["oldest_unsettled"].as_i64().map(|at| age(Timestamp::from_millis(at).until(now)));

@@ -183,6 +183,13 @@ mod tests {
             },
             What::Died { letter: 5, seq: 1, destination: text("crm"), reason: text("no") },
             What::Redriven { letter: 5, seq: 1, again: 2, destination: text("crm"), by: text("eva") },
+            What::Replayed {
+                event: EventId::from_hash([7; 16]),
+                conversation: None,
+                again: 9,
+                destination: text("crm"),
+                replay: text("r1"),
+            },
             What::Edited { letter: 6, body: Some(Digest::of(b"[]")), by: text("eva"), reason: text("typo") },
             What::Attempted { seq: 2, destination: text("crm"), outcome: Outcome::Skipped { mapping: None } },
             What::Discarded { letter: 6, seq: None, destination: None, by: text("eva"), reason: text("test") },

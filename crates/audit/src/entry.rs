@@ -96,6 +96,19 @@ pub enum What<T = Arc<str>> {
         /// Who had it redriven.
         by: T,
     },
+    /// An event is delivered once more, to one destination.
+    Replayed {
+        /// Its id.
+        event: EventId,
+        /// Its conversation.
+        conversation: Option<Conversation>,
+        /// The place at which it stands once more.
+        again: u64,
+        /// The destination.
+        destination: T,
+        /// The replay.
+        replay: T,
+    },
     /// A dead letter got an edited copy of its body.
     Edited {
         /// The dead letter.
@@ -224,6 +237,9 @@ impl<T> What<T> {
             }
             Self::Redriven { letter, seq, again, destination, by } => {
                 What::Redriven { letter, seq, again, destination: text(destination)?, by: text(by)? }
+            }
+            Self::Replayed { event, conversation, again, destination, replay } => {
+                What::Replayed { event, conversation, again, destination: text(destination)?, replay: text(replay)? }
             }
             Self::Edited { letter, body, by, reason } => {
                 What::Edited { letter, body, by: text(by)?, reason: text(reason)? }

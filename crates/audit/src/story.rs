@@ -60,6 +60,15 @@ impl Story {
                 }
                 mine
             }
+            What::Replayed { event, conversation, again, .. } => {
+                let mine = self.events.contains(event)
+                    || self.subject == Subject::Event(*event)
+                    || conversation.is_some_and(|of| self.subject == Subject::Conversation(of));
+                if mine {
+                    self.places.insert(*again);
+                }
+                mine
+            }
             What::Edited { letter, .. } => self.letters.contains(letter),
             What::Discarded { letter, seq, .. } => {
                 self.letters.contains(letter) || seq.is_some_and(|seq| self.places.contains(&seq))

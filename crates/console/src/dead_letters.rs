@@ -88,7 +88,7 @@ async fn show(State(tell): Shared, Id(id): Id, Query(Nothing {}): Query<Nothing>
     // Of an event that was edited before, the original is in the log for as long as retention keeps it.
     let event = letter.event.filter(|_| letter.altered);
     let first = match event {
-        Some(event) => tell.queue().event(event).await?.filter(|stored| stored.redriven.is_none()),
+        Some(event) => tell.queue().event(event).await?.filter(|stored| stored.again.is_none()),
         None => None,
     };
     let original = first.map(|stored| String::from_utf8_lossy(&stored.event.body).into_owned());

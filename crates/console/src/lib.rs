@@ -7,9 +7,11 @@
 //! |---|---|
 //! | [`alarms`] | what is wrong, how the notifiers are doing, and pausing a destination |
 //! | [`audit`](self) | the audit trail, block by block |
+//! | [`archive_parts`] | parts of the archive: listed, checked, exported |
 //! | [`config`] | reading the configuration anew |
 //! | [`dead_letters`] | lists, groups and how far people are with them, one and its body, edited copies, dry runs, redrives, discards, export |
 //! | [`quarantine`] | refused requests: listed, shown, released, dropped |
+//! | [`replays`] | replaying, dry runs of it, and how far replays have come |
 //! | [`secrets`] | the secrets of sources, and when they were last used |
 //! | [`status`] | the state of the server |
 //! | [`tokens`] | who has a token |
@@ -17,6 +19,7 @@
 
 mod access;
 mod alarms;
+mod archive_parts;
 mod audit;
 mod config;
 mod connections;
@@ -25,6 +28,7 @@ mod openapi;
 mod page;
 mod problem;
 mod quarantine;
+mod replays;
 mod request;
 mod secrets;
 mod status;
@@ -95,6 +99,12 @@ pub trait Tell: Send + Sync + 'static {
 
     /// Reads the configuration anew and takes it over; or says why it cannot be used, and leaves everything as it was.
     fn reload(&self) -> queue::BoxFuture<'_, Result<Reloaded, String>>;
+
+    /// The archive, if there is one.
+    fn archive(&self) -> Option<&archive::Archive>;
+
+    /// Whether the present mapping makes something of an event for a destination; none if no route leads it there.
+    fn try_event(&self, destination: &str, event: &event::Event) -> Option<Result<(), String>>;
 
     /// The time.
     fn now(&self) -> Timestamp;
@@ -221,9 +231,11 @@ fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
         .routes(routes!(describe))
         .merge(alarms::routes())
         .merge(self::audit::routes())
+        .merge(archive_parts::routes())
         .merge(config::routes())
         .merge(dead_letters::routes())
         .merge(quarantine::routes())
+        .merge(replays::routes())
         .merge(secrets::routes())
         .merge(tokens::routes())
         .merge(trace::routes())

@@ -27,12 +27,14 @@ const TOKEN: &str = "token";
                        milliseconds of Unix time. Errors are problem details (RFC 9457)."
     ),
     servers((url = "/")),
-    components(schemas(Problem), responses(NotFound)),
+    components(schemas(Problem), responses(NotFound, Conflict)),
     tags(
         (name = "status", description = "How the server is doing"),
         (name = "alarms", description = "What is wrong now, and the hand on a destination"),
         (name = "dead letters", description = "What failed for good"),
         (name = "quarantine", description = "Requests that failed verification"),
+        (name = "archive", description = "Accepted events in object storage"),
+        (name = "replays", description = "Delivering events again that were accepted before"),
         (name = "access", description = "Tokens, and this description")
     )
 )]
@@ -87,6 +89,11 @@ pub(crate) fn without_token(mut api: OpenApi) -> OpenApi {
 #[derive(utoipa::ToResponse)]
 #[response(description = "There is no such thing", content_type = "application/problem+json")]
 pub(crate) struct NotFound(#[expect(dead_code, reason = "gives its schema")] Problem);
+
+/// The response to what cannot be done as things are.
+#[derive(utoipa::ToResponse)]
+#[response(description = "It cannot be done as things are", content_type = "application/problem+json")]
+pub(crate) struct Conflict(#[expect(dead_code, reason = "gives its schema")] Problem);
 
 /// A response of problem details.
 fn problem(description: &str) -> Response {

@@ -29,6 +29,8 @@ pub struct Status {
     pub destinations: Vec<DestinationStatus>,
     /// What is wrong, and who is told of it.
     pub alarms: Alarms,
+    /// The archive, if there is one.
+    pub archive: Option<archive::Status>,
 }
 
 /// One source.

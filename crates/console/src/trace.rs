@@ -117,7 +117,7 @@ async fn trace(State(tell): Shared, Query(query): Query<TraceQuery>) -> Answer<T
             received: entry.at,
             sha256: body.1.to_string(),
             body: body.0,
-            deliveries: deliveries(*seq, &entries),
+            deliveries: deliveries(*seq, *event, &entries),
             routes: found
                 .filter(|_| events.len() < EXPLAINED_MAX)
                 .map(|found| tell.explain(&found))
@@ -163,7 +163,7 @@ async fn look(
 }
 
 /// How each destination stands that an event was for.
-fn deliveries(seq: u64, entries: &[Entry]) -> BTreeMap<String, &'static str> {
+fn deliveries(seq: u64, id: EventId, entries: &[Entry]) -> BTreeMap<String, &'static str> {
     let mut standing = BTreeMap::new();
     // It may stand in the log several times; each time it is for one destination.
     let mut places = std::collections::HashSet::from([seq]);
@@ -186,6 +186,10 @@ fn deliveries(seq: u64, entries: &[Entry]) -> BTreeMap<String, &'static str> {
             What::Redriven { seq, again, destination, .. } if places.contains(seq) => {
                 places.insert(*again);
                 standing.insert(destination.to_string(), "redriven, waits");
+            }
+            What::Replayed { event, again, destination, .. } if *event == id => {
+                places.insert(*again);
+                standing.insert(destination.to_string(), "replayed, waits");
             }
             What::Discarded { seq: Some(seq), destination: Some(destination), .. } if places.contains(seq) => {
                 standing.insert(destination.to_string(), "discarded");

@@ -70,6 +70,7 @@ fn service(queue: Arc<dyn Queue>, consumer: ConsumerId, destination: Arc<dyn Des
         destination,
         clock: Arc::new(SystemClock),
         seed: 1,
+        aside: None,
         paused: false,
     };
     Service::new(parts, Options::default())
@@ -108,6 +109,7 @@ fn http(count: u64, with_delivery: bool) -> Result<(Duration, Duration), AnyErro
                         conversation: event.conversation,
                         behind_dead: false,
                         payload: event.body,
+                        replayed: false,
                     };
                     let _ = destination.send(delivery).await;
                 }

@@ -126,6 +126,7 @@ impl Tools {
             conversation: stored.event.conversation.clone(),
             behind_dead,
             payload,
+            replayed: stored.is_replayed(),
         };
         drop(stored);
         let sending = async { self.destination.send(delivery).await };

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::Options;
 use crate::adaptive::Adaptive;
-use crate::breaker::{Breaker, BreakerStatus};
+use crate::breaker::{Breaker, BreakerState, BreakerStatus};
 use crate::rate::Rate;
 
 /// Attempts that have ended but are not settled yet, for each one that may be under way: beyond it nothing is leased.
@@ -77,6 +77,11 @@ impl Gate {
         }
         let adaptive = self.adaptive.as_ref().map_or(self.concurrency, Adaptive::limit);
         self.breaker.limit(now).unwrap_or(self.concurrency).min(adaptive)
+    }
+
+    /// Whether deliveries wait because the destination is down, and nothing else holds them back.
+    pub(crate) fn is_down(&self) -> bool {
+        !self.paused && self.breaker.status().state == BreakerState::Open
     }
 
     /// When there will be more room, by time alone.

@@ -25,6 +25,7 @@ pub struct Health {
     permanent: AtomicU64,
     bugs: AtomicU64,
     dead: AtomicU64,
+    put_aside: AtomicU64,
     gate: Mutex<Option<GateStatus>>,
     day: Mutex<Vec<(i64, u64)>>,
     last_success: AtomicI64,
@@ -48,6 +49,8 @@ pub struct HealthSnapshot {
     pub failed_bug: u64,
     /// Deliveries that became dead letters.
     pub dead: u64,
+    /// Deliveries that were put aside in the archive while the destination was down.
+    pub put_aside: u64,
     /// Everything fails: only probes go out, and the other deliveries wait.
     pub holding: bool,
     /// What holds deliveries back; none before the service runs.
@@ -81,6 +84,7 @@ impl Health {
             permanent: AtomicU64::new(0),
             bugs: AtomicU64::new(0),
             dead: AtomicU64::new(0),
+            put_aside: AtomicU64::new(0),
             gate: Mutex::new(None),
             day: Mutex::default(),
             last_success: AtomicI64::new(NEVER),
@@ -99,6 +103,7 @@ impl Health {
             failed_permanent: self.permanent.load(Relaxed),
             failed_bug: self.bugs.load(Relaxed),
             dead: self.dead.load(Relaxed),
+            put_aside: self.put_aside.load(Relaxed),
             holding: gate.is_some_and(|gate| gate.breaker.state.is_open()),
             gate,
             last_success: self.last_success(),
@@ -144,6 +149,10 @@ impl Health {
         };
         count.fetch_add(1, Relaxed);
         *self.last_error.lock() = Some(LastError { at: now, status: failure.status, message: failure.message.clone() });
+    }
+
+    pub(crate) fn put_aside(&self, count: usize) {
+        self.put_aside.fetch_add(count as u64, Relaxed);
     }
 
     pub(crate) fn died(&self) {

@@ -12,6 +12,7 @@
 //! A crash at any point leaves leases behind, which end by themselves; their deliveries are made again.
 
 mod adaptive;
+mod aside;
 mod attempt;
 mod backoff;
 mod breaker;
@@ -31,6 +32,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
+pub use aside::PutAside;
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
 pub use breaker::{BreakerOptions, BreakerState, BreakerStatus};
 pub use clock::{Clock, SystemClock};

@@ -4,6 +4,7 @@
 //! form under load by themselves, and an idle service settles at once. Everything runs on one task: nothing is
 //! spawned for a delivery.
 
+mod putting;
 mod running;
 
 use std::future::Future;
@@ -14,10 +15,11 @@ use destinations::Destination;
 use queue::{ConsumerId, Queue};
 use tokio::sync::watch;
 
+use self::putting::Putting;
 use self::running::Running;
 use crate::attempt::Tools;
 use crate::handle::Stop;
-use crate::{Clock, Error, Handle, Health, Mapper, Options};
+use crate::{Clock, Error, Handle, Health, Mapper, Options, PutAside};
 
 /// What is added to the longest time of an attempt before a service that lets all of them end gives them up.
 const FINISH_MARGIN: Duration = Duration::from_secs(1);
@@ -38,6 +40,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Where jitter comes from; differs between processes.
     pub seed: u64,
+    /// Who takes the due deliveries while the destination is down; without it they wait.
+    pub aside: Option<Arc<dyn PutAside>>,
     /// Whether it begins paused: nothing goes out until [`Handle::resume`].
     pub paused: bool,
 }
@@ -119,6 +123,7 @@ impl Service {
         let queue = parts.queue;
         let mut running = Running::new(&*queue, parts.consumer, &parts.name, tools, &options, &health, parts.seed);
         running.restore_day(&day);
-        running.run(paused, shutdown).await
+        let putting = parts.aside.map(|aside| Putting::new(aside, &parts.name, options.timeout));
+        running.putting(putting).run(paused, shutdown).await
     }
 }

@@ -47,6 +47,8 @@ pub struct OutgoingDelivery {
     pub behind_dead: bool,
     /// What to deliver: JSON, as the mapping made it.
     pub payload: Bytes,
+    /// Whether it was delivered, or put aside, before and is replayed.
+    pub replayed: bool,
 }
 
 /// How a delivery was taken over.

@@ -124,7 +124,7 @@ impl ConsumerState {
     /// Returns whether something may be leased now.
     pub(crate) fn append(&mut self, id: ConsumerId, committed: &[Committed]) -> bool {
         let mut redriven = false;
-        for event in committed.iter().filter(|event| event.stored.redriven.is_some_and(|of| of.consumer == id)) {
+        for event in committed.iter().filter(|event| event.stored.again.is_some_and(|of| of.consumer == id)) {
             self.note_redriven(&event.stored);
             redriven = true;
         }
@@ -216,7 +216,7 @@ impl ConsumerState {
     pub(crate) fn place_event(&mut self, stored: &Arc<Stored>, route: Option<u16>) {
         let seq = stored.seq.0;
         self.read_to = seq;
-        if stored.redriven.is_some() && route.is_some() {
+        if stored.again.is_some() && route.is_some() {
             return self.note_redriven(stored);
         }
         let waiting = self.stored_retries.remove(&seq);

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
 use parking_lot::{Condvar, Mutex};
 use queue::{
-    By, ConsumerId, DeadLetter, DeadLetterId, Maintained, Published, QueueError, RedriveOutcome, Rejection, Review,
-    Routes, Settle, Topology,
+    By, ConsumerId, DeadLetter, DeadLetterId, Maintained, Published, QueueError, RedriveOutcome, Rejection, Replay,
+    ReplayPiece, Review, Routes, Settle, Topology,
 };
 use tokio::sync::oneshot;
 
@@ -48,6 +48,12 @@ pub(crate) enum Op {
         ids: Vec<DeadLetterId>,
         by: By,
         reply: Reply<Vec<RedriveOutcome>>,
+    },
+    /// Delivers a piece of a replay.
+    Replay {
+        piece: Box<ReplayPiece>,
+        now: Timestamp,
+        reply: Reply<Replay>,
     },
     /// Drops dead letters.
     Discard {
@@ -201,6 +207,9 @@ impl Op {
             }
             Self::Reject { rejection, .. } => rejection.body.len() + EVENT_OVERHEAD_BYTES,
             Self::Edit { copy: Some(copy), .. } => copy.len() + EVENT_OVERHEAD_BYTES,
+            Self::Replay { piece, .. } => {
+                piece.events.iter().map(|event| event.body.len() + EVENT_OVERHEAD_BYTES).sum()
+            }
             _ => 0,
         }
     }
@@ -210,6 +219,7 @@ impl Op {
             Self::Publish(publish) => publish.events.len(),
             Self::Settle { settlements, .. } => settlements.len(),
             Self::Note { entries, .. } => entries.len(),
+            Self::Replay { piece, .. } => piece.events.len().max(1),
             Self::Redrive { ids, .. } | Self::Discard { ids, .. } => ids.len(),
             _ => 1,
         }
@@ -225,6 +235,7 @@ impl Op {
             Self::Reject { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Configure { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Redrive { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Self::Replay { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Discard { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Edit { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Review { reply, .. } => drop(reply.send(Err(error.clone()))),

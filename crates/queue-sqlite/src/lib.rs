@@ -26,6 +26,7 @@ mod open;
 mod options;
 mod reader;
 mod repair;
+mod replays;
 mod reviews;
 mod rows;
 mod schema;
@@ -45,8 +46,8 @@ use event::{Event, EventId, Timestamp};
 use parking_lot::Mutex;
 use queue::{
     AuditPage, BoxFuture, By, ConsumerId, ConsumerStatus, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery,
-    Fingerprint, Lease, Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection,
-    Review, ReviewState, Settle, Stored, Topology, body_hash,
+    Fingerprint, Lease, LogPage, Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome,
+    Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology, body_hash,
 };
 use tokio::sync::oneshot;
 
@@ -313,6 +314,30 @@ impl Queue for SqliteQueue {
         })
     }
 
+    fn read_log(&self, after: Seq, events: usize, bytes: usize) -> BoxFuture<'_, Result<LogPage, QueueError>> {
+        Box::pin(reader::blocking(&self.shared, move |shared| reader::read_page(shared, after, events, bytes)))
+    }
+
+    fn keep_from(&self, place: Option<Seq>) {
+        self.shared.keep_from.store(place.map_or(u64::MAX, |place| place.0.max(1)), Ordering::Release);
+    }
+
+    fn replay(&self, piece: ReplayPiece, now: Timestamp) -> BoxFuture<'_, Result<Replay, QueueError>> {
+        self.ask(|reply| Op::Replay { piece: Box::new(piece), now, reply })
+    }
+
+    fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<Replay>, QueueError>> {
+        Box::pin(async move {
+            let read = reader::blocking(&self.shared, move |shared| {
+                shared.readers.with(|connection| match &id {
+                    Some(id) => Ok(replays::find(connection, id)?.transpose().map(|found| found.into_iter().collect())),
+                    None => replays::list(connection).map(Ok),
+                })
+            });
+            read.await?
+        })
+    }
+
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
         let counts = &self.shared.counts;
         let number = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -320,8 +345,9 @@ impl Queue for SqliteQueue {
         let (mut consumers, firsts): (Vec<_>, Vec<_>) =
             self.shared.consumers.read().iter().map(|consumer| self.consumer_status(consumer, now)).unzip();
         let status = QueueStatus {
-            accepted: last.saturating_sub(number(&counts.redriven)),
+            accepted: last.saturating_sub(number(&counts.redriven) + number(&counts.replayed)),
             redriven: number(&counts.redriven),
+            replayed: number(&counts.replayed),
             duplicates: number(&counts.duplicates),
             conflicts: number(&counts.conflicts),
             unmatched: number(&counts.unmatched),

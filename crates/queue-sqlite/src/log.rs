@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
-use queue::{ConsumerId, QueueError, Redriven, Seq, Stored};
+use queue::{Again, ConsumerId, QueueError, Seq, Stored, Why};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Statement};
 use smallvec::SmallVec;
@@ -15,8 +15,8 @@ use crate::failure::{Failed, Place};
 pub(crate) const APPEND_EVENTS: usize = 8;
 
 const COLUMNS: &str = "seq, received, id, conflict_of, source, topic, conversation, crc, body, only_for, original, \
-                       edited, first_seq";
-const COLUMN_COUNT: usize = 13;
+                       edited, first_seq, replayed";
+const COLUMN_COUNT: usize = 14;
 static INSERT: LazyLock<String> = LazyLock::new(|| insert("events", COLUMNS, 1));
 static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert("events", COLUMNS, APPEND_EVENTS));
 static INSERT_UNMATCHED: LazyLock<String> = LazyLock::new(|| insert("unmatched", "seq", 1));
@@ -45,12 +45,16 @@ impl Damage {
     }
 }
 
+/// Stands in the column `replayed` of such an event, and in its checksum.
+const REPLAYED: u8 = 2;
+/// Stands in the checksum of an event whose bytes were edited.
+const EDITED: u8 = 1;
 /// Bytes of all but the body of a usual event.
 const HEAD_BYTES: usize = 256;
 
 /// The checksum over an event, its place, and whom it is here again for.
 fn checksum(stored: &Stored) -> u32 {
-    let Stored { seq, event, redriven } = stored;
+    let Stored { seq, event, again } = stored;
     let texts = [Some(&event.source), Some(&event.topic), event.conversation.as_ref()];
     // In one piece, because many short ones cost more than all the bytes of a small event.
     let mut head = SmallVec::<[u8; HEAD_BYTES]>::new();
@@ -63,7 +67,7 @@ fn checksum(stored: &Stored) -> u32 {
         head.extend_from_slice(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
         head.extend_from_slice(text.map_or(&[][..], |text| text.as_bytes()));
     }
-    if let Some(Redriven { consumer, at, edited, first }) = redriven {
+    if let Some(Again { consumer, at, why, edited, first }) = again {
         head.extend_from_slice(&consumer.0.to_le_bytes());
         head.extend_from_slice(&at.as_millis().to_le_bytes());
         // Rows of format 3 have none.
@@ -71,7 +75,10 @@ fn checksum(stored: &Stored) -> u32 {
             head.extend_from_slice(&first.0.to_le_bytes());
         }
         if *edited {
-            head.push(1);
+            head.push(EDITED);
+        }
+        if *why == Why::Replayed {
+            head.push(REPLAYED);
         }
     }
     let mut crc = crc32fast::Hasher::new();
@@ -112,7 +119,7 @@ pub(crate) fn note_unmatched(connection: &Connection, places: &[i64]) -> Result<
 
 /// Binds an event's columns, in the order of [`COLUMNS`], to the parameters behind `before`.
 fn bind(insert: &mut Statement<'_>, before: usize, stored: &Stored) -> Result<(), rusqlite::Error> {
-    let Stored { seq, event, redriven } = stored;
+    let Stored { seq, event, again } = stored;
     insert.raw_bind_parameter(before + 1, place(seq.0))?;
     insert.raw_bind_parameter(before + 2, stored.kept_since().as_millis())?;
     insert.raw_bind_parameter(before + 3, event.id.as_bytes())?;
@@ -122,11 +129,12 @@ fn bind(insert: &mut Statement<'_>, before: usize, stored: &Stored) -> Result<()
     insert.raw_bind_parameter(before + 7, event.conversation.as_deref())?;
     insert.raw_bind_parameter(before + 8, checksum(stored))?;
     insert.raw_bind_parameter(before + 9, &*event.body)?;
-    insert.raw_bind_parameter(before + 10, redriven.map(|redriven| redriven.consumer.0))?;
-    insert.raw_bind_parameter(before + 11, redriven.map(|_| event.received.as_millis()))?;
-    insert.raw_bind_parameter(before + 12, redriven.filter(|redriven| redriven.edited).map(|_| 1))?;
-    let first = redriven.map(|redriven| redriven.first).filter(|first| first != seq);
-    insert.raw_bind_parameter(before + COLUMN_COUNT, first.map(|first| place(first.0)))
+    insert.raw_bind_parameter(before + 10, again.map(|again| again.consumer.0))?;
+    insert.raw_bind_parameter(before + 11, again.map(|_| event.received.as_millis()))?;
+    insert.raw_bind_parameter(before + 12, again.filter(|again| again.edited).map(|_| 1))?;
+    let first = again.map(|again| again.first).filter(|first| first != seq);
+    insert.raw_bind_parameter(before + 13, first.map(|first| place(first.0)))?;
+    insert.raw_bind_parameter(before + COLUMN_COUNT, stored.is_replayed().then_some(REPLAYED))
 }
 
 /// Reads the event at one place.
@@ -170,15 +178,15 @@ fn decode(row: &Row<'_>) -> Result<Checked, rusqlite::Error> {
     let seq = row.get::<_, i64>(0)?.unsigned_abs();
     let crc: u32 = row.get(7)?;
     let damage = |what: &str| Damage { seq, what: what.to_owned() };
-    let Some(stored) = decode_event(row)?.zip(decode_redriven(row)?) else {
+    let Some(stored) = decode_event(row)?.zip(decode_again(row)?) else {
         return Ok(Err(damage("a column holds what was never written there")));
     };
-    let (mut event, redriven) = stored;
-    let redriven = redriven.map(|(consumer, original, edited, first)| {
+    let (mut event, again) = stored;
+    let again = again.map(|AgainColumns { consumer, original, why, edited, first }| {
         let at = std::mem::replace(&mut event.received, original);
-        Redriven { consumer, at, edited, first: first.unwrap_or(Seq(seq)) }
+        Again { consumer, at, why, edited, first: first.unwrap_or(Seq(seq)) }
     });
-    let stored = Stored { seq: Seq(seq), event, redriven };
+    let stored = Stored { seq: Seq(seq), event, again };
     if checksum(&stored) != crc {
         return Ok(Err(damage("its checksum does not fit its content")));
     }
@@ -212,13 +220,19 @@ fn decode_event(row: &Row<'_>) -> Result<Option<Event>, rusqlite::Error> {
     }))
 }
 
-/// For which destination alone an event is here again, when it was received first, and whether it was edited.
-type Again = (ConsumerId, Timestamp, bool, Option<Seq>);
+/// What the columns say of an event that is here again.
+struct AgainColumns {
+    consumer: ConsumerId,
+    /// When it was received first.
+    original: Timestamp,
+    why: Why,
+    edited: bool,
+    first: Option<Seq>,
+}
 
-/// For which destination alone an event is here again, when it was received first, and whether it was edited. `None` on the outside if a column
-/// has another type than we write.
+/// Nothing if an event is here for the first time. `None` on the outside if a column has another type than we write.
 #[expect(clippy::option_option, reason = "damage is not the same as nothing")]
-fn decode_redriven(row: &Row<'_>) -> Result<Option<Option<Again>>, rusqlite::Error> {
+fn decode_again(row: &Row<'_>) -> Result<Option<Option<AgainColumns>>, rusqlite::Error> {
     let edited = match row.get_ref(11)? {
         ValueRef::Null => false,
         ValueRef::Integer(1) => true,
@@ -229,11 +243,17 @@ fn decode_redriven(row: &Row<'_>) -> Result<Option<Option<Again>>, rusqlite::Err
         ValueRef::Integer(first) => Some(Seq(first.unsigned_abs())),
         _ => return Ok(None),
     };
+    let why = match row.get_ref(13)? {
+        ValueRef::Null => Why::Redriven,
+        ValueRef::Integer(replayed) if replayed == i64::from(REPLAYED) => Why::Replayed,
+        _ => return Ok(None),
+    };
     Ok(match (row.get_ref(9)?, row.get_ref(10)?) {
-        (ValueRef::Null, ValueRef::Null) if !edited => Some(None),
-        (ValueRef::Integer(consumer), ValueRef::Integer(original)) => u16::try_from(consumer)
-            .ok()
-            .map(|consumer| Some((ConsumerId(consumer), Timestamp::from_millis(original), edited, first))),
+        (ValueRef::Null, ValueRef::Null) if !edited && why == Why::Redriven => Some(None),
+        (ValueRef::Integer(consumer), ValueRef::Integer(original)) => u16::try_from(consumer).ok().map(|consumer| {
+            let (consumer, original) = (ConsumerId(consumer), Timestamp::from_millis(original));
+            Some(AgainColumns { consumer, original, why, edited, first })
+        }),
         _ => None,
     })
 }

@@ -6,7 +6,7 @@
 //! | 1 | the first |
 //! | 2 | checksums of every row that a promise rests on, and of identities |
 //! | 3 | redriven events |
-//! | 4 | the audit trail, edited copies of dead letters, how far people are with a group, where redriven events stood first |
+//! | 4 | the audit trail, edited copies of dead letters, how far people are with a group, where events that are here again stood first, replays |
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
@@ -52,6 +52,10 @@ fn steps(connection: &Connection, version: i32) -> Result<(), Failed> {
         let columns = "ALTER TABLE events ADD COLUMN first_seq INTEGER;
                        CREATE INDEX events_redriven ON events (only_for, seq) WHERE only_for IS NOT NULL;";
         connection.execute_batch(columns).place(DOING)?;
+        let columns = "ALTER TABLE events ADD COLUMN replayed INTEGER;
+                       ALTER TABLE state ADD COLUMN replayed INTEGER NOT NULL DEFAULT 0;";
+        connection.execute_batch(columns).place(DOING)?;
+        connection.execute_batch(schema::REPLAYS_TABLE).place(DOING)?;
     }
     if version < 2 {
         for table in rows::TABLES_OF_2 {
@@ -60,7 +64,7 @@ fn steps(connection: &Connection, version: i32) -> Result<(), Failed> {
             work_out_checksums(connection, &table)?;
         }
         dedupe::add_checksums(connection)?;
-    } else if version < 3 {
+    } else if version < 4 {
         work_out_checksums(connection, &rows::STATE)?;
     }
     if version < 4 { Trail::begin(connection) } else { Ok(()) }

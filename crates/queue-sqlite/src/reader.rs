@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use event::Timestamp;
 use parking_lot::Mutex;
-use queue::{ConsumerId, Lease, LeaseToken, Outcome, QueueError, Seq, Settle, Stored};
+use queue::{ConsumerId, Lease, LeaseToken, LogPage, Outcome, QueueError, Seq, Settle, Stored};
 use rusqlite::Connection;
 use tokio::sync::OwnedMutexGuard;
 
@@ -72,6 +72,34 @@ pub(crate) async fn blocking<T: Send + 'static>(
         Ok(outcome) => outcome.map_err(|failed| shared.note(&failed)),
         Err(error) => Err(QueueError::Transient { detail: format!("a read ended early: {error}") }),
     }
+}
+
+/// A page of the log behind a place.
+pub(crate) fn read_page(shared: &Shared, after: Seq, events: usize, bytes: usize) -> Result<LogPage, Failed> {
+    let last = shared.last();
+    let mut page = LogPage { through: after, end: true, ..LogPage::default() };
+    let mut read = 0;
+    shared.readers.with(|connection| {
+        log::scan(connection, after.0 + 1, last, |seq, checked| {
+            if page.events.len() + page.damaged.len() >= events || read >= bytes {
+                page.end = false;
+                return false;
+            }
+            page.through = Seq(seq);
+            match checked {
+                Ok(stored) => {
+                    read += stored.event.body.len();
+                    page.events.push(stored);
+                }
+                Err(damage) => page.damaged.push(Seq(damage.seq)),
+            }
+            true
+        })
+    })?;
+    if page.end {
+        page.through = page.through.max(Seq(last));
+    }
+    Ok(page)
 }
 
 /// Leases what is ready; reads ahead when little is left in memory.

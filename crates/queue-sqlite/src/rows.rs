@@ -53,7 +53,13 @@ pub(crate) const DEAD_LETTERS: Table = Table {
 };
 pub(crate) const STATE: Table = Table {
     name: "state",
-    columns: &["one", "last_seq", "floor", "duplicates", "conflicts", "unmatched", "redriven"],
+    columns: &["one", "last_seq", "floor", "duplicates", "conflicts", "unmatched", "redriven", "replayed"],
+    keys: 1,
+    rowid: None,
+};
+pub(crate) const REPLAYS: Table = Table {
+    name: "replays",
+    columns: &["id", "selection", "destination", "position", "queued", "not_routed", "done", "began", "changed"],
     keys: 1,
     rowid: None,
 };
@@ -63,7 +69,7 @@ pub(crate) const REVIEWS: Table =
     Table { name: "reviews", columns: &["fingerprint", "state", "at", "who", "why", "seen"], keys: 1, rowid: None };
 /// Those that got their checksums with format 2.
 pub(crate) const TABLES_OF_2: [Table; 5] = [DESTINATIONS, CURSOR_CHUNKS, RETRIES, DEAD_LETTERS, STATE];
-/// All of them.
+/// All that people and deliveries rest on; a replay whose row is damaged can be begun anew.
 pub(crate) const TABLES: [Table; 7] = [DESTINATIONS, CURSOR_CHUNKS, RETRIES, DEAD_LETTERS, STATE, EDITS, REVIEWS];
 
 impl Table {

@@ -4,7 +4,7 @@
 //!
 //! | table | one row is | written |
 //! |---|---|---|
-//! | `events` | an accepted event, or one that is here again for the destination `only_for`, `original`ly received then, standing at `first_seq`, `edited` if its bytes are not those that were received; `seq` has no gaps above the floor | appended |
+//! | `events` | an accepted event, or one that is here again for the destination `only_for`, `original`ly received then, standing at `first_seq`, because it was `replayed` or else redriven, `edited` if its bytes are not those that were received; `seq` has no gaps above the floor | appended |
 //! | `identity_log` | the identities of one commit, packed | appended; dropped when they are sealed into a run |
 //! | `identity_runs` | a sealed, sorted run of identities, with its Bloom filter | once |
 //! | `identity_chunks` | 500 identities of a run | once |
@@ -17,6 +17,7 @@
 //! | `edits` | the edited copy of a dead letter's body | when somebody edits |
 //! | `reviews` | how far people are with a group of dead letters | when somebody says so |
 //! | `unmatched` | an event that matched no route when it was accepted | for those only |
+//! | `replays` | a replay, and how far it has come | with each piece of it |
 //! | `state` | the counters of the whole queue, one row | when they change |
 
 use std::path::Path;
@@ -55,7 +56,7 @@ const TABLES: &str = "
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY, received INTEGER NOT NULL, id BLOB NOT NULL, conflict_of BLOB,
     source TEXT NOT NULL, topic TEXT NOT NULL, conversation TEXT, crc INTEGER NOT NULL, only_for INTEGER,
-    original INTEGER, edited INTEGER, first_seq INTEGER, body BLOB NOT NULL
+    original INTEGER, edited INTEGER, first_seq INTEGER, replayed INTEGER, body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX events_redriven ON events (only_for, seq) WHERE only_for IS NOT NULL;
 CREATE TABLE identity_log (first_seq INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
@@ -89,7 +90,7 @@ CREATE TABLE unmatched (seq INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1), last_seq INTEGER NOT NULL, floor INTEGER NOT NULL,
     duplicates INTEGER NOT NULL, conflicts INTEGER NOT NULL, unmatched INTEGER NOT NULL,
-    redriven INTEGER NOT NULL, crc INTEGER NOT NULL
+    redriven INTEGER NOT NULL, replayed INTEGER NOT NULL, crc INTEGER NOT NULL
 ) STRICT;
 ";
 
@@ -103,6 +104,15 @@ CREATE TABLE reviews (
     fingerprint INTEGER PRIMARY KEY, state TEXT NOT NULL, at INTEGER NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL,
     seen INTEGER NOT NULL, crc INTEGER NOT NULL
 ) STRICT;
+";
+
+/// How far replays have come.
+pub(crate) const REPLAYS_TABLE: &str = "
+CREATE TABLE replays (
+    id TEXT PRIMARY KEY, selection TEXT NOT NULL, destination TEXT NOT NULL, position TEXT NOT NULL,
+    queued INTEGER NOT NULL, not_routed INTEGER NOT NULL, done INTEGER NOT NULL, began INTEGER NOT NULL,
+    changed INTEGER NOT NULL, crc INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 const CREATING: &str = "creating the tables";
@@ -132,7 +142,7 @@ pub(crate) fn open_writer(dir: &Path) -> Result<Connection, Failed> {
         .place("setting up the database")?;
     if version == 0 {
         connection
-            .execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} {AUDIT_TABLES} {REVIEW_TABLES}"))
+            .execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} {AUDIT_TABLES} {REVIEW_TABLES} {REPLAYS_TABLE}"))
             .place(CREATING)?;
         Counters::default().insert(&connection)?;
         let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;");

@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     /// The last committed place.
     pub(crate) last: AtomicU64,
     pub(crate) counts: Counts,
+    /// Retention drops nothing from here on.
+    pub(crate) keep_from: AtomicU64,
     poisoned: OnceLock<QueueError>,
     /// The last field, because every connection has to be closed before it.
     pub(crate) file: DataFile,
@@ -52,6 +54,7 @@ pub(crate) struct Counts {
     pub(crate) conflicts: AtomicU64,
     pub(crate) unmatched: AtomicU64,
     pub(crate) redriven: AtomicU64,
+    pub(crate) replayed: AtomicU64,
     pub(crate) identities: AtomicU64,
     pub(crate) floor: AtomicU64,
     pub(crate) dead_letters: AtomicU64,
@@ -79,6 +82,7 @@ impl Shared {
             routing: RwLock::new(None),
             last: AtomicU64::new(0),
             counts: Counts::default(),
+            keep_from: AtomicU64::new(u64::MAX),
             poisoned: OnceLock::new(),
             file,
         })

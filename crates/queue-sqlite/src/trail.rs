@@ -45,7 +45,7 @@ impl Trail {
         let mut written = Ok(());
         log::scan(connection, 0, u64::MAX, |_, stored| {
             // Damaged ones are found when their turn comes.
-            if let Ok(Stored { seq, event, redriven: None }) = stored {
+            if let Ok(Stored { seq, event, again: None }) = stored {
                 let entry = queue::trail::received(seq, &event, Digest::of(&event.body), &proof, Vec::new());
                 written = trail.push(connection, entry);
             }

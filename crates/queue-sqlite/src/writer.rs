@@ -13,14 +13,14 @@ mod damage;
 mod farewell;
 mod publish;
 mod redrive;
+mod replay;
 mod review;
 mod settle;
 mod sort;
 mod upkeep;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 use std::time::Duration;
 
 use queue::{Maintained, QueueError};
@@ -89,6 +89,7 @@ struct Done {
     rejected: Vec<(Reply<queue::DeadLetterId>, queue::DeadLetterId, u64)>,
     maintained: Vec<(Reply<Maintained>, upkeep::Upkeep)>,
     redriven: Vec<redrive::Redriving>,
+    replayed: Vec<replay::Replaying>,
     discarded: Vec<(Reply<Vec<queue::DeadLetter>>, Vec<queue::DeadLetter>)>,
     reviewed: review::Reviewed,
     buried: Vec<Burying>,
@@ -264,6 +265,7 @@ impl Writer {
                 Op::Discard { ids, by, reply } => self.discard(&ids, &by, reply, done)?,
                 Op::Edit { id, copy, by, reply } => self.edit(id, copy.as_deref(), &by, reply, done)?,
                 Op::Review { review, reply } => self.review(review, reply, done)?,
+                Op::Replay { piece, now, reply } => self.replay(*piece, now, reply, done)?,
                 Op::Maintain { now, reply } => self.maintain(now, reply, done)?,
                 Op::Note { entries, reply } => self.note(entries, reply, done)?,
                 Op::Damaged { consumer, damages, now } => {
@@ -304,6 +306,7 @@ impl Writer {
             let _ = reply.send(Ok(id));
         }
         done.redriven.into_iter().for_each(|redriving| redriving.finish(&self.shared));
+        done.replayed.into_iter().for_each(replay::Replaying::finish);
         for (reply, letters) in done.discarded {
             letters.iter().for_each(|letter| self.shared.forget_dead(letter));
             let _ = reply.send(Ok(letters));
@@ -373,6 +376,7 @@ impl Writer {
         done.redriven.into_iter().for_each(|redriving| redriving.refuse(&error));
         done.noted.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
         done.reviewed.refuse(&error);
+        done.replayed.into_iter().for_each(|replaying| replaying.refuse(&error));
         self.keep(left, &error);
     }
 

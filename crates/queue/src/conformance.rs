@@ -17,6 +17,7 @@ pub mod durable;
 pub mod fixture;
 pub mod identity;
 pub mod model;
+pub mod replay;
 pub mod review;
 pub mod trail;
 pub mod upkeep;
@@ -66,6 +67,8 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@group $harness, upkeep: drops_what_is_settled_and_old,
             buries_what_is_undelivered_and_old, keeps_the_events_of_dead_letters, keeps_what_is_young);
         $crate::conformance_tests!(@group $harness, trail: tells_what_became_of_a_conversation, notes_what_is_done);
+        $crate::conformance_tests!(@group $harness, replay: reads_the_log_in_pages, keeps_what_it_is_told_to,
+            replays_to_one_destination, goes_on_with_a_replay_where_it_is);
         $crate::conformance_tests!(@group $harness, model: does_what_the_reference_does);
     };
     (durable $harness:ty) => {
@@ -73,6 +76,14 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@group $harness, durable: keeps_accepted_events, keeps_settlements, keeps_retries,
             keeps_dead_letters, keeps_redriven, keeps_conversations_held,
             keeps_redriven_behind_all_others, keeps_edits_and_reviews, keeps_identities, keeps_places_unique, keeps_the_trail);
+        mod durable_replay {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn keeps_replays() {
+                $crate::conformance::replay::keeps_replays::<$harness>().await;
+            }
+        }
     };
     (@group $harness:ty, $group:ident: $($case:ident),+ $(,)?) => {
         mod $group {

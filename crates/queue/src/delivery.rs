@@ -7,10 +7,10 @@ use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{ConsumerId, Edit, Fingerprint, Redriven};
+use crate::{Again, ConsumerId, Edit, Fingerprint};
 
 /// Place of an event in the log. The first event has 1, and there are no gaps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Seq(pub u64);
@@ -23,7 +23,7 @@ pub struct Stored {
     /// The event.
     pub event: Event,
     /// Set if it is here again for one destination only.
-    pub redriven: Option<Redriven>,
+    pub again: Option<Again>,
 }
 
 /// The right, for a time, to deliver one event to one destination.

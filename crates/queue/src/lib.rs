@@ -7,6 +7,7 @@
 //!
 //! The port reads no clock: `now` is an argument.
 
+mod again;
 mod by;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -19,6 +20,7 @@ mod memory;
 mod options;
 mod publish;
 mod redrive;
+mod replay;
 mod review;
 mod status;
 mod topology;
@@ -30,6 +32,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use event::{EventId, Timestamp};
 
+pub use again::{Again, Why};
 pub use by::By;
 pub use delivery::{
     Answer, Attempts, DeadLetter, DeadLetterId, DeadLetterQuery, Failure, FailureClass, Lease, LeaseToken, Outcome,
@@ -43,7 +46,8 @@ pub use masking::normalise;
 pub use memory::MemoryQueue;
 pub use options::Options;
 pub use publish::{Publication, Published, Rejection, body_hash, conflict_id};
-pub use redrive::{NotRedriven, RedriveOutcome, Redriven};
+pub use redrive::{NotRedriven, RedriveOutcome};
+pub use replay::{LogPage, Replay, ReplayPiece};
 pub use review::{GroupReview, REVIEWS_MAX, Review, ReviewState, apply_reviews};
 pub use status::{ConsumerStatus, Maintained, QueueStatus};
 pub use topology::{BehindDead, Consumer, ConsumerId, Order, Router, Routes, Target, Topology};
@@ -145,6 +149,30 @@ pub trait Queue: Send + Sync {
 
     /// The entries of the audit trail about a conversation or an event, in their order.
     fn trace(&self, subject: audit::Subject) -> BoxFuture<'_, Result<Vec<audit::Entry>, QueueError>>;
+    /// Reads the log behind a place: at most so many events, and no more once they have so many bytes.
+    fn read_log(&self, after: Seq, events: usize, bytes: usize) -> BoxFuture<'_, Result<LogPage, QueueError>> {
+        let _ = (after, events, bytes);
+        Box::pin(std::future::ready(Err(QueueError::Invalid("this queue has no log that can be read".to_owned()))))
+    }
+
+    /// From now on retention drops nothing from this place on; without a place it drops what is old.
+    fn keep_from(&self, place: Option<Seq>) {
+        let _ = place;
+    }
+
+    /// Delivers a piece of a replay, all or none; durable on return. Its events are appended to the log once more, for the
+    /// one destination, and in the same commit it is noted how far the replay has come. An event that no route leads to
+    /// the destination now is counted and left out. Fails when the replay is not where the piece goes on.
+    fn replay(&self, piece: ReplayPiece, now: Timestamp) -> BoxFuture<'_, Result<Replay, QueueError>> {
+        let _ = (piece, now);
+        Box::pin(std::future::ready(Err(QueueError::Invalid("this queue cannot replay".to_owned()))))
+    }
+
+    /// What is known of replays, of one or of all; the newest first.
+    fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<Replay>, QueueError>> {
+        let _ = id;
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// Counts and positions, for `status` and the health check.
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>>;

@@ -4,6 +4,7 @@
 
 mod consumer;
 mod dead;
+mod replays;
 mod state;
 
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use tokio::sync::Notify;
 use self::state::State;
 use crate::{
     AuditPage, BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Fingerprint,
-    Lease, Maintained, Options, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection,
-    Review, ReviewState, Settle, Stored, Topology,
+    Lease, LogPage, Maintained, Options, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome,
+    Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology,
 };
 
 /// A queue in memory.
@@ -163,6 +164,22 @@ impl Queue for MemoryQueue {
 
     fn trace(&self, subject: audit::Subject) -> BoxFuture<'_, Result<Vec<audit::Entry>, QueueError>> {
         ready(self.with(|state| Ok(state.trace(subject))))
+    }
+
+    fn read_log(&self, after: Seq, events: usize, bytes: usize) -> BoxFuture<'_, Result<LogPage, QueueError>> {
+        ready(self.with(|state| Ok(state.read_log(after, events, bytes))))
+    }
+
+    fn keep_from(&self, place: Option<Seq>) {
+        self.state.lock().keep_from = place;
+    }
+
+    fn replay(&self, piece: ReplayPiece, now: Timestamp) -> BoxFuture<'_, Result<Replay, QueueError>> {
+        ready(self.change(|state| state.replay(piece, now)))
+    }
+
+    fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<Replay>, QueueError>> {
+        ready(self.with(|state| Ok(state.replays(id.as_deref()))))
     }
 
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {

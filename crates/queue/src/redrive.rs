@@ -2,44 +2,9 @@
 
 use std::sync::Arc;
 
-use event::{Event, Timestamp};
+use event::Event;
 
-use crate::{ConsumerId, DeadLetter, DeadLetterId, Seq, Stored};
-
-/// Why an event stands in the log a second time: a dead letter of it was redriven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Redriven {
-    /// The one destination that it is for.
-    pub consumer: ConsumerId,
-    /// When; its retention begins anew.
-    pub at: Timestamp,
-    /// Its bytes are an edited copy of those that were received.
-    pub edited: bool,
-    /// Where it stood when it was accepted: its place in the order of its conversation.
-    pub first: Seq,
-}
-
-impl Stored {
-    /// An event as it is accepted.
-    pub fn new(seq: Seq, event: Event) -> Self {
-        Self { seq, event, redriven: None }
-    }
-
-    /// Whether this destination may get it at all; whether it does is for the router to say.
-    pub fn is_for(&self, consumer: ConsumerId) -> bool {
-        self.redriven.is_none_or(|redriven| redriven.consumer == consumer)
-    }
-
-    /// Its place in the order of its conversation.
-    pub fn first_seq(&self) -> Seq {
-        self.redriven.map_or(self.seq, |redriven| redriven.first)
-    }
-
-    /// When its retention began.
-    pub fn kept_since(&self) -> Timestamp {
-        self.redriven.map_or(self.event.received, |redriven| redriven.at)
-    }
-}
+use crate::{DeadLetter, DeadLetterId, Seq};
 
 impl DeadLetter {
     /// Its event as a redrive would deliver it, if it is of one and was read with its body. What it conflicts with is not

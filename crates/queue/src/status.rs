@@ -11,6 +11,8 @@ pub struct QueueStatus {
     pub accepted: u64,
     /// Dead letters redriven since the store was made.
     pub redriven: u64,
+    /// Events replayed since the store was made, each destination for itself.
+    pub replayed: u64,
     /// Duplicates refused since the store was made.
     pub duplicates: u64,
     /// Conflicts kept since the store was made.

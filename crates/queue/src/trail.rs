@@ -98,6 +98,18 @@ pub fn redriven(letter: &DeadLetter, again: Seq, by: &By) -> Entry {
     Entry { at: by.at, what }
 }
 
+/// An event stands in the log once more, for a destination.
+pub fn replayed(again: Seq, event: &Event, destination: &Arc<str>, replay: &Arc<str>, at: Timestamp) -> Entry {
+    let what = What::Replayed {
+        event: event.id,
+        conversation: event.conversation.as_deref().map(Conversation::of),
+        again: again.0,
+        destination: Arc::clone(destination),
+        replay: Arc::clone(replay),
+    };
+    Entry { at, what }
+}
+
 /// A dead letter was dropped for good.
 pub fn discarded(letter: &DeadLetter, by: &By) -> Entry {
     let what = What::Discarded {

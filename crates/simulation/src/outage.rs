@@ -89,6 +89,7 @@ async fn play(outage: Outage) -> Result<Report> {
         destination: crm.clone(),
         clock: clock.clone(),
         seed: 1,
+        aside: None,
         paused: false,
     };
     let _service = Service::new(parts, Options { concurrency: CONCURRENCY, ..Options::default() })?.start();

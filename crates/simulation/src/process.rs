@@ -105,6 +105,7 @@ impl Process {
                 destination: destination.clone(),
                 clock: world.clock.clone(),
                 seed: world.dice(300 + number as u64).roll(u64::MAX),
+                aside: None,
                 paused: *paused.borrow(),
             };
             let service = Service::new(parts, options(world, number))?;

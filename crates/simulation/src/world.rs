@@ -131,7 +131,7 @@ impl World {
         let at = (destination, stored.seq.0);
         let number = self.oracle.begins(&Attempt { destination, stored });
         self.steps.note(|| {
-            let (place, charged) = (stored.seq.0, stored.redriven.is_some());
+            let (place, charged) = (stored.seq.0, stored.again.is_some());
             format!("destination {destination}: an attempt of event {number:?} at place {place}, redriven: {charged}")
         });
         match number.and_then(|number| self.poison(destination, number)) {

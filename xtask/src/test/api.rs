@@ -5,13 +5,13 @@
 //! The number of requests is bounded and their seed is fixed, so a run ends by itself and can be repeated.
 
 mod server;
-mod tool;
 
 use std::process::Command;
 
 use anyhow::Result;
 
 use self::server::Server;
+use super::tool::{self, Tool};
 use crate::cargo::{self, Profile};
 use crate::outcome::Outcome;
 use crate::repository::Repository;
@@ -28,10 +28,13 @@ const FAILURES_MAX: &str = "20";
 /// there are many; `access.rs` of the end-to-end tests asks every operation without a token and with lesser ones.
 const NOT_JUDGED: &str = "ignored_auth";
 
+const SCHEMATHESIS: Tool =
+    Tool { name: "schemathesis", program: "st", requirements: include_str!("api/requirements.txt") };
+
 /// How many operations passed.
 pub(super) fn run(repository: &Repository) -> Result<Outcome> {
     cargo::build(repository, Profile::Dev, &["aftercall"])?;
-    let tool = tool::install(&cargo::target_dir()?)?;
+    let tool = tool::install(&SCHEMATHESIS, &cargo::target_dir()?)?;
     let mut server = Server::start(&cargo::binary(Profile::Dev, "aftercall")?, &cargo::target_dir()?)?;
     let mut command = Command::new(tool);
     command

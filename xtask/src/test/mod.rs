@@ -4,6 +4,8 @@
 
 mod api;
 mod needs;
+mod s3;
+mod tool;
 
 use std::process::Command;
 use std::time::Instant;
@@ -28,8 +30,13 @@ pub(crate) fn run(repository: &Repository) -> Result<bool> {
     let began = Instant::now();
     needs::install()?;
     let mut sum = Outcome::default();
-    let steps: [(&str, Step); 4] =
-        [("tests", tests), ("pattern cases", cases), ("admin API", api::run), ("kills", kills)];
+    let steps: [(&str, Step); 5] = [
+        ("tests", tests),
+        ("pattern cases", cases),
+        ("admin API", api::run),
+        ("archive in S3", s3::run),
+        ("kills", kills),
+    ];
     for (name, step) in steps {
         println!("\n== {name}");
         let outcome = step(repository).unwrap_or_else(|error| {

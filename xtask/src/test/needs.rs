@@ -29,7 +29,7 @@ const NEEDS: [Need; 3] = [
         program: "python3",
         probe: &["-c", "import ensurepip, venv"],
         packages: &["python3", "python3-venv"],
-        reason: "runs schemathesis, which tests the admin API",
+        reason: "runs schemathesis, which tests the admin API, and an emulator of S3",
     },
 ];
 

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::{File, Finding};
 
 /// The layers, lowest first. A crate may depend on crates of lower layers only.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["event"],
     &["audit", "routing"],
     &["queue"],
@@ -15,6 +15,7 @@ const LAYERS: [&[&str]; 10] = [
     &["destinations", "genesys"],
     &["intake", "delivery", "operate", "reconcile"],
     &["quarantine-sqlite"],
+    &["archive"],
     &["console", "simulator"],
     &["aftercall", "aftercall-lambda"],
     &["bench", "fuzz", "simulation"],

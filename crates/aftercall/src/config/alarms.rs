@@ -23,6 +23,7 @@ pub(crate) struct AlarmsTable {
     pub(crate) disk_free: Option<Size>,
     pub(crate) commit_latency: Option<Time>,
     pub(crate) notifier_failing: Option<Time>,
+    pub(crate) archive_failing: Option<Time>,
     pub(crate) hold: Option<Time>,
     pub(crate) cool_down: Option<Time>,
     pub(crate) update_every: Option<Time>,

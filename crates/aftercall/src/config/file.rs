@@ -20,6 +20,7 @@ pub(crate) struct File {
     pub(crate) queue: QueueTable,
     pub(crate) audit: AuditTable,
     pub(crate) quarantine: QuarantineTable,
+    pub(crate) archive: ArchiveTable,
     pub(crate) sources: BTreeMap<String, SourceTable>,
     pub(crate) destinations: BTreeMap<String, DestinationTable>,
     pub(crate) routes: Vec<RouteTable>,
@@ -75,6 +76,17 @@ pub(crate) struct QueueTable {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AuditTable {
     pub(crate) retention: Option<Time>,
+}
+
+/// Where accepted events are kept for longer than retention.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ArchiveTable {
+    pub(crate) url: Option<String>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) access_key: Option<String>,
+    pub(crate) secret_key: Option<String>,
 }
 
 /// What is kept of requests that fail verification; for each source.
@@ -193,6 +205,8 @@ pub(crate) struct DestinationTable {
     pub(crate) adaptive: Option<bool>,
     pub(crate) rate: Option<RateTable>,
     pub(crate) max_payload: Option<Size>,
+    #[serde(default)]
+    pub(crate) on_outage: OnOutage,
     pub(crate) url: Option<String>,
     pub(crate) method: Option<String>,
     pub(crate) auth: Option<OutgoingAuth>,
@@ -209,6 +223,17 @@ pub(crate) struct DestinationTable {
 pub(crate) enum DestinationKind {
     Http,
     File,
+}
+
+/// What becomes of due deliveries while their destination is down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnOutage {
+    /// They wait.
+    #[default]
+    Hold,
+    /// They are put aside in the archive, to be replayed.
+    Archive,
 }
 
 /// When a destination counts as down, and how it is probed then.

@@ -1,6 +1,7 @@
 //! From the file's tables to the parts that the server is made of. Whatever cannot be made says which key is wrong.
 
 mod alarms;
+mod archive;
 mod console;
 mod destination;
 mod opened;
@@ -36,6 +37,7 @@ pub(crate) struct Parts {
     pub(crate) destinations: Vec<DestinationParts>,
     pub(crate) routes: Vec<RouteParts>,
     pub(crate) alarms: AlarmParts,
+    pub(crate) archive: Option<::archive::Location>,
 }
 
 /// One destination.
@@ -122,6 +124,7 @@ impl File {
         self.check_completeness()?;
         self.check_paths()?;
         let quarantine = self.quarantine_options()?;
+        let archive = self.archive_location()?;
         let sources = self.sources.iter().map(|(name, table)| source::make(name, table)).collect::<Result<_, _>>()?;
         let destinations: Vec<_> = self
             .destinations
@@ -141,6 +144,7 @@ impl File {
             routes,
             destinations,
             alarms: self.alarm_parts()?,
+            archive,
         })
     }
 
@@ -150,6 +154,7 @@ impl File {
         self.check_paths()?;
         self.queue_options()?;
         self.quarantine_options()?;
+        self.archive_location()?;
         self.sources.iter().try_for_each(|(name, table)| source::make(name, table).map(drop))?;
         self.destinations.iter().try_for_each(|(name, table)| destination::check(name, table))?;
         self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;

@@ -46,6 +46,7 @@ pub(crate) fn needs_restart(old: &File, new: &File, started: &Started) -> Vec<St
         ("queue.dedupe_window", queue.dedupe_window != new.queue.dedupe_window),
         ("queue.retention", queue.retention != new.queue.retention),
         ("audit.retention", old.audit != new.audit),
+        ("archive", old.archive != new.archive),
         ("quarantine.enabled", quarantine.enabled != new.quarantine.enabled),
         ("quarantine.requests", quarantine.requests != new.quarantine.requests),
         ("quarantine.bytes", quarantine.bytes != new.quarantine.bytes),

@@ -50,6 +50,7 @@ pub(crate) struct Watched {
     pub(crate) intake: intake::Handle,
     pub(crate) destinations: Views,
     pub(crate) standing: Arc<Standing>,
+    pub(crate) archive: Option<Arc<archive::Archive>>,
 }
 
 /// The alarms of a running server.
@@ -189,6 +190,11 @@ impl Watch {
         }
     }
 
+    fn archive_failing(&self) -> Option<(event::Timestamp, String)> {
+        let status = self.watched.archive.as_ref()?.status();
+        status.failing_since.zip(status.error)
+    }
+
     async fn reading(&self, letters: &mut Letters, probe: &mut Probe) -> Reading {
         let Watched { dir, queue, intake, destinations, .. } = &self.watched;
         let new_letters = within_limit(letters.read_new(&**queue)).await;
@@ -224,6 +230,7 @@ impl Watch {
             queue_full,
             quarantine_closed: intake.quarantine().and_then(|quarantine| quarantine.status().closed),
             notifiers: self.notifiers().readings(),
+            archive_failing: self.archive_failing(),
         }
     }
 

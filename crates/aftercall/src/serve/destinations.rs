@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use delivery::{Health, Service, Switch, SystemClock};
+use archive::Archive;
+use delivery::{Health, PutAside, Service, Switch, SystemClock};
 use destinations::Destination;
 use queue::{ConsumerId, Queue};
 use rand::RngExt;
 
+use super::archive::Aside;
 use super::standing::Standing;
-use crate::config::{DestinationParts, Setting};
+use crate::config::{DestinationParts, OnOutage, Setting};
 use crate::router::{RouteMapper, Tables};
 
 /// What others see of a destination.
@@ -38,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) tables: Arc<ArcSwap<Tables>>,
     pub(crate) standing: Arc<Standing>,
+    pub(crate) archive: Option<Arc<Archive>>,
 }
 
 impl Running {
@@ -50,7 +53,8 @@ impl Running {
         let DestinationParts { name, delivery, destination, setting, .. } = parts;
         let paused = shared.standing.paused(&name).is_some();
         let day = shared.standing.day(&name);
-        let handle = start(&name, &delivery, &destination, consumer, paused, day, shared)?;
+        let begin = Begin { paused, day, aside: aside(&setting, shared) };
+        let handle = start(&name, &delivery, &destination, consumer, begin, shared)?;
         Ok(Self { name, setting, destination, delivery, consumer, handle })
     }
 
@@ -74,7 +78,8 @@ impl Running {
     /// Starts another service, as this one was before it ended.
     pub(crate) fn start_again(self, shared: &Shared) -> Result<Self, delivery::Error> {
         let (paused, day) = (self.handle.is_paused(), self.handle.health().day());
-        let handle = start(&self.name, &self.delivery, &self.destination, self.consumer, paused, day, shared)?;
+        let begin = Begin { paused, day, aside: aside(&self.setting, shared) };
+        let handle = start(&self.name, &self.delivery, &self.destination, self.consumer, begin, shared)?;
         Ok(Self { handle, ..self })
     }
 
@@ -88,15 +93,29 @@ impl Running {
     }
 }
 
+/// Who takes its deliveries while it is down, if they are not to wait.
+fn aside(setting: &Setting, shared: &Shared) -> Option<Arc<dyn PutAside>> {
+    let archive = shared.archive.as_ref().filter(|_| setting.table.on_outage == OnOutage::Archive)?;
+    Some(Arc::new(Aside(Arc::clone(archive))))
+}
+
+/// How a service begins.
+struct Begin {
+    paused: bool,
+    /// What went out today already, for a limit a day.
+    day: Vec<(i64, u64)>,
+    aside: Option<Arc<dyn PutAside>>,
+}
+
 fn start(
     name: &Arc<str>,
     options: &delivery::Options,
     destination: &Arc<dyn Destination>,
     consumer: ConsumerId,
-    paused: bool,
-    day: Vec<(i64, u64)>,
+    begin: Begin,
     shared: &Shared,
 ) -> Result<delivery::Handle, delivery::Error> {
+    let Begin { paused, day, aside } = begin;
     let made = delivery::Parts {
         name: Arc::clone(name),
         consumer,
@@ -105,6 +124,7 @@ fn start(
         destination: Arc::clone(destination),
         clock: Arc::new(SystemClock),
         seed: rand::rng().random(),
+        aside,
         paused,
     };
     Ok(Service::new(made, options.clone())?.counted_today(day).start())

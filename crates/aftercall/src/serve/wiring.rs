@@ -40,13 +40,14 @@ pub(crate) struct Server {
 impl Server {
     /// Opens the queue, starts the services, and listens; ready when it returns.
     pub(crate) async fn start(parts: Parts, config: Config) -> anyhow::Result<Self> {
-        let Parts { queue, quarantine, intake, console, sources, destinations, routes, alarms } = parts;
+        let Parts { queue, quarantine, intake, console, sources, destinations, routes, alarms, archive } = parts;
         let dir = queue.dir.clone();
         let mut started = Started { lease_time: queue.queue.lease_time, ..Started::default() };
         started.note(&config.file);
         let opened = tokio::task::spawn_blocking(move || SqliteQueue::open(&queue)).await?;
         let queue: Arc<dyn Queue> =
             Arc::new(opened.with_context(|| format!("opening the queue in {}", dir.display()))?);
+        let archive = super::archive::open(archive, &dir, &queue).await?;
         let names = destinations.iter().map(|parts| Arc::clone(&parts.name)).collect();
         let table = Arc::new(Table::new(names, routes));
         let ids = configure(&queue, &destinations, &table).await.map_err(anyhow::Error::msg)?;
@@ -54,7 +55,8 @@ impl Server {
         let kept = dir.clone();
         let standing = Arc::new(tokio::task::spawn_blocking(move || Standing::load(kept)).await?);
         standing.keep_only(&destinations.iter().map(|parts| Arc::clone(&parts.name)).collect::<Vec<_>>());
-        let shared = Shared { queue: Arc::clone(&queue), tables, standing: Arc::clone(&standing) };
+        let shared =
+            Shared { queue: Arc::clone(&queue), tables, standing: Arc::clone(&standing), archive: archive.clone() };
         // Whoever can fail for want of an address comes before anything runs.
         let tls = intake.tls.is_some();
         let (receiving, intake) = Intake::bind(intake, sources, Arc::clone(&queue), clock())?;
@@ -71,6 +73,7 @@ impl Server {
             intake: intake.clone(),
             destinations: Arc::clone(&views),
             standing: Arc::clone(&standing),
+            archive: archive.clone(),
         };
         let watch = Watch::start(watched, alarms, console_address).await?;
         let Config { origin, seen, file, hash } = config;
@@ -97,6 +100,9 @@ impl Server {
             tokio::spawn(watch.run(stopped(&stop))),
             tokio::spawn(standing.tend(Arc::clone(&live.views), stopped(&stop))),
         ];
+        if let Some(archive) = archive {
+            tasks.push(tokio::spawn(super::archive::run(archive, Arc::clone(&live.shared.queue), stopped(&stop))));
+        }
         if watches_file {
             tasks.push(tokio::spawn(look_after(Arc::clone(&live), seen, stopped(&stop))));
         }
@@ -204,6 +210,15 @@ impl console::Tell for Teller {
         now()
     }
 
+    fn archive(&self) -> Option<&archive::Archive> {
+        self.live.shared.archive.as_deref()
+    }
+
+    fn try_event(&self, destination: &str, event: &event::Event) -> Option<Result<(), String>> {
+        let tried = self.live.shared.tables.load().try_on(destination, event)?;
+        Some(tried.map(drop).map_err(|error| error.message))
+    }
+
     fn try_mapping(&self, letter: &DeadLetter) -> Result<Bytes, NotMapped> {
         let destination = letter.destination.as_deref().unwrap_or_default();
         let event = letter.to_event().ok_or(NotMapped::Never(NotRedriven::NoEvent))?;
@@ -245,6 +260,7 @@ impl console::Tell for Teller {
                 quarantine: intake.quarantine().map(|quarantine| quarantine.status()),
                 destinations: self.live.views.load().iter().map(destination).collect(),
                 alarms: self.live.watch.tell(),
+                archive: self.archive().map(archive::Archive::status),
             })
         })
     }

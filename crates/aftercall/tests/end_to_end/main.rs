@@ -6,6 +6,8 @@
 mod access;
 #[cfg(test)]
 mod alarms;
+#[cfg(test)]
+mod archive;
 mod audit;
 #[cfg(test)]
 mod client;

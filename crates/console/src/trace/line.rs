@@ -83,6 +83,13 @@ fn line(entry: &Entry) -> Line {
             by: Some(Arc::clone(by)),
             ..line
         },
+        What::Replayed { again, destination, replay, .. } => Line {
+            what: "replayed",
+            text: format!("{destination}: replayed by replay {replay}"),
+            seq: Some(*again),
+            destination: Some(Arc::clone(destination)),
+            ..line
+        },
         What::Edited { letter, body, by, reason } => {
             let did = if body.is_some() { "a copy of its body was edited" } else { "the edited copy was taken away" };
             let text = format!("dead letter {letter}: {did} by {by}: {reason}");

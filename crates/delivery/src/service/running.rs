@@ -1,5 +1,7 @@
 //! The state of a running service, and its loop.
 
+mod aside;
+
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
 use tracing::warn;
 
+use super::putting::Putting;
 use crate::attempt::{Attempt, Ended, Sent, Tools};
 use crate::decide::decide;
 use crate::gate::{Gate, Transient};
@@ -23,9 +26,6 @@ use crate::{Error, Health, Options};
 
 /// How long to leave a queue alone that failed in passing and did not say for how long.
 const QUEUE_PAUSE: Duration = Duration::from_secs(1);
-
-/// How long the queue may take for the last settlements of a service that was stopped.
-const LAST_SETTLEMENTS: Duration = Duration::from_secs(5);
 
 /// When the queue names a due time that was already past at the last lease, it cannot be leased for another reason,
 /// and `changed` will tell; we look again after this time all the same.
@@ -52,6 +52,9 @@ pub(super) struct Running<'a> {
     settling: Vec<Settle>,
     settle: Option<BoxFuture<'a, Result<(), QueueError>>>,
     lease: Option<BoxFuture<'a, Result<Vec<Lease>, QueueError>>>,
+    /// What is leased is to be put aside.
+    lease_aside: bool,
+    putting: Option<Putting>,
     changed: Option<BoxFuture<'a, ()>>,
     timer: Option<(Timestamp, BoxFuture<'static, ()>)>,
 
@@ -80,6 +83,7 @@ enum Step {
     Shutdown(Duration),
     Settled(Result<(), QueueError>),
     Leased(Result<Vec<Lease>, QueueError>),
+    PutAside(Result<(), String>),
     Attempts,
     Changed,
     Paused(bool),
@@ -112,6 +116,8 @@ impl<'a> Running<'a> {
             settling: Vec::new(),
             settle: None,
             lease: None,
+            lease_aside: false,
+            putting: None,
             changed: None,
             timer: None,
             look: true,
@@ -180,11 +186,15 @@ impl<'a> Running<'a> {
         }
         if self.stopping.is_some() {
             let idle = self.in_flight.is_empty() && self.settle.is_none() && self.lease.is_none();
-            return Ok(idle && self.ended.is_empty());
+            let putting = self.putting.as_ref().is_some_and(|putting| !putting.is_idle());
+            return Ok(idle && !putting && self.ended.is_empty());
         }
-        let room = self.room(now);
+        self.probe(now);
+        let attempts = self.room(now);
+        let room = if attempts > 0 { attempts } else { self.room_aside(now) };
         if self.look && room > 0 && self.lease.is_none() && self.queue_paused.is_none() {
             self.asked = room;
+            self.lease_aside = attempts == 0;
             self.last_lease = now;
             self.lease = Some(self.queue.lease(self.consumer, room, now));
         }
@@ -205,7 +215,9 @@ impl<'a> Running<'a> {
         let mut consider = |at: Option<Timestamp>| wake = wake.into_iter().chain(at).min();
         if self.stopping.is_none() && self.lease.is_none() {
             consider(self.gate.opens(now));
-            if !self.look && self.room(now) > 0 {
+            consider(self.putting.as_ref().and_then(|putting| putting.opens(now)));
+            consider(self.putting.as_ref().and_then(Putting::expires));
+            if !self.look && (self.room(now) > 0 || self.room_aside(now) > 0) {
                 let due = self.queue.next_due(self.consumer);
                 consider(due.map(|at| if at > self.last_lease { at } else { self.last_lease.plus(OVERDUE_PAUSE) }));
             }
@@ -221,6 +233,11 @@ impl<'a> Running<'a> {
         }
         if let Some(result) = ready(&mut self.lease, cx) {
             return Poll::Ready(Step::Leased(result));
+        }
+        if let Some(under_way) = self.putting.as_mut().and_then(Putting::under_way)
+            && let Poll::Ready(result) = under_way.as_mut().poll(cx)
+        {
+            return Poll::Ready(Step::PutAside(result));
         }
         while let Poll::Ready(Some(ended)) = self.in_flight.poll_next_unpin(cx) {
             done.push(ended);
@@ -249,6 +266,8 @@ impl<'a> Running<'a> {
         match step {
             Step::Shutdown(drain) => {
                 self.stopping = Some(Stopping { over: Box::pin(sleep(drain)), cut: false });
+                let held = self.putting.as_mut().and_then(Putting::take_held);
+                self.ended.extend(held.map(|held| release(held.token)));
             }
             Step::Settled(Ok(())) => self.settling.clear(),
             Step::Settled(Err(error)) => {
@@ -259,6 +278,7 @@ impl<'a> Running<'a> {
             }
             Step::Leased(Ok(leases)) => self.leased(leases),
             Step::Leased(Err(error)) => self.queue_failed(error)?,
+            Step::PutAside(result) => self.put_aside(result),
             Step::Attempts => {
                 done.drain(..).for_each(|ended| self.ended(ended));
                 self.show(self.tools.clock.now());
@@ -284,6 +304,12 @@ impl<'a> Running<'a> {
         }
         let now = self.tools.clock.now();
         self.forget_what_is_to_come(now);
+        if self.lease_aside
+            && let Some(putting) = &mut self.putting
+        {
+            putting.begin(leases, now);
+            return;
+        }
         let count = leases.len();
         for lease in leases {
             self.in_flight.push(Attempt::new(&self.tools, lease, now, self.last_success));
@@ -351,19 +377,6 @@ impl<'a> Running<'a> {
             }
             Outcome::Done | Outcome::Delivered(_) | Outcome::Release => {}
         }
-    }
-
-    /// The time of a stopping service is over. First the attempts are given up, then the settlements.
-    fn give_up(&mut self) -> Result<(), Error> {
-        let unsettled = self.ended.len() + self.settling.len();
-        if self.stopping.as_ref().is_some_and(|stopping| stopping.cut) {
-            return Err(Error::Unsettled { destination: self.name.to_owned(), count: unsettled });
-        }
-        self.ended.extend(self.in_flight.iter().map(|attempt| release(attempt.token)));
-        self.in_flight.clear();
-        self.health.set_in_flight(0);
-        self.stopping = Some(Stopping { over: Box::pin(sleep(LAST_SETTLEMENTS)), cut: true });
-        Ok(())
     }
 
     /// Pauses after a passing failure of the queue; any other ends the service.

@@ -195,6 +195,7 @@ async fn wrong_options_are_refused_with_their_name() {
             destination: Scripted::new(&rig, |_, _| async { Ok(()) }),
             clock: rig.clock.clone(),
             seed: 1,
+            aside: None,
             paused: false,
         };
         match Service::new(parts, options) {

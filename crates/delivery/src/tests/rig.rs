@@ -115,6 +115,7 @@ impl Rig {
             destination,
             clock: self.clock.clone(),
             seed: 42,
+            aside: None,
             paused: false,
         };
         Service::new(parts, options).unwrap()

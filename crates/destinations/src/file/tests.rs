@@ -22,6 +22,7 @@ fn delivery(payload: impl Into<String>) -> OutgoingDelivery {
         conversation: None,
         behind_dead: false,
         payload: payload.into().into(),
+        replayed: false,
     }
 }
 

@@ -18,6 +18,8 @@ use crate::{BoxFuture, Destination, ErrorClass, OpenError, OutgoingDelivery, Rec
 
 /// Tells that an earlier event of the conversation is a dead letter, so it may be missing.
 const BEHIND_DEAD_LETTER: HeaderName = HeaderName::from_static("aftercall-behind-dead-letter");
+/// Says that the delivery is a replay. The idempotency key is that of the first time.
+const REPLAYED: HeaderName = HeaderName::from_static("aftercall-replayed");
 
 /// A CRM, or anything else that takes a request for each delivery. Cheap to clone.
 #[derive(Clone)]
@@ -74,6 +76,7 @@ impl Shared {
         // A secret that is missing is missing for every delivery: they wait until it is back.
         let behind_dead = delivery.behind_dead;
         let headers = self.headers.make(delivery.event).map_err(SendError::transient)?;
+        let replayed = delivery.replayed;
         let body = match self.options.method {
             Method::DELETE => Full::default(),
             _ => Full::new(delivery.payload),
@@ -84,6 +87,9 @@ impl Shared {
         *request.headers_mut() = headers;
         if behind_dead {
             request.headers_mut().insert(BEHIND_DEAD_LETTER, HeaderValue::from_static("true"));
+        }
+        if replayed {
+            request.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         }
         Ok(request)
     }

@@ -24,6 +24,7 @@ fn delivery(payload: &str) -> OutgoingDelivery {
         conversation: Some("c-1".into()),
         behind_dead: false,
         payload: payload.to_owned().into(),
+        replayed: false,
     }
 }
 

@@ -28,13 +28,15 @@ pub enum Kind {
     NotifierFailing,
     /// The quarantine is out of order: what is refused is not kept.
     QuarantineClosed,
+    /// The archive cannot be used, so events are kept beyond retention.
+    ArchiveFailing,
     /// Nothing is wrong: sent by `aftercall alarms test`.
     Test,
 }
 
 impl Kind {
     /// Those that a configuration can name.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::QueueStopped,
         Self::DiskLow,
         Self::CommitLatency,
@@ -45,6 +47,7 @@ impl Kind {
         Self::SourceSilent,
         Self::NotifierFailing,
         Self::QuarantineClosed,
+        Self::ArchiveFailing,
     ];
 
     /// As it is written.
@@ -60,6 +63,7 @@ impl Kind {
             Self::SourceSilent => "source-silent",
             Self::NotifierFailing => "notifier-failing",
             Self::QuarantineClosed => "quarantine-closed",
+            Self::ArchiveFailing => "archive-failing",
             Self::Test => "test",
         }
     }
@@ -73,7 +77,7 @@ impl Kind {
             | Self::SourceSilent
             | Self::NotifierFailing
             | Self::QuarantineClosed => Severity::Warning,
-            Self::DeadLetters | Self::BreakerOpen | Self::Undelivered => Severity::Error,
+            Self::DeadLetters | Self::BreakerOpen | Self::Undelivered | Self::ArchiveFailing => Severity::Error,
             Self::Test => Severity::Info,
         }
     }

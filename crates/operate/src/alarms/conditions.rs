@@ -74,6 +74,7 @@ pub(super) fn conditions(reading: &Reading, memory: &Memory<'_>, options: &Optio
         }),
     );
     all.extend(reading.notifiers.iter().filter_map(|notifier| failing(notifier, options, now)));
+    all.extend(archive(reading, options, now));
     all
 }
 
@@ -195,6 +196,13 @@ fn source_silent(silent: &Silent, options: &Options, now: Timestamp) -> Conditio
     let words = text::silent(silent, for_now, &options.ask);
     let one = condition(Kind::SourceSilent, &silent.source, for_now.as_secs(), false, words);
     Condition { key: format!("source-silent/{}/{}", silent.source, text::quoted(&silent.topic)), ..one }
+}
+
+fn archive(reading: &Reading, options: &Options, now: Timestamp) -> Option<Condition> {
+    let ((since, error), longest) = (reading.archive_failing.as_ref()?, options.archive_failing?);
+    let failing = since.until(now);
+    let text = text::archive(error, failing, &options.ask);
+    Some(condition(Kind::ArchiveFailing, "", failing.as_secs(), failing < longest, text))
 }
 
 fn failing(notifier: &NotifierReading, options: &Options, now: Timestamp) -> Option<Condition> {

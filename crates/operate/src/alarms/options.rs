@@ -52,6 +52,8 @@ pub struct Options {
     pub notifier_failing: Option<Duration>,
     /// The quarantine is out of order.
     pub quarantine_closed: bool,
+    /// The archive has failed for longer than this.
+    pub archive_failing: Option<Duration>,
     /// An alarm is resolved when its condition was gone for this long.
     pub hold: Duration,
     /// An alarm is not opened again within this time of its end.
@@ -80,6 +82,7 @@ impl Default for Options {
             commit_latency: Some(Duration::from_secs(1)),
             notifier_failing: Some(minutes(5)),
             quarantine_closed: true,
+            archive_failing: Some(minutes(15)),
             hold: minutes(1),
             cool_down: minutes(5),
             update_every: minutes(15),

@@ -26,6 +26,8 @@ pub struct Reading {
     pub quarantine_closed: Option<String>,
     /// Each notifier.
     pub notifiers: Vec<NotifierReading>,
+    /// Since when the archive has failed, and with what; none while it works, or if there is none.
+    pub archive_failing: Option<(Timestamp, String)>,
 }
 
 /// One destination.

@@ -123,6 +123,11 @@ fn each_kind_opens_at_its_threshold_lasts_while_it_fades_and_ends() {
             Box::new(move |now| destination(Breaker::Closed, Some(ago(451)(now)))),
         ),
         (
+            "archive-failing",
+            Box::new(move |now| Reading { archive_failing: Some((ago(900)(now), "no bucket".to_owned())), ..calm() }),
+            Box::new(move |now| Reading { archive_failing: Some((ago(899)(now), "no bucket".to_owned())), ..calm() }),
+        ),
+        (
             "notifier-failing/pager",
             Box::new(move |now| {
                 let (name, failing_since) = ("pager".to_owned(), Some(ago(300)(now)));
@@ -158,6 +163,7 @@ fn each_kind_opens_at_its_threshold_lasts_while_it_fades_and_ends() {
             commit_latency: None,
             notifier_failing: None,
             quarantine_closed: false,
+            archive_failing: None,
             ..Options::default()
         };
         let told = Run::new(off).show(60, &bad);

@@ -208,6 +208,17 @@ pub(super) fn over(summary: &str, lasted: Duration) -> String {
     format!("over after {}; it was: {summary}", age(lasted))
 }
 
+pub(super) fn archive(error: &str, failing: Duration, ask: &str) -> Text {
+    let detail = format!("Last error: {}.", quoted(error));
+    let todo = vec![
+        "mend the object store, or [archive] in the configuration".to_owned(),
+        format!("aftercall archive run{ask}"),
+    ];
+    let assurance = "Nothing is lost: events stay in the queue beyond retention until they are exported. The disk fills \
+                     meanwhile.";
+    text(format!("the archive has failed for {}", age(failing)), detail, todo, assurance)
+}
+
 pub(super) fn failing(notifier: &NotifierReading, failing: Duration) -> Text {
     let name = &notifier.name;
     let last = notifier.last_error.as_deref().map_or("unknown".to_owned(), quoted);

@@ -61,6 +61,7 @@ impl Address {
             conversation: None,
             behind_dead: false,
             payload: body,
+            replayed: false,
         };
         let sent = self.client()?.send_with(delivery, headers).await;
         sent.map(drop).map_err(|error| match error.class {

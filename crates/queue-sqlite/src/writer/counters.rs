@@ -24,6 +24,8 @@ pub(crate) struct Counters {
     pub(crate) unmatched: u64,
     /// Places of the log that hold an event again.
     pub(crate) redriven: u64,
+    /// The same, of replays.
+    pub(crate) replayed: u64,
 }
 
 impl Counters {
@@ -38,38 +40,40 @@ impl Counters {
         STATE.check(row)?;
         let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs).place(READING);
         Ok(Self {
-            last_seq: number(1)?.max(number(8)?),
+            last_seq: number(1)?.max(number(9)?),
             floor: number(2)?,
             duplicates: number(3)?,
             conflicts: number(4)?,
             unmatched: number(5)?,
             redriven: number(6)?,
+            replayed: number(7)?,
         })
     }
 
     /// Stores the one row for the first time.
     pub(crate) fn insert(&self, connection: &Connection) -> Result<(), Failed> {
         let columns = STATE.selected("");
-        let sql = format!("INSERT OR REPLACE INTO state ({columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+        let sql = format!("INSERT OR REPLACE INTO state ({columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
         STATE.execute(connection, &sql, &self.row(), STORING)
     }
 
-    fn row(&self) -> [ValueRef<'static>; 7] {
-        let Self { last_seq, floor, duplicates, conflicts, unmatched, redriven } = *self;
-        [1, last_seq, floor, duplicates, conflicts, unmatched, redriven].map(|number| ValueRef::Integer(place(number)))
+    fn row(&self) -> [ValueRef<'static>; 8] {
+        let Self { last_seq, floor, duplicates, conflicts, unmatched, redriven, replayed } = *self;
+        [1, last_seq, floor, duplicates, conflicts, unmatched, redriven, replayed]
+            .map(|number| ValueRef::Integer(place(number)))
     }
 }
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { last_seq: 0, floor: 1, duplicates: 0, conflicts: 0, unmatched: 0, redriven: 0 }
+        Self { last_seq: 0, floor: 1, duplicates: 0, conflicts: 0, unmatched: 0, redriven: 0, replayed: 0 }
     }
 }
 
 impl Writer {
     pub(super) fn store_counters(&self) -> Result<(), Failed> {
         let sql = "UPDATE state SET last_seq = ?2, floor = ?3, duplicates = ?4, conflicts = ?5, unmatched = ?6,
-                       redriven = ?7, crc = ?8
+                       redriven = ?7, replayed = ?8, crc = ?9
                    WHERE one = ?1";
         STATE.execute(&self.connection, sql, &self.counters.row(), STORING)
     }
@@ -80,6 +84,7 @@ impl Writer {
         counts.conflicts.store(self.counters.conflicts, Ordering::Relaxed);
         counts.unmatched.store(self.counters.unmatched, Ordering::Relaxed);
         counts.redriven.store(self.counters.redriven, Ordering::Relaxed);
+        counts.replayed.store(self.counters.replayed, Ordering::Relaxed);
         counts.floor.store(self.counters.floor, Ordering::Relaxed);
         counts.identities.store(self.dedupe.len(), Ordering::Relaxed);
     }

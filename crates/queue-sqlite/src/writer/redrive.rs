@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use queue::{
-    By, ConsumerId, DeadLetter, DeadLetterId, NotRedriven, QueueError, RedriveOutcome, Redriven, Routes, Seq, Stored,
+    Again, By, ConsumerId, DeadLetter, DeadLetterId, NotRedriven, QueueError, RedriveOutcome, Routes, Seq, Stored, Why,
     trail,
 };
 
@@ -90,8 +90,9 @@ impl Writer {
             return Ok(Err(NotRedriven::NoEvent));
         };
         let first = stored.first_seq();
-        let Stored { mut event, redriven, .. } = stored;
-        let mut edited = redriven.is_some_and(|redriven| redriven.edited);
+        let Stored { mut event, again, .. } = stored;
+        let why = again.map_or(Why::Redriven, |again| again.why);
+        let mut edited = again.is_some_and(|again| again.edited);
         if letter.edit.is_some() {
             let Some(copy) = edits::body(&self.connection, id)? else {
                 return Ok(Err(NotRedriven::DamagedEdit));
@@ -105,7 +106,7 @@ impl Writer {
         };
         let seq = Seq(self.counters.last_seq + 1);
         let stored =
-            Stored { redriven: Some(Redriven { consumer, at: by.at, edited, first }), ..Stored::new(seq, event) };
+            Stored { again: Some(Again { consumer, at: by.at, why, edited, first }), ..Stored::new(seq, event) };
         dead_letters::remove(&self.connection, &letter, self.counters.floor)?;
         self.trail.push(&self.connection, trail::redriven(&letter, seq, by))?;
         self.counters.last_seq = seq.0;
@@ -116,7 +117,7 @@ impl Writer {
     }
 
     /// The way of an event to this destination and no other, if the present routes have one.
-    fn routes_to(&self, consumer: ConsumerId, event: &event::Event) -> Option<Routes> {
+    pub(super) fn routes_to(&self, consumer: ConsumerId, event: &event::Event) -> Option<Routes> {
         let placed = self.shared.consumer(consumer).ok()?.state.lock().placed.clone()?;
         let target = placed.find(&placed.routing.router.route(event))?;
         Some(Routes::from_iter([target]))

@@ -4,6 +4,7 @@
 //! would drop it, and a dead letter keeps its event in the log.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use event::Timestamp;
 use queue::{Attempts, ConsumerId, Failure, Maintained};
@@ -52,7 +53,8 @@ impl Writer {
             upkeep.maintained.more |= upkeep.dropped_run.is_some();
             return Ok(());
         }
-        let (floor, last) = (self.counters.floor, self.last_expired(upkeep.now)?);
+        let keep_from = self.shared.keep_from.load(Ordering::Acquire);
+        let (floor, last) = (self.counters.floor, self.last_expired(upkeep.now)?.min(keep_from - 1));
         let last = if last >= floor { self.close_windows(last, upkeep.now) } else { last };
         if last >= floor {
             self.expire_deliveries(last, upkeep)?;

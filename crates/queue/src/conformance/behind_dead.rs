@@ -143,7 +143,7 @@ pub async fn redriven_events_come_behind_all_others<H: Harness>() {
         if leases.is_empty() {
             break;
         }
-        order.extend(leases.iter().map(|lease| lease.stored.redriven.is_some()));
+        order.extend(leases.iter().map(|lease| lease.stored.again.is_some()));
         f.settle(&leases, Outcome::Done).await;
     }
     assert_eq!(order.len(), 5_000);

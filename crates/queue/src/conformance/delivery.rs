@@ -328,7 +328,7 @@ pub async fn redrives_dead_letters<H: Harness>() {
     f.settle(&leases[..1], Outcome::Dead { attempts: Attempts::default(), failure: failure("still no") }).await;
     let again = f.lease(f.crm, 10).await;
     assert_eq!(again.iter().map(body).collect::<Vec<_>>(), ["0"]);
-    assert!(again[0].stored.redriven.is_some() && again[0].attempts == Attempts::default());
+    assert!(again[0].stored.again.is_some() && again[0].attempts == Attempts::default());
     assert_eq!(again[0].stored.first_seq(), letters[0].seq.unwrap());
     assert_eq!(again[0].stored.event.id, letters[0].event.unwrap());
     assert!(again[0].stored.event.received < f.now, "as it was received first");

@@ -100,7 +100,7 @@ pub async fn keeps_edits_and_reviews<H: Harness>() {
     assert_eq!(groups[0].review.state, ReviewState::Acknowledged);
     let leases = f.lease(f.crm, 10).await;
     assert_eq!(leases.iter().map(body).collect::<Vec<_>>(), ["edited 1"]);
-    assert!(leases[0].stored.redriven.is_some_and(|redriven| redriven.edited));
+    assert!(leases[0].stored.again.is_some_and(|again| again.edited));
     f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("no") }).await;
     let groups = f.queue.dead_letter_groups(DeadLetterQuery::default()).await.unwrap();
     assert!(groups[0].review.reopened, "{groups:?}");
@@ -142,7 +142,7 @@ pub async fn keeps_redriven_behind_all_others<H: Harness>() {
     f.publish((0..1_000).map(|n| event("crm", &format!("c{n}"), &format!("live {n}"))).collect()).await;
     f.crash();
     let first = f.lease(f.crm, 1_000).await;
-    assert!(first.iter().all(|lease| lease.stored.redriven.is_none()));
+    assert!(first.iter().all(|lease| lease.stored.again.is_none()));
     f.settle(&first, Outcome::Done).await;
     assert_eq!(f.drain(f.crm).await.len(), 2_000);
 }

@@ -63,7 +63,7 @@ pub async fn redrives_the_edited_copy<H: Harness>() {
     let leases = f.lease(f.crm, 10).await;
     assert_eq!(leases.iter().map(body).collect::<Vec<_>>(), ["one", "2"]);
     assert_eq!(leases[0].stored.event.id, before[0].event.unwrap());
-    let edited = |at: usize| leases[at].stored.redriven.map(|redriven| redriven.edited);
+    let edited = |at: usize| leases[at].stored.again.map(|again| again.edited);
     assert_eq!((edited(0), edited(1)), (Some(true), Some(false)));
     f.settle(&leases, Outcome::Dead { attempts: Attempts::default(), failure: failure("still no") }).await;
     let again = letters(&f).await;
@@ -75,7 +75,7 @@ pub async fn redrives_the_edited_copy<H: Harness>() {
     // It stays marked, edited again or not.
     f.queue.redrive(vec![again[0].id], f.by()).await.unwrap();
     let leases = f.lease(f.crm, 10).await;
-    assert_eq!(leases[0].stored.redriven.map(|redriven| redriven.edited), Some(true));
+    assert_eq!(leases[0].stored.again.map(|again| again.edited), Some(true));
 }
 
 /// A copy goes with its letter, and an edited copy that no route leads to its destination stays one.

@@ -27,6 +27,7 @@ fn word(entry: &Entry) -> String {
         },
         What::Died { .. } => "died".to_owned(),
         What::Redriven { .. } => "redriven".to_owned(),
+        What::Replayed { .. } => "replayed".to_owned(),
         What::Edited { .. } => "edited".to_owned(),
         What::Discarded { .. } => "discarded".to_owned(),
         What::Done { by, action, subject, .. } => format!("{by}: {action} {subject}"),

@@ -50,7 +50,7 @@ impl DeliveryState {
     }
 
     fn is_live(&self) -> bool {
-        self.stored.redriven.is_none()
+        self.stored.again.is_none()
     }
 }
 

@@ -8,29 +8,32 @@ use event::{Event, EventId, Timestamp};
 
 use super::consumer::{ConsumerState, Phase};
 use crate::{
-    AuditPage, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Edit, Failure, FailureClass,
-    Fingerprint, Grouping, Lease, Maintained, NewEvent, NotRedriven, Options, Outcome, Publication, Published,
-    QueueError, QueueStatus, REVIEWS_MAX, RedriveOutcome, Redriven, Rejection, Review, ReviewState, Seq, Settle, Stage,
-    Stored, Topology, body_hash, conflict_id, trail,
+    Again, AuditPage, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Edit, Failure,
+    FailureClass, Fingerprint, Grouping, Lease, Maintained, NewEvent, NotRedriven, Options, Outcome, Publication,
+    Published, QueueError, QueueStatus, REVIEWS_MAX, RedriveOutcome, Rejection, Replay, Review, ReviewState, Seq,
+    Settle, Stage, Stored, Topology, Why, body_hash, conflict_id, trail,
 };
 
 #[derive(Debug)]
 pub(super) struct State {
     options: Options,
-    log: BTreeMap<u64, Arc<Stored>>,
-    last: u64,
+    pub(super) log: BTreeMap<u64, Arc<Stored>>,
+    pub(super) last: u64,
     identities: HashMap<EventId, Identity>,
     rejected: HashMap<u64, (Timestamp, DeadLetterId)>,
-    topology: Option<Topology>,
-    pub(super) consumers: Vec<ConsumerState>,
-    pub(super) dead: BTreeMap<DeadLetterId, DeadLetter>,
-    last_dead: u64,
     reviews: Vec<Review>,
     /// Where the events of dead letters stood first.
     pub(super) firsts: HashMap<DeadLetterId, Seq>,
-    counts: Counts,
     /// The audit trail; block `n` is the entry `n - 1` alone.
     pub(super) trail: Vec<audit::Entry>,
+    pub(super) topology: Option<Topology>,
+    pub(super) consumers: Vec<ConsumerState>,
+    pub(super) dead: BTreeMap<DeadLetterId, DeadLetter>,
+    last_dead: u64,
+    pub(super) counts: Counts,
+    pub(super) replays: BTreeMap<String, Replay>,
+    /// Retention drops nothing from here on.
+    pub(super) keep_from: Option<Seq>,
     pub(super) closed: bool,
 }
 
@@ -42,11 +45,12 @@ struct Identity {
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+pub(super) struct Counts {
     duplicates: u64,
     conflicts: u64,
     unmatched: u64,
     redriven: u64,
+    pub(super) replayed: u64,
 }
 
 impl State {
@@ -65,6 +69,8 @@ impl State {
             firsts: HashMap::new(),
             counts: Counts::default(),
             trail: Vec::new(),
+            replays: BTreeMap::new(),
+            keep_from: None,
             closed: false,
         }
     }
@@ -76,6 +82,7 @@ impl State {
     /// Forgets what only a running queue knows.
     pub(super) fn restart(&mut self) {
         self.topology = None;
+        self.keep_from = None;
         self.closed = false;
         self.consumers.iter_mut().for_each(ConsumerState::restart);
     }
@@ -294,7 +301,7 @@ impl State {
             received: Some(event.received),
             body: Some(event.body),
             edit: None,
-            altered: stored.redriven.is_some_and(|redriven| redriven.edited),
+            altered: stored.again.is_some_and(|again| again.edited),
         });
         self.firsts.insert(id, first);
     }
@@ -325,8 +332,10 @@ impl State {
         let consumer = ConsumerId(u16::try_from(place).unwrap_or(u16::MAX));
         let edited = letter.altered || letter.edit.is_some();
         let first = self.firsts.get(&id).copied().unwrap_or(Seq(self.last));
-        let redriven = Some(Redriven { consumer, at: by.at, edited, first });
-        let stored = Arc::new(Stored { redriven, ..Stored::new(Seq(self.last), event) });
+        let before = letter.seq.and_then(|seq| self.log.get(&seq.0)).and_then(|stored| stored.again);
+        let why = before.map_or(Why::Redriven, |again| again.why);
+        let again = Some(Again { consumer, at: by.at, why, edited, first });
+        let stored = Arc::new(Stored { again, ..Stored::new(Seq(self.last), event) });
         self.consumers[place].add(&stored, route);
         self.log.insert(self.last, stored);
         if let Some(letter) = self.remove_dead(id) {
@@ -392,7 +401,7 @@ impl State {
 
     pub(super) fn event(&self, id: EventId) -> Option<Stored> {
         let of = |stored: &&Arc<Stored>| stored.event.id == id;
-        let accepted = self.log.values().rev().filter(of).find(|stored| stored.redriven.is_none());
+        let accepted = self.log.values().rev().filter(of).find(|stored| stored.again.is_none());
         accepted.or_else(|| self.log.values().rev().find(of)).map(|stored| Stored::clone(stored))
     }
 
@@ -402,8 +411,9 @@ impl State {
             consumer.status(self.last, dead as u64, now)
         });
         QueueStatus {
-            accepted: self.last - self.counts.redriven,
+            accepted: self.last - self.counts.redriven - self.counts.replayed,
             redriven: self.counts.redriven,
+            replayed: self.counts.replayed,
             duplicates: self.counts.duplicates,
             conflicts: self.counts.conflicts,
             unmatched: self.counts.unmatched,
@@ -424,8 +434,10 @@ impl State {
         let mut done =
             Maintained { identities_dropped: (before - self.identities.len()) as u64, ..Maintained::default() };
         let cutoff = now.minus(self.options.retention);
+        let keep = self.keep_from.map_or(u64::MAX, |place| place.0);
+        let is_old = |seq: u64, stored: &Stored| seq < keep && stored.kept_since() < cutoff;
         let old: Vec<u64> =
-            self.log.iter().take_while(|(_, stored)| stored.kept_since() < cutoff).map(|(&seq, _)| seq).collect();
+            self.log.iter().take_while(|(seq, stored)| is_old(**seq, stored)).map(|(&seq, _)| seq).collect();
         for seq in old {
             if self.consumers.iter().any(|consumer| consumer.is_leased(seq, now)) {
                 break;

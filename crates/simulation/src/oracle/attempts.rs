@@ -63,7 +63,7 @@ impl Oracle {
             known.object(format!("event {number} at place {place} is attempted again, after it was settled"));
         }
         // What is redriven comes behind all others and is in nobody's way.
-        if let Some(conversation) = self.conversation_at(destination, number).filter(|_| stored.redriven.is_none()) {
+        if let Some(conversation) = self.conversation_at(destination, number).filter(|_| stored.again.is_none()) {
             known.begins_in_order(place, number, &conversation);
         }
         Some(number)

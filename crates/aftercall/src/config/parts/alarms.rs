@@ -54,6 +54,7 @@ impl File {
         options.source_silent = set.source_silent.map(|time| time.0).or(options.source_silent);
         options.disk_free = set.disk_free.map(|size| size.0 as u64).or(options.disk_free);
         options.commit_latency = set.commit_latency.map(|time| time.0).or(options.commit_latency);
+        options.archive_failing = set.archive_failing.map(|time| time.0).or(options.archive_failing);
         options.notifier_failing = set.notifier_failing.map(|time| time.0).or(options.notifier_failing);
         options.hold = set.hold.map_or(options.hold, |time| time.0);
         options.cool_down = set.cool_down.map_or(options.cool_down, |time| time.0);
@@ -67,6 +68,7 @@ impl File {
                 Kind::SourceSilent => options.source_silent = None,
                 Kind::DiskLow => options.disk_free = None,
                 Kind::CommitLatency => options.commit_latency = None,
+                Kind::ArchiveFailing => options.archive_failing = None,
                 Kind::NotifierFailing => options.notifier_failing = None,
                 Kind::QuarantineClosed => options.quarantine_closed = false,
                 // That nothing works cannot be turned off.

@@ -1,0 +1,122 @@
+//! What is being put aside: one group of leases at a time. One lease is held back to probe the destination with, so that
+//! the end of an outage is found although nothing else waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event::Timestamp;
+use queue::{BoxFuture, Lease, LeaseToken, Outcome, Settle};
+
+use crate::PutAside;
+
+/// Deliveries that are put aside together: their bodies are in memory meanwhile.
+const GROUP: usize = 100;
+/// How long to wait after a failure. The events wait in the queue, as they would without this.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Puts deliveries aside for one destination.
+pub(super) struct Putting {
+    aside: Arc<dyn PutAside>,
+    destination: Arc<str>,
+    under_way: Option<UnderWay>,
+    /// To probe with.
+    held: Option<Lease>,
+    /// How long before its end a lease is given back: an attempt must end within it.
+    margin: Duration,
+    paused: Option<Timestamp>,
+    /// A failure has been logged and nothing has worked since.
+    failing: bool,
+}
+
+struct UnderWay {
+    tokens: Vec<LeaseToken>,
+    done: BoxFuture<'static, Result<(), String>>,
+}
+
+impl Putting {
+    /// `timeout` is how long an attempt may take.
+    pub(super) fn new(aside: Arc<dyn PutAside>, destination: &str, timeout: Duration) -> Self {
+        let margin = timeout.saturating_add(Duration::from_secs(1));
+        let destination = Arc::from(destination);
+        Self { aside, destination, under_way: None, held: None, margin, paused: None, failing: false }
+    }
+
+    /// The lease to probe with.
+    pub(super) fn take_held(&mut self) -> Option<Lease> {
+        self.held.take()
+    }
+
+    /// The lease to probe with, if it must be given back because it is about to end.
+    pub(super) fn expired(&mut self, now: Timestamp) -> Option<Settle> {
+        let margin = self.margin;
+        let held = self.held.take_if(|held| held.until <= now.plus(margin))?;
+        Some(Settle { token: held.token, outcome: Outcome::Release })
+    }
+
+    /// When [`Self::expired`] has something.
+    pub(super) fn expires(&self) -> Option<Timestamp> {
+        self.held.as_ref().map(|held| held.until.minus(self.margin))
+    }
+
+    /// How many more can be put aside now.
+    pub(super) fn room(&self, now: Timestamp) -> usize {
+        let waits = self.under_way.is_some() || self.paused.is_some_and(|until| now < until);
+        if waits { 0 } else { GROUP }
+    }
+
+    /// When there will be room again after a failure.
+    pub(super) fn opens(&self, now: Timestamp) -> Option<Timestamp> {
+        self.paused.filter(|until| now < *until)
+    }
+
+    pub(super) fn begin(&mut self, mut leases: Vec<Lease>, now: Timestamp) {
+        if self.held.is_none() {
+            self.held = leases.pop();
+        }
+        if leases.is_empty() {
+            return;
+        }
+        let tokens = leases.iter().map(|lease| lease.token).collect();
+        let events = leases.into_iter().map(|lease| lease.stored).collect();
+        let done = self.aside.put_aside(Arc::clone(&self.destination), events, now);
+        self.under_way = Some(UnderWay { tokens, done });
+    }
+
+    pub(super) fn under_way(&mut self) -> Option<&mut BoxFuture<'static, Result<(), String>>> {
+        self.under_way.as_mut().map(|under_way| &mut under_way.done)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_none() && self.held.is_none()
+    }
+
+    /// It has ended: how the leases are settled.
+    pub(super) fn ended(&mut self, result: Result<(), String>, now: Timestamp) -> Vec<Settle> {
+        let outcome = match result {
+            Ok(()) => {
+                self.failing = false;
+                Outcome::Done
+            }
+            Err(error) => {
+                self.paused = Some(now.plus(PAUSE));
+                if !std::mem::replace(&mut self.failing, true) {
+                    let destination = &*self.destination;
+                    tracing::error!(destination, error, "deliveries cannot be put aside; they wait in the queue");
+                }
+                Outcome::Release
+            }
+        };
+        self.settle(&outcome)
+    }
+
+    /// Gives up what is under way.
+    pub(super) fn give_up(&mut self) -> Vec<Settle> {
+        let held = self.held.take().map(|held| Settle { token: held.token, outcome: Outcome::Release });
+        self.settle(&Outcome::Release).into_iter().chain(held).collect()
+    }
+
+    fn settle(&mut self, outcome: &Outcome) -> Vec<Settle> {
+        let tokens = self.under_way.take().map(|under_way| under_way.tokens).unwrap_or_default();
+        tokens.into_iter().map(|token| Settle { token, outcome: outcome.clone() }).collect()
+    }
+}

@@ -1,0 +1,75 @@
+//! What a service does other than to attempt: putting deliveries aside, and giving up what is left at its end.
+
+use std::time::Duration;
+
+use event::Timestamp;
+use tokio::time::sleep;
+
+use super::{Running, Stopping, release};
+use crate::Error;
+use crate::attempt::Attempt;
+use crate::service::putting::Putting;
+
+/// How long the queue may take for the last settlements of a service that was stopped.
+const LAST_SETTLEMENTS: Duration = Duration::from_secs(5);
+
+impl Running<'_> {
+    /// With somebody who takes deliveries while the destination is down.
+    pub(in crate::service) fn putting(self, putting: Option<Putting>) -> Self {
+        Self { putting, ..self }
+    }
+
+    /// Makes an attempt with what was held back for it.
+    pub(super) fn probe(&mut self, now: Timestamp) {
+        let room = self.room(now);
+        let Some(putting) = &mut self.putting else { return };
+        if let Some(released) = putting.expired(now) {
+            self.ended.push(released);
+            self.look = true;
+        } else if room > 0
+            && let Some(lease) = putting.take_held()
+        {
+            self.in_flight.push(Attempt::new(&self.tools, lease, now, self.last_success));
+            self.gate.leased(1, self.in_flight.len(), now);
+            self.show(now);
+        }
+    }
+
+    /// How many may be leased to be put aside.
+    pub(super) fn room_aside(&self, now: Timestamp) -> usize {
+        let unsettled = self.ended.len() + self.settling.len();
+        match &self.putting {
+            Some(putting) if self.gate.is_down() && unsettled == 0 => putting.room(now),
+            _ => 0,
+        }
+    }
+
+    pub(super) fn put_aside(&mut self, result: Result<(), String>) {
+        let now = self.tools.clock.now();
+        let worked = result.is_ok();
+        let Some(putting) = &mut self.putting else { return };
+        let settled = putting.ended(result, now);
+        if worked {
+            self.health.put_aside(settled.len());
+        }
+        self.ended.extend(settled);
+        // There may be more, and a lease asked for fewer than there are.
+        self.look = true;
+    }
+
+    /// The time of a stopping service is over. First the attempts are given up, then the settlements.
+    pub(super) fn give_up(&mut self) -> Result<(), Error> {
+        let unsettled = self.ended.len() + self.settling.len();
+        if self.stopping.as_ref().is_some_and(|stopping| stopping.cut) {
+            return Err(Error::Unsettled { destination: self.name.to_owned(), count: unsettled });
+        }
+        self.ended.extend(self.in_flight.iter().map(|attempt| release(attempt.token)));
+        self.in_flight.clear();
+        if let Some(putting) = &mut self.putting {
+            self.ended.extend(putting.give_up());
+        }
+        self.health.set_in_flight(0);
+        self.stopping = Some(Stopping { over: Box::pin(sleep(LAST_SETTLEMENTS)), cut: true });
+        Ok(())
+    }
+}
