@@ -172,10 +172,10 @@ impl Mapper for RouteMapper {
         }
     }
 
-    fn version(&self, route: u16) -> Option<String> {
+    fn version(&self, route: u16) -> Option<Arc<str>> {
         let tables = self.tables.load();
         let before = || tables.before.as_ref().and_then(|table| table.numbered(route));
-        tables.present.numbered(route).or_else(before)?.version.as_deref().map(str::to_owned)
+        tables.present.numbered(route).or_else(before)?.version.clone()
     }
 }
 

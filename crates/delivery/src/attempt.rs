@@ -38,6 +38,8 @@ pub(crate) struct Ended {
     /// Names the conversation, or the event if it has none.
     pub(crate) suspect: u64,
     pub(crate) tried: Tried,
+    /// The version of the mapping.
+    pub(crate) mapping: Option<Arc<str>>,
     pub(crate) result: Result<Sent, Failed>,
 }
 
@@ -79,12 +81,13 @@ async fn run(tools: Arc<Tools>, lease: Lease, began: Timestamp, last_success: Op
         Ok(Some(payload)) => tools.send(stored, payload, behind_dead).await,
     };
     let ended = tools.clock.now();
+    let mapping = tools.mapper.version(route);
     if let Err(failed) = &mut result {
-        failed.failure.mapping = tools.mapper.version(route);
+        failed.failure.mapping = mapping.as_deref().map(str::to_owned);
         failed.failure.latency_ms = u32::try_from(began.until(ended).as_millis()).unwrap_or(u32::MAX);
     }
     let tried = Tried { before, began, ended, last_success };
-    Ended { token, suspect, tried, result }
+    Ended { token, suspect, tried, mapping, result }
 }
 
 /// Tells conversations apart; two with the same number would only count as one.

@@ -1,5 +1,7 @@
 //! What makes a destination's payload from an event.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use queue::Stored;
 
@@ -10,8 +12,8 @@ pub trait Mapper: Send + Sync {
     /// An error is permanent: the same event and mapping always give the same result. A panic is caught.
     fn map(&self, stored: &Stored, route: u16) -> Result<Option<Bytes>, MapError>;
 
-    /// Which mapping this route has: the hash of its text. Asked for when an attempt has failed.
-    fn version(&self, _route: u16) -> Option<String> {
+    /// Which mapping this route has: the hash of its text.
+    fn version(&self, _route: u16) -> Option<Arc<str>> {
         None
     }
 }

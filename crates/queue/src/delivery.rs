@@ -104,12 +104,14 @@ pub enum Outcome {
 }
 
 /// What a destination said to a delivery that it took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
     /// HTTP status, if it speaks HTTP.
     pub status: Option<u16>,
     /// How long the attempt took, in milliseconds.
     pub latency_ms: u32,
+    /// Which mapping made the payload: the hash of its text.
+    pub mapping: Option<Arc<str>>,
 }
 
 /// Why a delivery failed. Never holds secrets; the excerpt is bounded by whoever makes it.

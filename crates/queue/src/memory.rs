@@ -128,7 +128,7 @@ impl Queue for MemoryQueue {
     }
 
     fn discard(&self, ids: Vec<DeadLetterId>, by: By) -> BoxFuture<'_, Result<Vec<DeadLetter>, QueueError>> {
-        ready(self.with(|state| Ok(state.discard(&ids, &by))))
+        ready(self.change(|state| Ok(state.discard(&ids, &by))))
     }
 
     fn edit(&self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> BoxFuture<'_, Result<bool, QueueError>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use audit::{Block, Conversation, Digest, Entry, Link, What};
 use event::{Event, EventId, Timestamp};
 
-use crate::{Attempts, By, DeadLetter, DeadLetterId, Failure, Outcome, Rejection, Review, Seq};
+use crate::{Answer, Attempts, By, DeadLetter, DeadLetterId, Failure, Outcome, Rejection, Review, Seq};
 
 /// Some blocks of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +57,8 @@ pub fn attempted(seq: Seq, destination: &Arc<str>, outcome: &Outcome, at: Timest
         again,
     };
     let outcome = match outcome {
-        Outcome::Delivered(answer) => {
-            audit::Outcome::Delivered { status: answer.status, latency_ms: answer.latency_ms, mapping: None }
+        Outcome::Delivered(Answer { status, latency_ms, mapping }) => {
+            audit::Outcome::Delivered { status: *status, latency_ms: *latency_ms, mapping: mapping.clone() }
         }
         Outcome::Done => audit::Outcome::Skipped { mapping: None },
         Outcome::Retry { at, attempts, failure } => failed(attempts, failure, Some(*at)),

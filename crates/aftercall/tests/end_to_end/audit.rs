@@ -55,7 +55,7 @@ fn a_conversation_has_its_whole_story() {
         "received from genesys",
         "verified by key ",
         "came again from genesys",
-        "lake: attempt 1 failed at stage map (permanent, 0 charged): the mapping of route named",
+        "lake: attempt 1 failed at stage map (permanent, 0 charged, mapping ",
         "lake: dead letter 1: the mapping of route named",
         "crm: delivered within ",
         "the log has it as it was received",

@@ -131,7 +131,7 @@ fn attempted(line: Line, destination: &str, outcome: &Outcome) -> Line {
             let answered = status.map(|status| format!(", answered {status}")).unwrap_or_default();
             Line {
                 what: "delivered",
-                text: format!("{destination}: delivered{answered} within {latency_ms} ms"),
+                text: format!("{destination}: delivered{answered} within {latency_ms} ms{}", by_mapping(mapping)),
                 status: *status,
                 latency_ms: Some(*latency_ms),
                 mapping: mapping.clone(),
@@ -141,7 +141,8 @@ fn attempted(line: Line, destination: &str, outcome: &Outcome) -> Line {
         Outcome::Failed { failure, made, charged, again } => {
             let Failure { stage, class, status, message, excerpt, latency_ms, mapping } = failure;
             let text = format!(
-                "{destination}: attempt {made} failed at stage {stage} ({class}, {charged} charged): {message}"
+                "{destination}: attempt {made} failed at stage {stage} ({class}, {charged} charged{}): {message}",
+                by_mapping(mapping)
             );
             Line {
                 what: "failed",
@@ -155,4 +156,8 @@ fn attempted(line: Line, destination: &str, outcome: &Outcome) -> Line {
             }
         }
     }
+}
+
+fn by_mapping(mapping: &Option<Arc<str>>) -> String {
+    mapping.as_ref().map(|version| format!(", mapping {version}")).unwrap_or_default()
 }

@@ -327,7 +327,7 @@ impl<'a> Running<'a> {
         self.health.set_gate(self.gate.status(now));
     }
 
-    fn ended(&mut self, Ended { token, suspect, tried, result }: Ended) {
+    fn ended(&mut self, Ended { token, suspect, tried, mapping, result }: Ended) {
         let now = tried.ended;
         self.forget_what_is_to_come(now);
         let outcome = match result {
@@ -340,7 +340,7 @@ impl<'a> Running<'a> {
                     self.health.delivered(now, latency);
                     self.report.delivered(self.name, now);
                     let latency_ms = u32::try_from(latency.as_millis()).unwrap_or(u32::MAX);
-                    Outcome::Delivered(Answer { status, latency_ms })
+                    Outcome::Delivered(Answer { status, latency_ms, mapping })
                 }
             },
             Err(failed) => {

@@ -72,7 +72,8 @@ pub async fn tells_what_became_of_a_conversation<H: Harness>() {
     let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.expect("lists");
     f.queue.redrive(vec![letters[0].id], By::new("eva", f.now)).await.expect("redrives");
     let leases = f.lease(f.crm, 10).await;
-    f.settle(&leases, Outcome::Delivered(Answer { status: Some(201), latency_ms: 7 })).await;
+    f.settle(&leases, Outcome::Delivered(Answer { status: Some(201), latency_ms: 7, mapping: Some("1f".into()) }))
+        .await;
     let expected = [
         "received by key 1 for crm",
         "duplicate",
