@@ -6,6 +6,7 @@ mod consumer;
 mod dead;
 mod replays;
 mod state;
+mod trail;
 
 use std::sync::Arc;
 

@@ -15,7 +15,6 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
-use tracing::warn;
 
 use super::putting::Putting;
 use crate::attempt::{Attempt, Ended, Sent, Tools};
@@ -23,9 +22,6 @@ use crate::decide::decide;
 use crate::gate::{Gate, Transient};
 use crate::report::Report;
 use crate::{Error, Health, Options};
-
-/// How long to leave a queue alone that failed in passing and did not say for how long.
-const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 
 /// When the queue names a due time that was already past at the last lease, it cannot be leased for another reason,
 /// and `changed` will tell; we look again after this time all the same.
@@ -377,21 +373,6 @@ impl<'a> Running<'a> {
             }
             Outcome::Done | Outcome::Delivered(_) | Outcome::Release => {}
         }
-    }
-
-    /// Pauses after a passing failure of the queue; any other ends the service.
-    fn queue_failed(&mut self, error: QueueError) -> Result<(), Error> {
-        let pause = match &error {
-            QueueError::Full { retry_after, .. } | QueueError::Busy { retry_after } => *retry_after,
-            QueueError::Transient { .. } => QUEUE_PAUSE,
-            QueueError::Poisoned { .. } | QueueError::Damaged { .. } | QueueError::Invalid(_) | QueueError::Closed => {
-                return Err(Error::Queue { destination: self.name.to_owned(), source: error });
-            }
-        };
-        let destination = self.name;
-        warn!(destination, %error, "the queue cannot lease or settle now; trying again");
-        self.queue_paused = Some(self.tools.clock.now().plus(pause));
-        Ok(())
     }
 }
 

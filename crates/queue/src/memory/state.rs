@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
 
 use super::consumer::{ConsumerState, Phase};
 use crate::{
-    Again, AuditPage, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Edit, Failure,
-    FailureClass, Fingerprint, Grouping, Lease, Maintained, NewEvent, NotRedriven, Options, Outcome, Publication,
-    Published, QueueError, QueueStatus, REVIEWS_MAX, RedriveOutcome, Rejection, Replay, Review, ReviewState, Seq,
-    Settle, Stage, Stored, Topology, Why, body_hash, conflict_id, trail,
+    ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Edit, Failure, FailureClass, Grouping,
+    Lease, Maintained, NewEvent, Options, Outcome, Publication, Published, QueueError, QueueStatus, Rejection, Replay,
+    Review, Seq, Settle, Stage, Stored, Topology, body_hash, conflict_id, trail,
 };
 
 #[derive(Debug)]
@@ -21,7 +19,7 @@ pub(super) struct State {
     pub(super) last: u64,
     identities: HashMap<EventId, Identity>,
     rejected: HashMap<u64, (Timestamp, DeadLetterId)>,
-    reviews: Vec<Review>,
+    pub(super) reviews: Vec<Review>,
     /// Where the events of dead letters stood first.
     pub(super) firsts: HashMap<DeadLetterId, Seq>,
     /// The audit trail; block `n` is the entry `n - 1` alone.
@@ -29,7 +27,7 @@ pub(super) struct State {
     pub(super) topology: Option<Topology>,
     pub(super) consumers: Vec<ConsumerState>,
     pub(super) dead: BTreeMap<DeadLetterId, DeadLetter>,
-    last_dead: u64,
+    pub(super) last_dead: u64,
     pub(super) counts: Counts,
     pub(super) replays: BTreeMap<String, Replay>,
     /// Retention drops nothing from here on.
@@ -49,7 +47,7 @@ pub(super) struct Counts {
     duplicates: u64,
     conflicts: u64,
     unmatched: u64,
-    redriven: u64,
+    pub(super) redriven: u64,
     pub(super) replayed: u64,
 }
 
@@ -312,91 +310,12 @@ impl State {
         selected.take(query.page()).map(listed).collect()
     }
 
-    pub(super) fn redrive(&mut self, ids: &[DeadLetterId], by: &By) -> Vec<RedriveOutcome> {
-        ids.iter().map(|&id| RedriveOutcome { id, result: self.redrive_one(id, by) }).collect()
-    }
-
-    fn redrive_one(&mut self, id: DeadLetterId, by: &By) -> Result<Seq, NotRedriven> {
-        let letter = self.dead.get(&id).ok_or(NotRedriven::Missing)?;
-        let (Some(destination), Some(event)) = (&letter.destination, letter.to_event()) else {
-            return Err(NotRedriven::NoEvent);
-        };
-        let not_routed = || NotRedriven::NotRouted(destination.to_string());
-        let place = self.consumers.iter().position(|consumer| consumer.name == *destination);
-        let place = place.ok_or_else(not_routed)?;
-        let routes = self.topology.as_ref().map(|topology| topology.router.route(&event)).unwrap_or_default();
-        let target = routes.iter().find(|target| self.consumers[place].place == Some(target.consumer));
-        let route = target.ok_or_else(not_routed)?.route;
-        self.last += 1;
-        self.counts.redriven += 1;
-        let consumer = ConsumerId(u16::try_from(place).unwrap_or(u16::MAX));
-        let edited = letter.altered || letter.edit.is_some();
-        let first = self.firsts.get(&id).copied().unwrap_or(Seq(self.last));
-        let before = letter.seq.and_then(|seq| self.log.get(&seq.0)).and_then(|stored| stored.again);
-        let why = before.map_or(Why::Redriven, |again| again.why);
-        let again = Some(Again { consumer, at: by.at, why, edited, first });
-        let stored = Arc::new(Stored { again, ..Stored::new(Seq(self.last), event) });
-        self.consumers[place].add(&stored, route);
-        self.log.insert(self.last, stored);
-        if let Some(letter) = self.remove_dead(id) {
-            self.trail.push(trail::redriven(&letter, Seq(self.last), by));
-        }
-        Ok(Seq(self.last))
-    }
-
     pub(super) fn dead_letter_groups(&self, query: &DeadLetterQuery) -> Vec<DeadLetterGroup> {
         let mut grouping = Grouping::new(self.reviews.clone());
         for letter in self.dead.values() {
             if query.selects(letter) { grouping.add(letter) } else { grouping.pass_over(letter) }
         }
         grouping.groups()
-    }
-
-    pub(super) fn edit(&mut self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> bool {
-        let letter = self.dead.get_mut(&id);
-        if letter.is_some() {
-            self.trail.push(trail::edited(id, copy.as_deref(), &by));
-        }
-        letter.map(|letter| letter.edit = copy.map(|body| Edit { by, body: Some(body) })).is_some()
-    }
-
-    pub(super) fn set_review(&mut self, group: Fingerprint, state: ReviewState, by: By) -> Review {
-        let review = Review { group, state, by, seen: DeadLetterId(self.last_dead) };
-        self.reviews.retain(|other| other.group != group);
-        self.trail.push(trail::reviewed(&review));
-        self.reviews.push(review.clone());
-        let surplus = self.reviews.len().saturating_sub(REVIEWS_MAX);
-        self.reviews.drain(..surplus);
-        review
-    }
-
-    pub(super) fn reviews(&self) -> Vec<Review> {
-        self.reviews.clone()
-    }
-
-    pub(super) fn discard(&mut self, ids: &[DeadLetterId], by: &By) -> Vec<DeadLetter> {
-        let gone: Vec<_> = ids.iter().filter_map(|&id| self.remove_dead(id)).collect();
-        self.trail.extend(gone.iter().map(|letter| trail::discarded(letter, by)));
-        gone.iter().map(listed).collect()
-    }
-
-    /// The trail's blocks behind this number, at most so many.
-    pub(super) fn audit(&self, after: u64, max: usize) -> AuditPage {
-        let mut previous = audit::Digest::default();
-        let block = |(number, entry): (u64, &audit::Entry)| {
-            let mut builder = audit::BlockBuilder::default();
-            builder.push(entry.clone());
-            let block = builder.finish(number, &previous);
-            previous = block.hash;
-            block
-        };
-        let blocks = (1..).zip(&self.trail).map(block).filter(|block| block.number > after).take(max).collect();
-        AuditPage { begins: audit::Link::default(), blocks }
-    }
-
-    pub(super) fn trace(&self, subject: audit::Subject) -> Vec<audit::Entry> {
-        let mut story = audit::Story::of(subject);
-        self.trail.iter().filter(|entry| story.has(&entry.what)).cloned().collect()
     }
 
     pub(super) fn event(&self, id: EventId) -> Option<Stored> {
@@ -466,7 +385,7 @@ impl State {
 }
 
 /// A letter as a list has it.
-fn listed(letter: &DeadLetter) -> DeadLetter {
+pub(super) fn listed(letter: &DeadLetter) -> DeadLetter {
     let edit = letter.edit.as_ref().map(|edit| Edit { body: None, ..edit.clone() });
     DeadLetter { body: None, received: None, edit, altered: false, ..letter.clone() }
 }

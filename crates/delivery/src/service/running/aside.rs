@@ -1,15 +1,20 @@
-//! What a service does other than to attempt: putting deliveries aside, and giving up what is left at its end.
+//! What a service does other than to attempt: putting deliveries aside, waiting for a queue that fails, and giving up what
+//! is left at its end.
 
 use std::time::Duration;
 
 use event::Timestamp;
+use queue::QueueError;
 use tokio::time::sleep;
+use tracing::warn;
 
 use super::{Running, Stopping, release};
 use crate::Error;
 use crate::attempt::Attempt;
 use crate::service::putting::Putting;
 
+/// How long to leave a queue alone that failed in passing and did not say for how long.
+const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 /// How long the queue may take for the last settlements of a service that was stopped.
 const LAST_SETTLEMENTS: Duration = Duration::from_secs(5);
 
@@ -70,6 +75,21 @@ impl Running<'_> {
         }
         self.health.set_in_flight(0);
         self.stopping = Some(Stopping { over: Box::pin(sleep(LAST_SETTLEMENTS)), cut: true });
+        Ok(())
+    }
+
+    /// Pauses after a passing failure of the queue; any other ends the service.
+    pub(super) fn queue_failed(&mut self, error: QueueError) -> Result<(), Error> {
+        let pause = match &error {
+            QueueError::Full { retry_after, .. } | QueueError::Busy { retry_after } => *retry_after,
+            QueueError::Transient { .. } => QUEUE_PAUSE,
+            QueueError::Poisoned { .. } | QueueError::Damaged { .. } | QueueError::Invalid(_) | QueueError::Closed => {
+                return Err(Error::Queue { destination: self.name.to_owned(), source: error });
+            }
+        };
+        let destination = self.name;
+        warn!(destination, %error, "the queue cannot lease or settle now; trying again");
+        self.queue_paused = Some(self.tools.clock.now().plus(pause));
         Ok(())
     }
 }
