@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use event::EventId;
 use serde_json::Value;
 
 use crate::admin::Admin;
@@ -28,9 +29,14 @@ pub(crate) struct TraceArgs {
 
 /// Ends with 1 if nothing is known.
 pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
-    let named = [("conversation", &args.conversation), ("event", &args.event)];
-    let query: Vec<_> = named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
-    let answer = Admin::of(&args.server)?.get("trace", &query)?;
+    let admin = Admin::of(&args.server)?;
+    let answer = match (&args.event, &args.conversation) {
+        (Some(event), _) => {
+            let id: EventId = event.parse()?;
+            admin.get(&format!("trace/events/{id}"), &[])?
+        }
+        (None, conversation) => admin.get("trace", &[("conversation", conversation.clone().unwrap_or_default())])?,
+    };
     let known = answer["story"].as_array().is_some_and(|story| !story.is_empty());
     if args.json {
         output::print_json(&answer)?;

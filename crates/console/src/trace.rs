@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use self::line::Line;
 use crate::problem::Problem;
-use crate::request::Query;
+use crate::request::{Name, Nothing, Query};
 use crate::{Answer, Shared, Tell};
 
 /// Events whose routes are explained, at most; more are only told of.
@@ -27,11 +27,8 @@ const EXPLAINED_MAX: usize = 100;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct TraceQuery {
-    /// The id of a conversation; or else name an event
-    conversation: Option<String>,
-    /// The id of an event; or else name a conversation
-    #[param(format = "uuid")]
-    event: Option<String>,
+    /// The id of a conversation
+    conversation: String,
 }
 
 /// The story of a conversation or of an event.
@@ -93,21 +90,46 @@ pub struct RouteVerdict {
 }
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
-    OpenApiRouter::new().routes(routes!(trace))
+    OpenApiRouter::new().routes(routes!(trace)).routes(routes!(trace_event))
 }
 
-/// Everything that is known of a conversation or an event
+/// Everything that is known of a conversation
 #[utoipa::path(
     get, path = "/api/v1/trace", operation_id = "trace", tag = "audit", params(TraceQuery),
     responses((status = 200, description = "Its story; empty if nothing is known of it", body = Trace)),
     security(("token" = ["read"]))
 )]
 async fn trace(State(tell): Shared, Query(query): Query<TraceQuery>) -> Answer<Trace> {
-    let entries = tell.queue().trace(subject(&query)?).await?;
+    tell_story(&*tell, Subject::Conversation(Conversation::of(&query.conversation))).await
+}
+
+/// Everything that is known of an event
+#[utoipa::path(
+    get, path = "/api/v1/trace/events/{id}", operation_id = "trace_event", tag = "audit",
+    params(("id" = String, Path, description = "Its id", format = "uuid")),
+    responses(
+        (status = 200, description = "Its story", body = Trace),
+        (status = 404, response = crate::openapi::NotFound)
+    ),
+    security(("token" = ["read"]))
+)]
+async fn trace_event(State(tell): Shared, Name(id): Name, Query(Nothing {}): Query<Nothing>) -> Answer<Trace> {
+    let id = id.parse().map_err(|error| Problem::not_found(format!("{error}")))?;
+    let story = tell_story(&*tell, Subject::Event(id)).await?;
+    if story.story.is_empty() {
+        return Err(Problem::not_found(format!(
+            "nothing is known of an event {id}, as far back as the audit trail goes"
+        )));
+    }
+    Ok(story)
+}
+
+async fn tell_story(tell: &dyn Tell, subject: Subject) -> Answer<Trace> {
+    let entries = tell.queue().trace(subject).await?;
     let mut events = Vec::new();
     for entry in &entries {
         let What::Received { seq, event, source, topic, body, .. } = &entry.what else { continue };
-        let (body, found) = look(&*tell, *event, body, *seq, &entries).await?;
+        let (state, found) = look(tell, *event, body, *seq, &entries).await?;
         events.push(Traced {
             event: event.to_string(),
             seq: *seq,
@@ -115,8 +137,8 @@ async fn trace(State(tell): Shared, Query(query): Query<TraceQuery>) -> Answer<T
             topic: Arc::clone(topic),
             conversation: found.as_ref().and_then(|found| found.conversation.clone()),
             received: entry.at,
-            sha256: body.1.to_string(),
-            body: body.0,
+            sha256: body.to_string(),
+            body: state,
             deliveries: deliveries(*seq, *event, &entries),
             routes: found
                 .filter(|_| events.len() < EXPLAINED_MAX)
@@ -127,16 +149,6 @@ async fn trace(State(tell): Shared, Query(query): Query<TraceQuery>) -> Answer<T
     Ok(Json(Trace { events, story: line::lines(&entries) }))
 }
 
-fn subject(query: &TraceQuery) -> Result<Subject, Problem> {
-    match (&query.conversation, &query.event) {
-        (Some(conversation), None) => Ok(Subject::Conversation(Conversation::of(conversation))),
-        (None, Some(event)) => {
-            event.parse().map(Subject::Event).map_err(|error| Problem::bad(format!("event: {error}")))
-        }
-        _ => Err(Problem::bad("name either a conversation or an event")),
-    }
-}
-
 /// What the log has of an event now, and the event itself if it is the one that was received.
 async fn look(
     tell: &dyn Tell,
@@ -144,12 +156,12 @@ async fn look(
     received: &Digest,
     seq: u64,
     entries: &[Entry],
-) -> Result<((BodyState, Digest), Option<event::Event>), Problem> {
+) -> Result<(BodyState, Option<event::Event>), Problem> {
     let erased =
         entries.iter().any(|entry| matches!(&entry.what, What::Erased { places, .. } if places.contains(&seq)));
     let stored = match tell.queue().event(id).await {
         Ok(stored) => stored,
-        Err(queue::QueueError::Damaged { .. }) => return Ok(((BodyState::Changed, *received), None)),
+        Err(queue::QueueError::Damaged { .. }) => return Ok((BodyState::Changed, None)),
         Err(error) => return Err(error.into()),
     };
     let found = stored.map(|stored| stored.event);
@@ -159,7 +171,7 @@ async fn look(
         Some(event) if Digest::of(&event.body) == *received => BodyState::Retained,
         Some(_) => BodyState::Changed,
     };
-    Ok(((state, *received), found.filter(|_| state == BodyState::Retained)))
+    Ok((state, found.filter(|_| state == BodyState::Retained)))
 }
 
 /// How each destination stands that an event was for.

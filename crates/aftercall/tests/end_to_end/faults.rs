@@ -128,14 +128,14 @@ fn at_each(numbers: impl Iterator<Item = usize>, fault: &str, load: Load, gracef
 
 #[test]
 fn a_failed_write_anywhere_loses_nothing() {
-    // Creating the tables takes some 30 writes, each commit some 4.
-    let (struck, refused) = at_each((1..20).chain((20..90).step_by(3)), "write:#:EIO", SMALL, false);
+    // Creating the tables takes some 50 writes, each commit some 5.
+    let (struck, refused) = at_each((1..20).chain((20..140).step_by(4)), "write:#:EIO", SMALL, false);
     assert!(struck > 20 && refused > 5, "{struck} runs had their fault, {refused} under load");
 }
 
 #[test]
 fn a_torn_write_anywhere_loses_nothing() {
-    let (struck, refused) = at_each((1..90).step_by(7), "write:#:TORN", SMALL, false);
+    let (struck, refused) = at_each((1..140).step_by(9), "write:#:TORN", SMALL, false);
     assert!(struck > 5 && refused > 2, "{struck} runs had their fault, {refused} under load");
 }
 

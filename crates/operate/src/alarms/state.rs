@@ -132,7 +132,7 @@ impl State {
         let silent = self.silence.step(&reading.sources, shortest, now);
         self.refused.retain(|name, _| reading.sources.iter().any(|source| source.name == *name));
         let mut grown = |source: &super::SourceReading| {
-            let window = self.refused.entry(source.name.clone()).or_default();
+            let window = self.refused.entry(source.name.clone()).or_insert_with(|| Window::unseen(now));
             (source.name.clone(), window.growth(source.refused, options.refused_within, now))
         };
         let refused: Vec<_> = reading.sources.iter().map(&mut grown).collect();

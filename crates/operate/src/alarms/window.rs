@@ -21,6 +21,11 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// Of a counter that has begun at zero, and that nobody has looked at: whatever it shows has come just now.
+    pub(super) fn unseen(now: Timestamp) -> Self {
+        Self { marks: VecDeque::from([(now, 0)]), ..Self::default() }
+    }
+
     /// How much the counter has grown within the time before `now`. A counter that begins anew has grown by itself.
     pub(super) fn growth(&mut self, value: u64, within: Duration, now: Timestamp) -> u64 {
         if value < self.last {
@@ -54,6 +59,12 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_before_the_first_look_counts() {
+        let now = Timestamp::from_millis(5);
+        assert_eq!(Window::unseen(now).growth(6, Duration::from_secs(100), now), 6);
+    }
 
     #[test]
     fn what_is_older_than_the_window_does_not_count() {
