@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use crate::access::Caller;
 use crate::page::{self, Limit};
 use crate::problem::Problem;
-use crate::request::{Body, Nothing, Query};
+use crate::request::{Body, Nothing, Number, Query};
 use crate::{Answer, Shared, Tell};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
@@ -68,8 +68,8 @@ struct ReplayBody {
     choice: Choice,
     /// Events that are put on their way, at most.
     #[serde(default = "limit")]
-    #[schema(minimum = 1, maximum = 1000, default = 500)]
-    limit: usize,
+    #[schema(value_type = usize, minimum = 1, maximum = 1000, default = 500)]
+    limit: Number,
     /// Begins the same replay anew if it is done.
     #[serde(default)]
     anew: bool,
@@ -83,15 +83,15 @@ struct TryBody {
     choice: Choice,
     /// Events that are tried, at most.
     #[serde(default = "limit")]
-    #[schema(minimum = 1, maximum = 1000, default = 500)]
-    limit: usize,
+    #[schema(value_type = usize, minimum = 1, maximum = 1000, default = 500)]
+    limit: Number,
     /// Where the step begins: `next` of the step before.
     #[schema(pattern = "^(s[0-9a-f]{16}|a[0-9a-f]{32}[^\n\r]{0,900})$")]
     cursor: Option<String>,
 }
 
-const fn limit() -> usize {
-    500
+const fn limit() -> Number {
+    Number(500)
 }
 
 /// Refuses what the present configuration does not have.
@@ -101,8 +101,8 @@ async fn find(tell: &dyn Tell, destination: &str) -> Result<(), Problem> {
     if there { Ok(()) } else { Err(Problem::not_found(ReplayPiece::no_destination(destination))) }
 }
 
-fn checked(limit: usize) -> Result<usize, Problem> {
-    if (1..=ReplayPiece::EVENTS_MAX).contains(&limit) {
+fn checked(Number(limit): Number) -> Result<usize, Problem> {
+    if let Some(limit) = usize::try_from(limit).ok().filter(|limit| (1..=ReplayPiece::EVENTS_MAX).contains(limit)) {
         return Ok(limit);
     }
     Err(Problem::unusable(format!("`limit` must be within 1 to {}", ReplayPiece::EVENTS_MAX)))
@@ -132,6 +132,8 @@ async fn replay(
         let replay = &stepped.replay;
         let (destination, by) = (&replay.destination, &*caller.name);
         tracing::info!(replay = replay.id, destination, events = stepped.queued, by, "events were replayed");
+        let detail = format!("{} events, replay {}", stepped.queued, replay.id);
+        caller.note(&*tell, "replay", destination, detail).await;
     }
     Ok(Json(stepped))
 }
