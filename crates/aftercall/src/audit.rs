@@ -151,11 +151,11 @@ impl Verdict {
         if let Some(found) = self.chain.as_ref().and_then(|chain| chain.finish().err()) {
             self.add(found);
         }
-        if let Some(Head(head)) = self.head
+        if let Some(Head(Link { number: known, .. })) = self.head
             && !self.head_found
-            && head.number > ends
         {
-            self.add(Break::Cut { ends, known: head.number });
+            let begins = self.chain.as_ref().map_or(1, Chain::begins);
+            self.add(if known < begins { Break::Older { begins, known } } else { Break::Cut { ends, known } });
         }
     }
 }

@@ -56,6 +56,11 @@ impl Chain {
         self.at
     }
 
+    /// The number of the first block that is kept.
+    pub fn begins(&self) -> u64 {
+        self.begun.number + 1
+    }
+
     /// Blocks and entries that were checked.
     pub fn counts(&self) -> (u64, u64) {
         (self.blocks, self.entries)
@@ -106,6 +111,14 @@ pub enum Break {
     Cut {
         /// The number of the last block.
         ends: u64,
+        /// The number that is known from elsewhere.
+        known: u64,
+    },
+    /// A block that is known from elsewhere is older than everything that is kept, so nothing can be said of it.
+    #[error("the trail begins with block {begins}, so it cannot be compared with block {known}; note a newer head")]
+    Older {
+        /// The number of the first block.
+        begins: u64,
         /// The number that is known from elsewhere.
         known: u64,
     },

@@ -132,6 +132,8 @@ fn begins(connection: &Connection) -> Result<Link, Failed> {
 
 /// Some blocks behind a number.
 pub(crate) fn page(connection: &Connection, after: u64, max: usize) -> Result<AuditPage, Failed> {
+    // The beginning and the blocks as of the same moment, or retention in between would look like a loss.
+    let _read = connection.unchecked_transaction().place(READING)?;
     let begins = begins(connection)?;
     let mut blocks = Vec::new();
     if max > 0 {

@@ -112,6 +112,11 @@ fn the_audit_trail_says_who_did_what_and_shows_that_it_is_whole() {
     let whole = run(&site, &server, &["audit", "verify"], 0);
     let head = whole.lines().find_map(|line| line.strip_prefix("head ")).unwrap().to_owned();
     run(&site, &server, &["audit", "verify", "--head", &head], 0);
+    let (number, hash) = head.split_once(':').unwrap();
+    let later = format!("{}:{hash}", number.parse::<u64>().unwrap() + 1);
+    assert!(run(&site, &server, &["audit", "verify", "--head", &later], 1).contains("was there before"));
+    let older = format!("0:{hash}");
+    assert!(run(&site, &server, &["audit", "verify", "--head", &older], 1).contains("note a newer head"));
 
     run(&site, &server, &["audit", "export", "--out", "trail.ndjson"], 0);
     let exported = fs::read_to_string(site.path("trail.ndjson")).unwrap();
