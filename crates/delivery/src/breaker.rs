@@ -74,6 +74,8 @@ enum State {
     },
     Open {
         since: Timestamp,
+        /// When the pause began.
+        paused: Timestamp,
         next: Timestamp,
     },
     HalfOpen {
@@ -137,7 +139,7 @@ impl Breaker {
         match self.state {
             State::Closed => None,
             State::Ramp { limit, .. } => Some(limit),
-            State::Open { next, .. } => Some(usize::from(self.is_due(next, now))),
+            State::Open { paused, next, .. } => Some(usize::from(is_over(paused, next, now))),
             State::HalfOpen { .. } => Some(1),
         }
     }
@@ -152,10 +154,13 @@ impl Breaker {
 
     /// Something was leased at `now`: while it is open, that is a probe.
     pub(crate) fn leased(&mut self, now: Timestamp) {
-        if let State::Open { since, next } = self.state
-            && self.is_due(next, now)
-        {
-            self.state = State::HalfOpen { since, probe: now };
+        match self.state {
+            State::Open { since, paused, next } if is_over(paused, next, now) => {
+                self.state = State::HalfOpen { since, probe: now };
+            }
+            // The clock was set back; by the earlier time no attempt would count for long.
+            State::HalfOpen { since, probe } if now < probe => self.state = State::HalfOpen { since, probe: now },
+            _ => {}
         }
     }
 
@@ -167,7 +172,7 @@ impl Breaker {
             State::HalfOpen { probe, .. } if began >= probe => self.begin_ramp(now),
             State::Ramp { since, limit, answers, stepped } => {
                 let answers = answers + 1;
-                self.state = if answers < limit || stepped.until(now) < RAMP_STEP {
+                self.state = if answers < limit || !is_over(stepped, stepped.plus(RAMP_STEP), now) {
                     State::Ramp { since, limit, answers, stepped }
                 } else if limit * 2 < full {
                     State::Ramp { since, limit: limit * 2, answers: 0, stepped: now }
@@ -205,7 +210,9 @@ impl Breaker {
                 self.state = State::Ramp { since, limit: (limit / 2).max(1), answers: 0, stepped: now };
             }
             State::HalfOpen { since, probe } if began >= probe => self.open(since, now, asked),
-            State::Open { since, next } => self.state = State::Open { since, next: next.max(now.plus(asked)) },
+            State::Open { since, paused, next } => {
+                self.state = State::Open { since, paused, next: next.max(now.plus(asked)) };
+            }
             State::HalfOpen { .. } | State::Closed => {}
         }
         false
@@ -228,18 +235,18 @@ impl Breaker {
 
     fn open(&mut self, since: Timestamp, now: Timestamp, asked: Duration) {
         let pause = (since.until(now) / PAUSE_SHARE).max(PAUSE_MIN).min(self.options.pause).max(asked);
-        self.state = State::Open { since, next: now.plus(pause) };
+        self.state = State::Open { since, paused: now, next: now.plus(pause) };
     }
 
     fn begin_ramp(&mut self, now: Timestamp) {
         self.evidence.reset();
         self.state = State::Ramp { since: now, limit: 1, answers: 0, stepped: now };
     }
+}
 
-    /// Whether a probe may go out. A time that lies further ahead than any pause is of a clock that was set back.
-    fn is_due(&self, next: Timestamp, now: Timestamp) -> bool {
-        now >= next || now.until(next) > self.options.pause.max(RETRY_AFTER_MAX)
-    }
+/// Whether a pause is over. A clock that shows a time before its beginning was set back, and would make it longer.
+fn is_over(began: Timestamp, end: Timestamp, now: Timestamp) -> bool {
+    now >= end || now < began
 }
 
 #[cfg(test)]

@@ -69,13 +69,14 @@ fn thirty_seconds_of_503_at_500_a_second_cost_no_budget_a_few_probes_and_no_memo
     );
 
     let mut limits = BTreeSet::new();
-    waiting::until_so("the ramp is over", || {
+    let closed = waiting::within_patience(|| {
         let (state, limit) = breaker(&server);
         if state == "ramp" {
             limits.insert(limit);
         }
-        state == "closed"
+        (state == "closed").then_some(())
     });
+    assert!(closed.is_some(), "the ramp is not over: {limits:?}; {:#}", server.status()["destinations"][0]);
     assert!(limits.len() >= 3 && limits.first().is_some_and(|limit| *limit <= 4), "a ramp: {limits:?}");
     let report = sending.join().unwrap();
     server.until_settled("crm");

@@ -108,8 +108,18 @@ fn a_destination_that_asks_for_quiet_gets_it() {
 
 #[test]
 fn a_clock_that_is_set_back_does_not_park_a_destination() {
-    let breaker = opened();
-    assert_eq!(breaker.limit(at(-86_400_000)), Some(1));
+    let mut breaker = opened();
+    assert_eq!(breaker.limit(at(-1)), Some(1), "by however little");
+    let when = breaker.eases().unwrap();
+    breaker.leased(when);
+    // Set back by an hour while the probe is under way, and again on the ramp.
+    let earlier = at(-3_600_000);
+    breaker.leased(earlier);
+    breaker.answered(earlier, earlier, 50);
+    assert_eq!(breaker.status().state, BreakerState::Ramp);
+    let much_earlier = at(-7_200_000);
+    breaker.answered(much_earlier, much_earlier, 50);
+    assert_eq!(breaker.limit(much_earlier), Some(2));
 }
 
 proptest! {
