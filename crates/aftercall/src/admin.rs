@@ -129,6 +129,12 @@ impl Admin {
         Ok(serde_json::from_slice(&self.send(self.client.post(self.url(path)).json(body))?)?)
     }
 
+    /// Has something done that may take long.
+    pub(crate) fn post_and_wait(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.client.post(self.url(path)).timeout(STREAM_LIMIT).json(body);
+        Ok(serde_json::from_slice(&self.send(request)?)?)
+    }
+
     /// Puts something there: JSON, as it is.
     pub(crate) fn put(&self, path: &str, query: &[(&str, String)], body: Vec<u8>) -> anyhow::Result<Value> {
         let url = reqwest::Url::parse_with_params(&self.url(path), query)?;

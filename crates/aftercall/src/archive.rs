@@ -203,7 +203,7 @@ fn verify(args: &AskArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// How much there is is not known before it is done.
-fn bar(doing: &'static str) -> anyhow::Result<ProgressBar> {
+pub(crate) fn bar(doing: &'static str) -> anyhow::Result<ProgressBar> {
     let style = ProgressStyle::with_template("{spinner} {msg}, {human_pos} events in {elapsed}")?;
     Ok(ProgressBar::new_spinner().with_style(style).with_message(doing))
 }

@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Trace(TraceArgs),
     /// Check the audit trail, or write it out
     Audit(AuditArgs),
+    /// Erase what was said in a conversation, everywhere; the record that something was there stays
+    Erase(crate::erase::EraseArgs),
     /// Have the server read its configuration anew; it does so by itself when the file changes
     Reload(ReloadArgs),
     /// Read everything that is stored and report damage

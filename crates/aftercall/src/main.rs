@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod dead_letters;
 mod demo;
+mod erase;
 mod logging;
 mod map;
 mod matching;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Command::Resume(args) => alarms::set_paused(&args, false),
         Command::Trace(args) => trace::run(&args),
         Command::Audit(args) => self::audit::run(&args),
+        Command::Erase(args) => erase::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Backup(args) => check::backup(&args),

@@ -5,6 +5,7 @@
 //! | the events of an hour, in parts | `events/2026-03-19/21/00000000000000000017.ndjson.zst` | when the hour is closed |
 //! | what a part holds, and its checksum | the same, `.json` | after the part |
 //! | what was put aside while a destination was down | `outages/crm/2026-03-19/21/….ndjson.zst`, `.json` | at once |
+//! | a part that something was erased from | the same, `.1.ndjson.zst` and on; the manifest names it | when asked to |
 //! | that it was replayed | the same, `.replayed` | after the replay of the part |
 //!
 //! The manifest of a part is what commits it: an object without one is as if it were not there, and is written again. A
@@ -12,6 +13,7 @@
 //! leaves nothing out. An object is checked against its manifest before any line of it is used.
 
 mod codec;
+mod erase;
 mod error;
 mod export;
 mod hour;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+pub use erase::ErasedParts;
 pub use error::Error;
 pub use manifest::{Kind, Manifest};
 pub use replay::{Choice, DryRun, Filter, From as ReplayFrom, Stepped, step, try_out};

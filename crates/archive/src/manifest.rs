@@ -79,7 +79,18 @@ pub struct Manifest {
     /// The destination that it was put aside for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
+    /// How often the part was written anew, because something was erased from it.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub rewritten: u32,
+    /// The object that this one came in place of; deleted afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
     /// How far the export has come with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) progress: Option<Progress>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_never(times: &u32) -> bool {
+    *times == 0
 }

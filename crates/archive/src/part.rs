@@ -88,6 +88,8 @@ impl PartWriter {
             latest: self.latest,
             damaged: Vec::new(),
             destination: None,
+            rewritten: 0,
+            replaces: None,
             progress: None,
         };
         Ok((data, manifest))

@@ -95,6 +95,7 @@ impl Filter {
         let Choice { from, to, conversation, .. } = &self.choice;
         let in_time = self.choice.source == From::Outage || (*from..*to).contains(&event.received);
         in_time
+            && !event.is_erased()
             && (conversation.is_none() || event.conversation.as_deref() == conversation.as_deref())
             && self.pattern.as_ref().is_none_or(|pattern| {
                 pattern.matches(&event.body, &mut self.scratch.lock()).is_ok_and(|matches| !matches.is_empty())

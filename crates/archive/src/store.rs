@@ -99,6 +99,14 @@ impl Store {
         }
     }
 
+    /// Deletes an object, if it is there.
+    pub(crate) async fn delete(&self, name: &str) -> Result<(), Error> {
+        match self.objects.delete(&Path::from(name)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The folders in a folder, sorted, by their last part.
     pub(crate) async fn folders(&self, root: &Path) -> Result<Vec<String>, Error> {
         let found = match self.objects.list_with_delimiter(Some(root)).await {

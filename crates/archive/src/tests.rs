@@ -261,3 +261,37 @@ async fn a_dry_run_goes_page_by_page_and_changes_nothing() {
         assert!(crate::try_out(&site.queue, Some(&archive), &filter, Some(wrong), 2, judge).await.is_err(), "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn what_is_erased_is_in_no_object_and_the_rest_stays() {
+    let site = Site::new();
+    let archive = site.archive();
+    site.publish(1, &["a", "b"]).await;
+    site.export(&archive, 70).await;
+    let before = archive.list(None, 10).await.unwrap();
+    let counted = archive.erase("c", true, None, 10).await.unwrap();
+    assert_eq!((counted.read, counted.parts, counted.events, counted.bytes), (1, 1, 2, 24));
+    assert_eq!(archive.list(None, 10).await.unwrap(), before);
+    let none = archive.erase("another", false, None, 10).await.unwrap();
+    assert_eq!((none.read, none.events), (1, 0));
+    // The one before was broken off before its old object was deleted.
+    let name = before[0].manifest.clone();
+    let mut manifest = archive.manifest(&name).await.unwrap();
+    archive.store.put("events/left-over", Bytes::from_static(b"{}")).await.unwrap();
+    manifest.replaces = Some("events/left-over".to_owned());
+    let stem = name.strip_suffix(".json").unwrap();
+    archive.store.put(&name, serde_json::to_vec(&manifest).unwrap().into()).await.unwrap();
+    assert_eq!(archive.erase("c", false, None, 10).await.unwrap(), counted);
+    let names = archive.store.names("events").await.unwrap();
+    assert_eq!(names, [format!("{stem}.1.ndjson.zst"), name.clone()]);
+    let verified = archive.verify(None, 10).await.unwrap();
+    assert_eq!((verified.len(), verified[0].count, &verified[0].problem), (1, 2, &None));
+    let after = archive.list(None, 10).await.unwrap();
+    assert_eq!((after[0].first_seq, after[0].last_seq, after[0].count), (1, 2, 2));
+    let again = archive.erase("c", false, None, 10).await.unwrap();
+    assert_eq!((again.parts, again.events), (0, 0));
+    let filter = Filter::new(all(ReplayFrom::Archive)).unwrap();
+    let judge = |_: &Event| Some(Ok(()));
+    let run = crate::try_out(&site.queue, Some(&archive), &filter, None, 10, judge).await.unwrap();
+    assert_eq!((run.pass, run.fail), (0, 0), "nothing of it comes back");
+}

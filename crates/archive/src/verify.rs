@@ -49,7 +49,7 @@ pub struct Verified {
 
 impl Archive {
     /// The names of manifests behind `after` in the order of their names, at most `limit`.
-    async fn manifests(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, bool)>, Error> {
+    pub(crate) async fn manifests(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, bool)>, Error> {
         let mut found = Vec::new();
         for root in ["events", "outages"] {
             // Days are listed one by one, so that a page does not need the names of years.

@@ -2,19 +2,31 @@
 //!
 //! Packed, a block is the version of this format, the number of its entries, the different texts that they name, and the
 //! entries, each with the milliseconds since the one before; all in the format of the crate `postcard`.
+//!
+//! The hash is over the digests of the texts and not the texts themselves, so one that must not be kept any longer can
+//! give way to its digest, and the chain still holds. In the first version of the format it was over the texts.
 
+mod text;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use event::Timestamp;
 
+use self::text::{Text, Texts};
 use crate::{Digest, Entry, What};
 
 /// Entries are added to a block until it has so many bytes, which fit a page of the embedded store.
 pub const BLOCK_BYTES: usize = 12 << 10;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version whose texts cannot be erased.
+const FIRST_VERSION: u8 = 1;
 /// Says what is hashed, so that no other hash of the same bytes could be taken for a block's.
-const DOMAIN: &[u8] = b"aftercall audit 1\n";
+const DOMAIN: &[u8] = b"aftercall audit 2\n";
+const FIRST_DOMAIN: &[u8] = b"aftercall audit 1\n";
+/// Stands for a text that was erased.
+pub const ERASED: &str = "(erased)";
 
 /// Some entries, with their place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,9 +40,15 @@ pub struct Block {
 }
 
 impl Block {
-    /// The hash that a block of this content has behind a block of that hash.
-    pub fn hash_of(number: u64, previous: &Digest, packed: &[u8]) -> Digest {
-        Digest::of_all(&[DOMAIN, &number.to_le_bytes(), previous.as_bytes(), packed])
+    /// The hash that a block of this content has behind a block of that hash; none of content that cannot be read.
+    pub fn hash_of(number: u64, previous: &Digest, packed: &[u8]) -> Option<Digest> {
+        let (&version, rest) = packed.split_first()?;
+        if version == FIRST_VERSION {
+            let pieces: [&[u8]; 4] = [FIRST_DOMAIN, &number.to_le_bytes(), previous.as_bytes(), packed];
+            return Some(Digest::of_all(&pieces));
+        }
+        let (count, texts, entries) = Texts::take(version, rest).ok()?;
+        Some(sealed(number, previous, count, texts.digests(), entries))
     }
 
     /// Its entries.
@@ -45,31 +63,104 @@ impl Block {
     ///
     /// # Errors
     /// When it was changed or written by a newer version.
-    pub fn entries_where(&self, wanted: impl FnMut(&What<u32>) -> bool) -> Result<Vec<Entry>, Unreadable> {
-        let unreadable = |what: String| Unreadable { block: self.number, what };
-        let (&version, rest) = self.packed.split_first().ok_or_else(|| unreadable("it is empty".to_owned()))?;
-        if version != VERSION {
-            return Err(unreadable(format!("it has format {version}, and this program knows {VERSION}")));
+    pub fn entries_where(&self, mut wanted: impl FnMut(&What<u32>) -> bool) -> Result<Vec<Entry>, Unreadable> {
+        let (count, texts, rest) = self.parts()?;
+        let mut text = |at: u32| texts.get(at).ok_or(postcard::Error::DeserializeBadEncoding);
+        let mut entries = Vec::new();
+        let walked = walk(count, rest, |at, what| {
+            if wanted(&what) {
+                entries.push(Entry { at, what: what.try_map(&mut text)? });
+            }
+            Ok(())
+        });
+        walked.map(|()| entries).map_err(|error| self.unreadable(error))
+    }
+
+    /// Whether texts of it were erased.
+    ///
+    /// # Errors
+    /// When it was changed or written by a newer version.
+    pub fn is_erased(&self) -> Result<bool, Unreadable> {
+        self.parts().map(|(_, texts, _)| texts.has_gone())
+    }
+
+    /// The same block without what was answered to the deliveries that `mine` chooses, and how many texts that are;
+    /// `mine` sees all entries in their order. A text that another entry names too stays: it says nothing of this delivery
+    /// alone. No block if there is no such text; and none in the first version of the format, where it has to stay.
+    ///
+    /// # Errors
+    /// When it was changed or written by a newer version.
+    pub fn without(&self, mut mine: impl FnMut(&What<u32>) -> bool) -> Result<(Option<Self>, usize), Unreadable> {
+        let (count, mut texts, rest) = self.parts()?;
+        let (mut erase, mut keep) = (BTreeSet::new(), BTreeSet::new());
+        let walked = walk(count, rest, |_, what| {
+            let answers = if mine(&what) { what.answers() } else { Vec::new() };
+            let mut others = Vec::new();
+            let Ok(_) = what.try_map(&mut |text| {
+                others.push(text);
+                Ok::<_, std::convert::Infallible>(())
+            });
+            for answer in &answers {
+                others.iter().position(|other| other == answer).map(|at| others.swap_remove(at));
+            }
+            keep.extend(others);
+            erase.extend(answers);
+            Ok(())
+        });
+        walked.map_err(|error| self.unreadable(error))?;
+        let erased = erase.difference(&keep).filter(|&&at| texts.erase(at)).count();
+        let can = self.packed.first() != Some(&FIRST_VERSION);
+        let block = (erased > 0 && can).then(|| {
+            let packed = texts.packed(VERSION, count, rest);
+            Self { number: self.number, packed, hash: self.hash }
+        });
+        Ok((block, erased))
+    }
+
+    fn parts(&self) -> Result<(u32, Texts<'_>, &[u8]), Unreadable> {
+        let Some((&version, rest)) = self.packed.split_first() else {
+            return Err(self.unreadable("it is empty"));
+        };
+        if !(FIRST_VERSION..=VERSION).contains(&version) {
+            let what = format!("it has format {version}, and this program knows {FIRST_VERSION} to {VERSION}");
+            return Err(self.unreadable(what));
         }
-        unpack(rest, wanted).map_err(|error| unreadable(error.to_string()))
+        Texts::take(version, rest).map_err(|error| self.unreadable(error))
+    }
+
+    fn unreadable(&self, what: impl ToString) -> Unreadable {
+        Unreadable { block: self.number, what: what.to_string() }
     }
 }
 
-fn unpack(packed: &[u8], mut wanted: impl FnMut(&What<u32>) -> bool) -> Result<Vec<Entry>, postcard::Error> {
-    let ((count, texts), mut rest): ((u32, Vec<&str>), _) = postcard::take_from_bytes(packed)?;
-    let text = |at: u32| usize::try_from(at).ok().and_then(|at| texts.get(at));
-    let mut text = |at: u32| text(at).map(|&text| Arc::from(text)).ok_or(postcard::Error::DeserializeBadEncoding);
-    let mut entries = Vec::new();
+/// The hash over what stays of a block when all of its texts are erased.
+fn sealed(
+    number: u64,
+    previous: &Digest,
+    count: u32,
+    digests: impl ExactSizeIterator<Item = Digest>,
+    entries: &[u8],
+) -> Digest {
+    let mut texts = Vec::with_capacity(8 + digests.len() * 32);
+    texts.extend_from_slice(&(digests.len() as u64).to_le_bytes());
+    digests.for_each(|digest| texts.extend_from_slice(digest.as_bytes()));
+    Digest::of_all(&[DOMAIN, &number.to_le_bytes(), previous.as_bytes(), &count.to_le_bytes(), &texts, entries])
+}
+
+/// Shows packed entries one after the other.
+fn walk(
+    count: u32,
+    mut packed: &[u8],
+    mut each: impl FnMut(Timestamp, What<u32>) -> Result<(), postcard::Error>,
+) -> Result<(), postcard::Error> {
     let mut millis = 0i64;
     for _ in 0..count {
-        let ((since, what), behind): ((i64, What<u32>), _) = postcard::take_from_bytes(rest)?;
-        rest = behind;
+        let ((since, what), behind): ((i64, What<u32>), _) = postcard::take_from_bytes(packed)?;
+        packed = behind;
         millis = millis.wrapping_add(since);
-        if wanted(&what) {
-            entries.push(Entry { at: Timestamp::from_millis(millis), what: what.try_map(&mut text)? });
-        }
+        each(Timestamp::from_millis(millis), what)?;
     }
-    if rest.is_empty() { Ok(entries) } else { Err(postcard::Error::DeserializeBadEncoding) }
+    if packed.is_empty() { Ok(()) } else { Err(postcard::Error::DeserializeBadEncoding) }
 }
 
 /// A block's entries cannot be read.
@@ -127,14 +218,10 @@ impl BlockBuilder {
 
     /// Closes the block, and is empty again.
     pub fn finish(&mut self, number: u64, previous: &Digest) -> Block {
-        let Self { count, texts, entries, text_bytes, .. } = std::mem::take(self);
-        let mut packed = Vec::with_capacity(entries.len() + text_bytes + 16);
-        packed.push(VERSION);
-        let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
-        let mut packed = postcard::to_extend(&(count, texts), packed).unwrap_or_default();
-        packed.extend_from_slice(&entries);
-        let hash = Block::hash_of(number, previous, &packed);
-        Block { number, packed, hash }
+        let Self { count, texts, entries, .. } = std::mem::take(self);
+        let texts = Texts::of(texts.iter().map(|text| Text::Here(text)));
+        let hash = sealed(number, previous, count, texts.digests(), &entries);
+        Block { number, packed: texts.packed(VERSION, count, &entries), hash }
     }
 }
 
@@ -194,7 +281,13 @@ mod tests {
             What::Attempted { seq: 2, destination: text("crm"), outcome: Outcome::Skipped { mapping: None } },
             What::Discarded { letter: 6, seq: None, destination: None, by: text("eva"), reason: text("test") },
             What::Done { by: text("eva"), action: text("pause"), subject: text("crm"), detail: text("") },
-            What::Erased { conversation: Conversation::of("c"), places: vec![1], by: text("eva"), reason: text("") },
+            What::Erased {
+                conversation: Conversation::of("c"),
+                places: vec![1],
+                blocks: vec![1, 4],
+                by: text("eva"),
+                reason: text(""),
+            },
             What::Dropped { block: 3, hash: Digest::of(b"3") },
         ];
         let at = |n: i64| Timestamp::from_millis(1_700_000_000_000 - n * 7);
@@ -229,10 +322,57 @@ mod tests {
         block.packed[0] = 9;
         assert_eq!(
             block.entries().unwrap_err().to_string(),
-            "block 1 of the audit trail cannot be read: it has format 9, and this program knows 1"
+            "block 1 of the audit trail cannot be read: it has format 9, and this program knows 1 to 2"
         );
         block.packed.clear();
         assert!(block.entries().is_err());
+    }
+
+    #[test]
+    fn the_first_version_of_the_format_is_still_read() {
+        let block = packed();
+        let (count, _, rest) = block.parts().unwrap();
+        let mut builder = BlockBuilder::default();
+        entries().into_iter().for_each(|entry| builder.push(entry));
+        let texts: Vec<&str> = builder.texts.iter().map(|text| &**text).collect();
+        let mut packed = postcard::to_extend(&(count, texts), vec![FIRST_VERSION]).unwrap();
+        packed.extend_from_slice(rest);
+        let hash = Digest::of_all(&[FIRST_DOMAIN, &1u64.to_le_bytes(), Digest::default().as_bytes(), &packed]);
+        assert_eq!(Block::hash_of(1, &Digest::default(), &packed), Some(hash));
+        let first = Block { number: 1, packed, hash };
+        assert_eq!(first.entries().unwrap(), entries());
+        assert_eq!(first.without(|_| true), Ok((None, 3)), "its hash is over the texts");
+    }
+
+    #[test]
+    fn what_was_answered_can_be_erased_and_the_hash_stays() {
+        let block = packed();
+        let mine = |what: &What<u32>| matches!(what, What::Attempted { seq: 1, .. } | What::Died { .. });
+        let (erased, texts) = block.without(mine).unwrap();
+        let erased = erased.unwrap();
+        assert_eq!((texts, erased.hash, erased.is_erased()), (3, block.hash, Ok(true)));
+        assert_eq!(Block::hash_of(1, &Digest::default(), &erased.packed), Some(block.hash));
+        let shown = serde_json::to_string(&erased.entries().unwrap()).unwrap();
+        assert!(!shown.contains("Unavailable") && !shown.contains("busy") && shown.contains(ERASED), "{shown}");
+        let bytes = erased.packed.windows(4);
+        assert!(!bytes.into_iter().any(|bytes| bytes == b"busy"));
+        assert_eq!(erased.entries().unwrap().len(), entries().len());
+        assert_eq!(erased.without(mine), Ok((None, 0)), "once is enough");
+        assert_eq!(block.without(|_| false), Ok((None, 0)));
+    }
+
+    #[test]
+    fn a_text_that_others_name_too_stays() {
+        let mut builder = BlockBuilder::default();
+        let died = |seq, reason: &str| What::Died { letter: 1, seq, destination: "crm".into(), reason: reason.into() };
+        for what in [died(1, "busy"), died(2, "busy"), died(1, "crm"), died(1, "alone")] {
+            builder.push(Entry { at: Timestamp::from_millis(1), what });
+        }
+        let block = builder.finish(1, &Digest::default());
+        let (erased, texts) = block.without(|what| matches!(what, What::Died { seq: 1, .. })).unwrap();
+        let reasons: Vec<_> = erased.unwrap().entries().unwrap().into_iter().map(|entry| entry.what).collect();
+        assert_eq!(reasons, [died(1, "busy"), died(2, "busy"), died(1, "crm"), died(1, ERASED)]);
+        assert_eq!(texts, 1);
     }
 
     #[test]
@@ -254,7 +394,7 @@ mod tests {
             let mut block = packed();
             let at = at.index(block.packed.len());
             block.packed[at] ^= by;
-            prop_assert_ne!(Block::hash_of(1, &Digest::default(), &block.packed), block.hash);
+            prop_assert_ne!(Block::hash_of(1, &Digest::default(), &block.packed), Some(block.hash));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Walking along a chain of blocks: whether each follows the one before.
 
+use std::collections::BTreeSet;
+
 use crate::{Block, Digest, Unreadable, What};
 
 /// A place in the chain: everything up to it stands fast when its hash is known.
@@ -19,12 +21,15 @@ pub struct Chain {
     blocks: u64,
     entries: u64,
     vouched: bool,
+    /// Blocks with texts that were erased, as far as no entry has said so yet.
+    blanked: BTreeSet<u64>,
 }
 
 impl Chain {
     /// Begins behind this place. The default is the beginning of all; any other is to be [vouched for](Chain::finish).
     pub fn behind(begun: Link) -> Self {
-        Self { begun, at: begun, blocks: 0, entries: 0, vouched: begun == Link::default() }
+        let vouched = begun == Link::default();
+        Self { begun, at: begun, blocks: 0, entries: 0, vouched, blanked: BTreeSet::new() }
     }
 
     /// Checks the next block.
@@ -41,13 +46,21 @@ impl Chain {
                 false => Break::Reordered { expected, found: block.number },
             });
         }
-        if Block::hash_of(block.number, &previous, &block.packed) != block.hash {
+        if Block::hash_of(block.number, &previous, &block.packed) != Some(block.hash) {
             return Err(Break::Changed { block: block.number });
         }
         let entries = block.entries()?;
         self.entries += entries.len() as u64;
         let begun = What::Dropped { block: self.begun.number, hash: self.begun.hash };
         self.vouched |= entries.iter().any(|entry| entry.what == begun);
+        if block.is_erased()? {
+            self.blanked.insert(block.number);
+        }
+        for entry in &entries {
+            if let What::Erased { blocks, .. } = &entry.what {
+                self.blanked.retain(|block| !blocks.contains(block));
+            }
+        }
         Ok(())
     }
 
@@ -69,9 +82,13 @@ impl Chain {
     /// All blocks were checked.
     ///
     /// # Errors
-    /// When the trail does not begin at its beginning, and no entry of it says that what was before was dropped.
+    /// When the trail does not begin at its beginning, and no entry of it says that what was before was dropped; when
+    /// texts are missing, and no entry says that they were erased.
     pub fn finish(&self) -> Result<(), Break> {
-        if self.vouched { Ok(()) } else { Err(Break::Beheaded { begins: self.begun.number + 1 }) }
+        if !self.vouched {
+            return Err(Break::Beheaded { begins: self.begun.number + 1 });
+        }
+        self.blanked.first().map_or(Ok(()), |&block| Err(Break::Blanked { block }))
     }
 }
 
@@ -105,6 +122,12 @@ pub enum Break {
     Beheaded {
         /// The number of the first block.
         begins: u64,
+    },
+    /// Texts of it are not there, and were not erased for a conversation's sake.
+    #[error("texts of block {block} are missing, and no entry says that they were erased")]
+    Blanked {
+        /// Its number.
+        block: u64,
     },
     /// Blocks that were there at an earlier time are not.
     #[error("the trail ends with block {ends}, and block {known} was there before")]
@@ -173,10 +196,10 @@ mod tests {
     fn what_was_done_to_it_is_found() {
         let whole = trail(5);
         let mut changed = whole.clone();
-        changed[2].packed[9] ^= 1;
+        *changed[2].packed.last_mut().unwrap() ^= 1;
         assert_eq!(breaks(Link::default(), &changed), [Break::Changed { block: 3 }]);
         let mut rehashed = changed.clone();
-        rehashed[2].hash = Block::hash_of(3, &whole[1].hash, &rehashed[2].packed);
+        rehashed[2].hash = Block::hash_of(3, &whole[1].hash, &rehashed[2].packed).unwrap();
         assert_eq!(breaks(Link::default(), &rehashed)[0], Break::Changed { block: 4 });
         let missing = [&whole[..1], &whole[3..]].concat();
         assert_eq!(breaks(Link::default(), &missing), [Break::Missing { from: 2, to: 3 }]);
@@ -196,5 +219,22 @@ mod tests {
         assert_eq!(breaks(begun, &whole[2..]), [Break::Beheaded { begins: 3 }]);
         let dropped = block(4, &whole[2].hash, What::Dropped { block: 2, hash: whole[1].hash });
         assert_eq!(breaks(begun, &[whole[2].clone(), dropped]), []);
+    }
+
+    #[test]
+    fn texts_that_are_missing_were_erased_or_there_is_a_break() {
+        let died = What::Died { letter: 1, seq: 1, destination: "crm".into(), reason: "Jane".into() };
+        let first = block(1, &Digest::default(), died);
+        let first = first.without(|_| true).unwrap().0.unwrap();
+        assert_eq!(breaks(Link::default(), std::slice::from_ref(&first)), [Break::Blanked { block: 1 }]);
+        let erased = What::Erased {
+            conversation: crate::Conversation::of("c"),
+            places: vec![1],
+            blocks: vec![1],
+            by: "eva".into(),
+            reason: "asked to".into(),
+        };
+        let second = block(2, &first.hash, erased);
+        assert_eq!(breaks(Link::default(), &[first, second]), []);
     }
 }

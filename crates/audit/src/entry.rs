@@ -150,6 +150,8 @@ pub enum What<T = Arc<str>> {
         conversation: Conversation,
         /// Their places.
         places: Vec<u64>,
+        /// The blocks of this trail of which texts were erased that their deliveries were answered.
+        blocks: Vec<u64>,
         /// Who had them erased.
         by: T,
         /// Why.
@@ -214,6 +216,19 @@ pub struct Failure<T = Arc<str>> {
     pub mapping: Option<T>,
 }
 
+impl<T: Clone> What<T> {
+    /// The texts that may repeat something of an event's body: what went wrong with it, and what was answered.
+    pub(crate) fn answers(&self) -> Vec<T> {
+        match self {
+            Self::Attempted { outcome: Outcome::Failed { failure, .. }, .. } => {
+                [&failure.message].into_iter().chain(&failure.excerpt).cloned().collect()
+            }
+            Self::Died { reason, .. } => vec![reason.clone()],
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl<T> What<T> {
     /// The same with other texts.
     pub(crate) fn try_map<U, E>(self, text: &mut impl FnMut(T) -> Result<U, E>) -> Result<What<U>, E> {
@@ -251,8 +266,8 @@ impl<T> What<T> {
             Self::Done { by, action, subject, detail } => {
                 What::Done { by: text(by)?, action: text(action)?, subject: text(subject)?, detail: text(detail)? }
             }
-            Self::Erased { conversation, places, by, reason } => {
-                What::Erased { conversation, places, by: text(by)?, reason: text(reason)? }
+            Self::Erased { conversation, places, blocks, by, reason } => {
+                What::Erased { conversation, places, blocks, by: text(by)?, reason: text(reason)? }
             }
             Self::Dropped { block, hash } => What::Dropped { block, hash },
         })

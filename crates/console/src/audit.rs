@@ -57,8 +57,9 @@ struct Place {
 struct Block {
     /// Counts up without gaps.
     block: u64,
-    /// SHA-256 over `aftercall audit 1` and a line feed, the number (8 bytes, the lowest first), the hash of the block
-    /// before (32 bytes), and the packed entries.
+    /// SHA-256 over `aftercall audit 2` and a line feed, the number (8 bytes, the lowest first), the hash of the block
+    /// before (32 bytes), how many entries it has (4 bytes), how many texts (8 bytes), the SHA-256 of each text, and the
+    /// packed entries.
     hash: String,
     /// The packed entries, in base64.
     packed: String,

@@ -122,7 +122,7 @@ fn checked(ids: Vec<Number>, most: usize) -> Result<Vec<DeadLetterId>, Problem> 
 }
 
 /// Why something is done, in the words of whoever does it.
-fn reason(reason: &str) -> Result<(), Problem> {
+pub(crate) fn reason(reason: &str) -> Result<(), Problem> {
     if reason.trim().is_empty() || reason.chars().count() > REASON_MAX {
         return Err(Problem::unusable(format!("`reason` must have 1 to {REASON_MAX} characters")));
     }

@@ -24,6 +24,7 @@ mod audit;
 mod config;
 mod connections;
 mod dead_letters;
+mod erase;
 mod openapi;
 mod page;
 mod problem;
@@ -234,6 +235,7 @@ fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
         .merge(archive_parts::routes())
         .merge(config::routes())
         .merge(dead_letters::routes())
+        .merge(erase::routes())
         .merge(quarantine::routes())
         .merge(replays::routes())
         .merge(secrets::routes())

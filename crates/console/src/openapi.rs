@@ -34,6 +34,7 @@ const TOKEN: &str = "token";
         (name = "dead letters", description = "What failed for good"),
         (name = "quarantine", description = "Requests that failed verification"),
         (name = "archive", description = "Accepted events in object storage"),
+        (name = "erasing", description = "Taking out what was said in a conversation"),
         (name = "replays", description = "Delivering events again that were accepted before"),
         (name = "access", description = "Tokens, and this description")
     )

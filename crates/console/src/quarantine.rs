@@ -132,7 +132,7 @@ async fn status(State(tell): Shared, Query(Nothing {}): Query<Nothing>) -> Answe
     Ok(Json(of(&*tell)?.status()))
 }
 
-fn of(tell: &dyn Tell) -> Result<&Arc<dyn Quarantine>, QuarantineError> {
+pub(crate) fn of(tell: &dyn Tell) -> Result<&Arc<dyn Quarantine>, QuarantineError> {
     tell.intake().quarantine().ok_or_else(|| QuarantineError::Closed("this server has none".to_owned()))
 }
 

@@ -22,9 +22,10 @@ use hyper::{Response, server::conn::http1};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use queue::{
-    BoxFuture, By, Consumer, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Fingerprint,
-    Lease, LeaseToken, Maintained, MemoryQueue, NewEvent, Order, Publication, Published, Queue, QueueError,
-    QueueStatus, RedriveOutcome, Rejection, Review, ReviewState, Router, Routes, Seq, Settle, Stored, Target, Topology,
+    BoxFuture, By, Consumer, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Erased, Erasure,
+    Fingerprint, Lease, LeaseToken, Maintained, MemoryQueue, NewEvent, Order, Publication, Published, Queue,
+    QueueError, QueueStatus, RedriveOutcome, Rejection, Review, ReviewState, Router, Routes, Seq, Settle, Stored,
+    Target, Topology,
 };
 use tokio::sync::Notify;
 
@@ -299,6 +300,10 @@ impl Queue for Supply {
     }
 
     fn edit(&self, _: DeadLetterId, _: Option<Bytes>, _: By) -> BoxFuture<'_, Result<bool, QueueError>> {
+        unused()
+    }
+
+    fn erase(&self, _: Erasure) -> BoxFuture<'_, Result<Erased, QueueError>> {
         unused()
     }
 

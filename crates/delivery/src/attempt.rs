@@ -75,7 +75,8 @@ impl Future for Attempt {
 async fn run(tools: Arc<Tools>, lease: Lease, began: Timestamp, last_success: Option<Timestamp>) -> Ended {
     let Lease { token, stored, route, attempts: before, behind_dead, .. } = lease;
     let suspect = suspect(&stored);
-    let mut result = match tools.map(&stored, route) {
+    let mapped = if stored.event.is_erased() { Ok(None) } else { tools.map(&stored, route) };
+    let mut result = match mapped {
         Err(failed) => Err(*failed),
         Ok(None) => Ok(Sent::Nothing),
         Ok(Some(payload)) => tools.send(stored, payload, behind_dead).await,

@@ -46,3 +46,10 @@ pub struct Event {
     /// The event's bytes exactly as they were received.
     pub body: Bytes,
 }
+
+impl Event {
+    /// Whether its body was erased: none is accepted without one.
+    pub fn is_erased(&self) -> bool {
+        self.body.is_empty()
+    }
+}

@@ -43,6 +43,10 @@ pub trait Quarantine: Send + Sync + 'static {
     /// Takes requests out. Returns how many there were.
     fn remove(&self, which: QuarantineSelection) -> BoxFuture<'_, Result<u64, QuarantineError>>;
 
+    /// Erases the requests whose bodies name a conversation, also from the disk; or only counts them. Returns how many
+    /// there were.
+    fn erase(&self, conversation: String, dry_run: bool) -> BoxFuture<'_, Result<u64, QuarantineError>>;
+
     /// What it holds and what it left out.
     fn status(&self) -> QuarantineStatus;
 

@@ -27,6 +27,7 @@ pub(crate) enum Op {
     List { query: QuarantineQuery, reply: Reply<Vec<QuarantineEntry>> },
     Read { id: u64, reply: Reply<Option<Quarantined>> },
     Remove { which: QuarantineSelection, reply: Reply<u64> },
+    Erase { conversation: String, dry_run: bool, reply: Reply<u64> },
     KeyUses { reply: Reply<Vec<KeyUse>> },
     Maintain { uses: Vec<KeyUse>, now: Timestamp, reply: Reply<()> },
     Close { reply: Reply<()> },
@@ -43,6 +44,8 @@ struct Batch {
     answers: Vec<Answer>,
     requests: Vec<(Arc<str>, usize)>,
     made_room: bool,
+    /// Nothing of what was removed may stay in the write-ahead log.
+    erased: bool,
     ends: bool,
 }
 
@@ -96,6 +99,9 @@ fn work(
         // The removal stands, whatever becomes of this.
         let _ = store.shrink();
     }
+    if batch.erased {
+        store.empty_log()?;
+    }
     Ok(())
 }
 
@@ -116,6 +122,13 @@ fn apply(store: &mut Store, op: Op, shared: &Shared, batch: &mut Batch, works: b
         Op::Remove { which, reply } => {
             batch.made_room = true;
             change(batch, reply, works, || store.remove(&which))
+        }
+        Op::Erase { conversation, dry_run: true, reply } => {
+            look(batch, reply, works, || store.count_naming(&conversation))
+        }
+        Op::Erase { conversation, dry_run: false, reply } => {
+            (batch.made_room, batch.erased) = (true, true);
+            change(batch, reply, works, || store.erase_naming(&conversation))
         }
         Op::Maintain { uses, now, reply } => {
             let before = now.minus(shared.options.retention);

@@ -131,6 +131,10 @@ impl Quarantine for SqliteQuarantine {
         Box::pin(self.ask(|reply| Op::Remove { which, reply }))
     }
 
+    fn erase(&self, conversation: String, dry_run: bool) -> BoxFuture<'_, Result<u64, QuarantineError>> {
+        Box::pin(self.ask(move |reply| Op::Erase { conversation, dry_run, reply }))
+    }
+
     fn status(&self) -> QuarantineStatus {
         self.shared.counts.status(self.shared.options.enabled)
     }

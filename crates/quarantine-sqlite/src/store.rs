@@ -170,6 +170,28 @@ impl Store {
         self.after_removal(removed)
     }
 
+    /// How many requests name this in their bodies.
+    pub(crate) fn count_naming(&self, text: &str) -> Result<u64, Failed> {
+        let sql = "SELECT count(*) FROM requests WHERE instr(body, ?1) > 0";
+        let count: i64 = self.connection.query_row(sql, [text.as_bytes()], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Removes them, and overwrites them in the file.
+    pub(crate) fn erase_naming(&mut self, text: &str) -> Result<u64, Failed> {
+        let overwrite = |on: bool| self.connection.pragma_update_and_check(None, "secure_delete", on, |_| Ok(()));
+        overwrite(true)?;
+        let removed = self.connection.execute("DELETE FROM requests WHERE instr(body, ?1) > 0", [text.as_bytes()]);
+        overwrite(false)?;
+        self.after_removal(removed?)
+    }
+
+    /// Copies the write-ahead log into the file and empties it; nobody else reads the file.
+    pub(crate) fn empty_log(&self) -> Result<(), Failed> {
+        let _busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        Ok(())
+    }
+
     /// Drops what came before this time, from the oldest on.
     pub(crate) fn expire(&mut self, before: Timestamp) -> Result<u64, Failed> {
         let mut expired = 0;

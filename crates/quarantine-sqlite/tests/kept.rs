@@ -279,3 +279,25 @@ async fn damage_that_shows_later_closes_it_and_a_damaged_row_is_never_given_out(
     assert!(matches!(&refused, QuarantineError::Closed(reason) if reason.contains("move quarantine.db")), "{refused}");
     assert!(!offer(&quarantine, request("a", "x")) && quarantine.status().closed.is_some());
 }
+
+#[tokio::test]
+async fn what_names_a_conversation_is_erased_from_the_file_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let quarantine = SqliteQuarantine::open(options(dir.path()));
+    for body in ["c-gone says Swordfish", "c-stays says Swordfish 2", "nothing"] {
+        assert!(offer(&quarantine, request("web", body)));
+    }
+    assert_eq!(all(&quarantine).await.len(), 3);
+    assert_eq!(quarantine.erase("c-gone".to_owned(), true).await, Ok(1));
+    assert_eq!(all(&quarantine).await.len(), 3, "only counted");
+    assert_eq!(quarantine.erase("c-gone".to_owned(), false).await, Ok(1));
+    assert_eq!(quarantine.erase("c-gone".to_owned(), false).await, Ok(0));
+    assert_eq!(all(&quarantine).await.iter().map(|entry| entry.id).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(counts(&quarantine, "web").requests, 2);
+    let found = |text: &str| {
+        let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+        files.into_iter().any(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
+    };
+    assert!(!found("c-gone says") && found("c-stays says"));
+    quarantine.close().await;
+}

@@ -67,7 +67,7 @@ pub(crate) struct Placed {
 impl Placed {
     /// The route by which this destination gets an event, if it does.
     pub(crate) fn route(&self, consumer: ConsumerId, stored: &Stored) -> Option<u16> {
-        if !stored.is_for(consumer) {
+        if !stored.is_for(consumer) || stored.event.is_erased() {
             return None;
         }
         self.find(&self.routing.router.route(&stored.event)).map(|target| target.route)
@@ -115,6 +115,11 @@ impl Consumer {
 }
 
 impl ConsumerState {
+    /// Whether a delivery to this destination, which is configured, may still have to be made.
+    pub(crate) fn is_unsettled(&self, seq: u64) -> bool {
+        self.placed.is_some() && !self.cursor.is_settled(seq)
+    }
+
     /// Whether reading on from the log would bring something, and there is little enough left that it is worth it.
     pub(crate) fn is_behind(&self, last: u64) -> bool {
         self.read_to < last && self.window.is_low()

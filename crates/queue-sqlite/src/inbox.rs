@@ -15,6 +15,7 @@ use queue::{
 use tokio::sync::oneshot;
 
 use crate::dedupe::Sealed;
+use crate::erase::Piece;
 use crate::log::Damage;
 use crate::options::{BUSY_RETRY_AFTER, EVENT_OVERHEAD_BYTES, MAX_COMMIT_BYTES, MAX_COMMIT_EVENTS, MAX_WAITING_BYTES};
 use crate::shared::Routing;
@@ -71,6 +72,16 @@ pub(crate) enum Op {
         id: DeadLetterId,
         copy: Option<Bytes>,
         by: By,
+        reply: Reply<bool>,
+    },
+    /// Erases a piece of a conversation.
+    Erase {
+        piece: Box<Piece>,
+        by: By,
+        reply: Reply<()>,
+    },
+    /// Empties the write-ahead log, if nobody is in the way.
+    EmptyLog {
         reply: Reply<bool>,
     },
     /// Sets how far people are with a group; up to which letter is found out.
@@ -221,6 +232,8 @@ impl Op {
             Self::Note { entries, .. } => entries.len(),
             Self::Replay { piece, .. } => piece.events.len().max(1),
             Self::Redrive { ids, .. } | Self::Discard { ids, .. } => ids.len(),
+            // A transaction of its own, or almost.
+            Self::Erase { .. } => MAX_COMMIT_EVENTS,
             _ => 1,
         }
     }
@@ -229,15 +242,16 @@ impl Op {
     pub(crate) fn refuse(self, error: &QueueError) {
         match self {
             Self::Publish(publish) => drop(publish.reply.send(Err(error.clone()))),
-            Self::Settle { reply, .. } | Self::Note { reply, .. } | Self::Close { reply } => {
-                drop(reply.send(Err(error.clone())))
-            }
+            Self::Settle { reply, .. }
+            | Self::Note { reply, .. }
+            | Self::Erase { reply, .. }
+            | Self::Close { reply } => drop(reply.send(Err(error.clone()))),
             Self::Reject { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Configure { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Redrive { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Replay { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Discard { reply, .. } => drop(reply.send(Err(error.clone()))),
-            Self::Edit { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Self::Edit { reply, .. } | Self::EmptyLog { reply } => drop(reply.send(Err(error.clone()))),
             Self::Review { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Maintain { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Find { reply, .. } => drop(reply.send(Err(error.clone()))),

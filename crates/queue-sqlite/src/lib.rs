@@ -17,6 +17,7 @@ mod data_file;
 mod dead_letters;
 mod dedupe;
 mod edits;
+mod erase;
 mod failure;
 mod inbox;
 mod lock;
@@ -46,8 +47,8 @@ use event::{Event, EventId, Timestamp};
 use parking_lot::Mutex;
 use queue::{
     AuditPage, BoxFuture, By, ConsumerId, ConsumerStatus, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery,
-    Fingerprint, Lease, LogPage, Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome,
-    Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology, body_hash,
+    Erased, Erasure, Fingerprint, Lease, LogPage, Maintained, Publication, Published, Queue, QueueError, QueueStatus,
+    RedriveOutcome, Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology, body_hash,
 };
 use tokio::sync::oneshot;
 
@@ -261,6 +262,10 @@ impl Queue for SqliteQueue {
 
     fn edit(&self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> BoxFuture<'_, Result<bool, QueueError>> {
         self.ask(|reply| Op::Edit { id, copy, by, reply })
+    }
+
+    fn erase(&self, erasure: Erasure) -> BoxFuture<'_, Result<Erased, QueueError>> {
+        Box::pin(erase::erase(&self.shared, erasure))
     }
 
     fn set_review(&self, group: Fingerprint, state: ReviewState, by: By) -> BoxFuture<'_, Result<Review, QueueError>> {

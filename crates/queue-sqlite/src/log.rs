@@ -105,6 +105,15 @@ fn append_with(connection: &Connection, sql: &str, events: &[&Stored]) -> Result
     append().map(drop).place("appending events")
 }
 
+/// Writes an event over the one at its place.
+pub(crate) fn replace(connection: &Connection, stored: &Stored) -> Result<(), Failed> {
+    let mut update = connection
+        .prepare_cached("UPDATE events SET body = ?2, crc = ?3 WHERE seq = ?1")
+        .place("changing an event's body")?;
+    let row = rusqlite::params![place(stored.seq.0), &*stored.event.body, checksum(stored)];
+    update.execute(row).map(drop).place("changing an event's body")
+}
+
 /// Notes the places of events that no route has matched.
 pub(crate) fn note_unmatched(connection: &Connection, places: &[i64]) -> Result<(), Failed> {
     let note = |sql: &str, places: &[i64]| {

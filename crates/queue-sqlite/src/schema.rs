@@ -42,7 +42,7 @@ const WRITER_CACHE_KIB: i32 = 24 << 10;
 /// Page cache of each reader.
 const READER_CACHE_KIB: i32 = 4 << 10;
 /// How long a statement waits when another program holds the file's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The tables of the audit trail.
 pub(crate) const AUDIT_TABLES: &str = "

@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     /// Retention drops nothing from here on.
     pub(crate) keep_from: AtomicU64,
+    /// Held by an erasure.
+    pub(crate) erasing: tokio::sync::Mutex<()>,
     poisoned: OnceLock<QueueError>,
     /// The last field, because every connection has to be closed before it.
     pub(crate) file: DataFile,
@@ -83,6 +85,7 @@ impl Shared {
             last: AtomicU64::new(0),
             counts: Counts::default(),
             keep_from: AtomicU64::new(u64::MAX),
+            erasing: tokio::sync::Mutex::default(),
             poisoned: OnceLock::new(),
             file,
         })

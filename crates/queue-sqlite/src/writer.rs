@@ -10,6 +10,7 @@ mod configure;
 mod counters;
 mod cursors;
 mod damage;
+mod erase;
 mod farewell;
 mod publish;
 mod redrive;
@@ -93,6 +94,7 @@ struct Done {
     replayed: Vec<replay::Replaying>,
     discarded: Vec<(Reply<Vec<queue::DeadLetter>>, Vec<queue::DeadLetter>)>,
     reviewed: review::Reviewed,
+    erased: Vec<erase::Erasing>,
     buried: Vec<Burying>,
     noted: Vec<Reply<()>>,
 }
@@ -210,6 +212,9 @@ impl Writer {
                     let _ = reply.send(self.find(id).map_err(|failed| self.shared.note(&failed)));
                 }
                 Op::Sealed(sealed) => self.dedupe.seal(*sealed),
+                Op::EmptyLog { reply } => {
+                    let _ = reply.send(self.empty_log().map_err(|failed| self.shared.note(&failed)));
+                }
                 Op::FinishCheckpoint => self.checkpointer.rest_is_small(),
                 Op::Poison(reason) => drop(self.shared.set_poisoned(&Failed::Disk(reason))),
                 other => rest.push(other),
@@ -265,6 +270,7 @@ impl Writer {
                 Op::Redrive { ids, by, reply } => self.redrive(&ids, &by, reply, done)?,
                 Op::Discard { ids, by, reply } => self.discard(&ids, &by, reply, done)?,
                 Op::Edit { id, copy, by, reply } => self.edit(id, copy.as_deref(), &by, reply, done)?,
+                Op::Erase { piece, by, reply } => self.erase(*piece, &by, reply, done)?,
                 Op::Review { review, reply } => self.review(review, reply, done)?,
                 Op::Replay { piece, now, reply } => self.replay(*piece, now, reply, done)?,
                 Op::Maintain { now, reply } => self.maintain(now, reply, done)?,
@@ -313,6 +319,7 @@ impl Writer {
             let _ = reply.send(Ok(letters));
         }
         done.reviewed.finish();
+        done.erased.into_iter().for_each(|erasing| erasing.finish(&self.shared));
         done.buried.into_iter().for_each(|burying| burying.finish(&self.shared));
         done.noted.into_iter().for_each(|reply| drop(reply.send(Ok(()))));
         self.tell_maintainers(done.maintained);

@@ -13,6 +13,7 @@ mod by;
 pub mod conformance;
 mod delivery;
 mod edit;
+mod erase;
 mod error;
 mod fingerprint;
 mod masking;
@@ -39,6 +40,7 @@ pub use delivery::{
     Seq, Settle, Stage, Stored,
 };
 pub use edit::Edit;
+pub use erase::{Erased, Erasure};
 pub use error::QueueError;
 pub use event::NewEvent;
 pub use fingerprint::{DeadLetterGroup, Fingerprint, Grouping, NoFingerprint};
@@ -126,6 +128,12 @@ pub trait Queue: Send + Sync {
     /// durable on return. The original stays as it is. Returns whether there is such a dead letter. Whether the copy is
     /// any good is for the caller to find out.
     fn edit(&self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> BoxFuture<'_, Result<bool, QueueError>>;
+
+    /// Erases what was said in a conversation: the bodies of its events, whether they were delivered or not, its dead
+    /// letters with their copies, and what was answered to its deliveries; durable on return. The events keep their places
+    /// and identities, so the same event sent again is still a duplicate, and the audit trail keeps the hashes. What is
+    /// under way at the time may still arrive. Asked again, it goes on where it was broken off.
+    fn erase(&self, erasure: Erasure) -> BoxFuture<'_, Result<Erased, QueueError>>;
 
     /// Sets how far people are with a group, whether it has any letters or not; durable on return. It holds for the
     /// letters that there are: a later one opens the group again. Only the newest [`REVIEWS_MAX`] are kept.

@@ -4,6 +4,7 @@
 
 mod consumer;
 mod dead;
+mod erase;
 mod replays;
 mod state;
 mod trail;
@@ -17,9 +18,9 @@ use tokio::sync::Notify;
 
 use self::state::State;
 use crate::{
-    AuditPage, BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Fingerprint,
-    Lease, LogPage, Maintained, Options, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome,
-    Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology,
+    AuditPage, BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Erased, Erasure,
+    Fingerprint, Lease, LogPage, Maintained, Options, Publication, Published, Queue, QueueError, QueueStatus,
+    RedriveOutcome, Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology,
 };
 
 /// A queue in memory.
@@ -134,6 +135,10 @@ impl Queue for MemoryQueue {
 
     fn edit(&self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> BoxFuture<'_, Result<bool, QueueError>> {
         ready(self.with(|state| Ok(state.edit(id, copy, by))))
+    }
+
+    fn erase(&self, erasure: Erasure) -> BoxFuture<'_, Result<Erased, QueueError>> {
+        ready(self.change(|state| Ok(state.erase(&erasure))))
     }
 
     fn set_review(&self, group: Fingerprint, state: ReviewState, by: By) -> BoxFuture<'_, Result<Review, QueueError>> {

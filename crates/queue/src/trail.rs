@@ -138,3 +138,15 @@ pub fn reviewed(review: &Review) -> Entry {
     };
     Entry { at: review.by.at, what }
 }
+
+/// The bodies of a conversation's events were erased, and texts in these blocks of the trail.
+pub fn erased(conversation: &str, places: &[Seq], blocks: Vec<u64>, by: &By) -> Entry {
+    let what = What::Erased {
+        conversation: Conversation::of(conversation),
+        places: places.iter().map(|seq| seq.0).collect(),
+        blocks,
+        by: Arc::clone(&by.name),
+        reason: Arc::clone(&by.reason),
+    };
+    Entry { at: by.at, what }
+}

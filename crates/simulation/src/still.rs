@@ -7,9 +7,9 @@ use bytes::Bytes;
 use event::{EventId, Timestamp};
 use futures::executor::block_on;
 use queue::{
-    BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Fingerprint, Lease,
-    Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection, Review, ReviewState,
-    Settle, Stored, Topology,
+    BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Erased, Erasure,
+    Fingerprint, Lease, Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection,
+    Review, ReviewState, Settle, Stored, Topology,
 };
 
 /// See the module.
@@ -75,6 +75,10 @@ impl Queue for Still {
 
     fn edit(&self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> BoxFuture<'_, Result<bool, QueueError>> {
         self.wait(self.0.edit(id, copy, by), true)
+    }
+
+    fn erase(&self, erasure: Erasure) -> BoxFuture<'_, Result<Erased, QueueError>> {
+        self.wait(self.0.erase(erasure), true)
     }
 
     fn set_review(&self, group: Fingerprint, state: ReviewState, by: By) -> BoxFuture<'_, Result<Review, QueueError>> {

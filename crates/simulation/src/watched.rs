@@ -15,9 +15,9 @@ use event::{EventId, Timestamp};
 use futures::executor::block_on;
 use parking_lot::Mutex;
 use queue::{
-    BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Fingerprint, Lease,
-    LeaseToken, Maintained, Outcome, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection,
-    Review, ReviewState, Settle, Stored, Topology,
+    BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Erased, Erasure,
+    Fingerprint, Lease, LeaseToken, Maintained, Outcome, Publication, Published, Queue, QueueError, QueueStatus,
+    RedriveOutcome, Rejection, Review, ReviewState, Settle, Stored, Topology,
 };
 
 use crate::ends::{Ends, Moment};
@@ -254,6 +254,13 @@ impl Queue for Watched {
         Box::pin(async move {
             self.disk().await?;
             self.step("an edit", |queue| block_on(queue.edit(id, copy, by)), true).await
+        })
+    }
+
+    fn erase(&self, erasure: Erasure) -> BoxFuture<'_, Result<Erased, QueueError>> {
+        Box::pin(async move {
+            self.disk().await?;
+            self.step("an erasure", |queue| block_on(queue.erase(erasure)), true).await
         })
     }
 

@@ -23,6 +23,7 @@ mod dead_letters;
 mod delivery;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
+mod erase;
 mod faults;
 #[cfg(test)]
 mod first_event;

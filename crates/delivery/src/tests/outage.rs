@@ -313,6 +313,10 @@ impl Queue for Failing {
         self.inner.edit(id, copy, by)
     }
 
+    fn erase(&self, erasure: queue::Erasure) -> BoxFuture<'_, Result<queue::Erased, QueueError>> {
+        self.inner.erase(erasure)
+    }
+
     fn set_review(&self, group: Fingerprint, state: ReviewState, by: By) -> BoxFuture<'_, Result<Review, QueueError>> {
         self.inner.set_review(group, state, by)
     }

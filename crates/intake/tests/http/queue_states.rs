@@ -62,6 +62,10 @@ impl Queue for Failing {
         self.fail()
     }
 
+    fn erase(&self, _: Erasure) -> BoxFuture<'_, Result<Erased, QueueError>> {
+        self.fail()
+    }
+
     fn set_review(&self, _: Fingerprint, _: ReviewState, _: By) -> BoxFuture<'_, Result<Review, QueueError>> {
         self.fail()
     }

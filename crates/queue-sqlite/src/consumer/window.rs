@@ -307,7 +307,7 @@ impl Window {
     }
 
     /// Lets go of an event's body.
-    fn cool(&mut self, seq: u64) {
+    pub(crate) fn cool(&mut self, seq: u64) {
         if let Some(hot) = self.hot.remove(&seq) {
             self.hot_bytes -= hot.stored.event.body.len();
         }

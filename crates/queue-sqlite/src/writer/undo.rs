@@ -41,6 +41,7 @@ impl Writer {
         done.redriven.into_iter().for_each(|redriving| redriving.refuse(&error));
         done.noted.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
         done.reviewed.refuse(&error);
+        done.erased.into_iter().for_each(|erasing| erasing.refuse(&error));
         done.replayed.into_iter().for_each(|replaying| replaying.refuse(&error));
         self.keep(left, &error);
     }

@@ -202,6 +202,17 @@ impl ConsumerState {
         self.unsettled.get(&seq).is_some_and(|delivery| delivery.is_leased(now))
     }
 
+    pub(super) fn is_unsettled(&self, seq: Seq) -> bool {
+        self.unsettled.contains_key(&seq.0)
+    }
+
+    /// Drops the delivery of an event that was erased, unless it is under way.
+    pub(super) fn erase(&mut self, seq: Seq) {
+        if self.unsettled.get(&seq.0).is_some_and(|delivery| matches!(delivery.phase, Phase::Due(_))) {
+            self.finish(seq);
+        }
+    }
+
     pub(super) fn finish(&mut self, seq: Seq) -> Option<DeliveryState> {
         self.unsettled.remove(&seq.0)
     }

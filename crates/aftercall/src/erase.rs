@@ -1,0 +1,138 @@
+//! `aftercall erase`: what was said in a conversation goes, and the record that something was there stays.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::admin::Admin;
+use crate::archive::bar;
+use crate::cli::ServerArgs;
+use crate::dead_letters::text;
+use crate::output;
+
+/// Arguments of `erase`.
+#[derive(Debug, Args)]
+pub(crate) struct EraseArgs {
+    /// The conversation's id
+    #[arg(long)]
+    conversation: String,
+    /// Why; stays in the audit trail, so it must not name anybody
+    #[arg(long)]
+    reason: String,
+    /// Only count what would be erased
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was erased from the parts of the archive so far.
+#[derive(Default)]
+struct Archived {
+    parts: u64,
+    events: u64,
+    bytes: u64,
+    damaged: Vec<String>,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &EraseArgs) -> anyhow::Result<ExitCode> {
+    let admin = Admin::of(&args.server)?;
+    if !args.dry_run {
+        confirm(args)?;
+    }
+    let asked = json!({ "conversation": args.conversation, "reason": args.reason, "dry_run": args.dry_run });
+    let here = admin.post_and_wait("erase", &asked)?;
+    let archived = if here["archive"] == true { Some(from_archive(&admin, &asked)?) } else { None };
+    let whole = archived.as_ref().is_none_or(|archived| archived.damaged.is_empty());
+    let emptied = args.dry_run || here["queue"]["log_emptied"] == true;
+    if args.json {
+        let archive = archived.as_ref().map(|archived| {
+            json!({ "parts": archived.parts, "events": archived.events, "bytes": archived.bytes, "damaged": archived.damaged })
+        });
+        let quarantined = &here["quarantined"];
+        output::print_json(&json!({ "queue": here["queue"], "quarantined": quarantined, "archive": archive }))?;
+    } else {
+        output::print(&shown(args, &here, archived.as_ref()))?;
+    }
+    Ok(if whole && emptied { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
+}
+
+fn from_archive(admin: &Admin, asked: &Value) -> anyhow::Result<Archived> {
+    let (mut archived, mut asked, mut read) = (Archived::default(), asked.clone(), 0);
+    let bar = bar("looking through the archive")?;
+    loop {
+        let answer = admin.post_and_wait("erase/archive", &asked).inspect_err(|_| bar.finish_and_clear())?;
+        let count = |name: &str| answer[name].as_u64().unwrap_or_default();
+        archived.parts += count("parts");
+        archived.events += count("events");
+        archived.bytes += count("bytes");
+        archived.damaged.extend(answer["damaged"].as_array().into_iter().flatten().map(text));
+        read += count("read");
+        bar.set_position(read);
+        if !answer["next"].is_string() {
+            break;
+        }
+        asked["cursor"] = answer["next"].clone();
+    }
+    bar.finish_and_clear();
+    Ok(archived)
+}
+
+fn shown(args: &EraseArgs, here: &Value, archived: Option<&Archived>) -> String {
+    let queue = &here["queue"];
+    let count = |name: &str| queue[name].as_u64().unwrap_or_default();
+    let mut lines = vec![
+        ("queue", format!("{} bodies, {} bytes", count("events"), count("bytes"))),
+        ("not delivered yet", format!("{} deliveries, which will not be made", count("undelivered"))),
+        ("dead letters", format!("{}, with their edited copies", count("dead_letters"))),
+        ("answers on record", format!("{} texts; the hashes stay", count("answers"))),
+        ("quarantine", format!("{} requests", text(&here["quarantined"]))),
+    ];
+    if let Some(Archived { parts, events, bytes, .. }) = archived {
+        lines.push(("archive", format!("{events} bodies, {bytes} bytes, in {parts} parts")));
+    }
+    let title = if args.dry_run { "Would be erased" } else { "Erased" };
+    let mut shown = format!("{title} of conversation {}:\n{}", args.conversation, output::facts(&lines));
+    if count("answers_kept") > 0 {
+        let kept = count("answers_kept");
+        shown.push_str(&format!(
+            "\n{kept} texts stand in blocks of an old format and stay until audit.retention ends.\n"
+        ));
+    }
+    if !args.dry_run && queue["log_emptied"] != true {
+        shown.push_str(
+            "\nThe write-ahead log could not be emptied yet, because it is being read: run this once more.\n",
+        );
+    }
+    for part in archived.into_iter().flat_map(|archived| &archived.damaged) {
+        shown.push_str(&format!(
+            "\n{part} is damaged, so nobody knows what is in it: restore or delete it, then run this again.\n"
+        ));
+    }
+    shown
+}
+
+/// Asks whoever sits there.
+fn confirm(args: &EraseArgs) -> anyhow::Result<()> {
+    if args.yes {
+        return Ok(());
+    }
+    ensure!(std::io::stdin().is_terminal(), "what is erased cannot be had back; say --yes if you want it");
+    let mut ask = std::io::stderr();
+    write!(ask, "Erase all bodies of conversation {} for good (see --dry-run)? [y/N] ", args.conversation)?;
+    ask.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    ensure!(matches!(answer.trim(), "y" | "Y" | "yes"), "nothing was done");
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! Erasing what was said in a conversation, over the admin API: from the queue and the quarantine at once, and from the
+//! archive a few parts at a time.
+
+use std::sync::Arc;
+
+use archive::ErasedParts;
+use audit::Conversation;
+use axum::extract::State;
+use axum::{Extension, Json};
+use queue::{By, Erased, Erasure};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::access::Caller;
+use crate::problem::Problem;
+use crate::request::{Body, Nothing, Query};
+use crate::{Answer, Shared, Tell, archive_parts, dead_letters, quarantine};
+
+/// Parts of the archive that one request goes through: each is read as a whole.
+const PARTS_MAX: usize = 4;
+/// Bytes of the name of a conversation, at most.
+const NAME_MAX: usize = 1_024;
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
+    OpenApiRouter::new().routes(routes!(erase)).routes(routes!(erase_archived))
+}
+
+/// What is erased.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ToErase {
+    /// The conversation's id.
+    #[schema(min_length = 1, max_length = 1024)]
+    conversation: String,
+    /// Why; stays in the audit trail, so it must not name anybody.
+    #[schema(min_length = 1, max_length = 500, pattern = "\\S")]
+    reason: String,
+    /// Only count.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What is erased from the archive.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ToEraseArchived)]
+struct ToEraseArchived {
+    /// The conversation's id.
+    #[schema(min_length = 1, max_length = 1024)]
+    conversation: String,
+    /// Why; stays in the audit trail, so it must not name anybody.
+    #[schema(min_length = 1, max_length = 500, pattern = "\\S")]
+    reason: String,
+    /// Only count.
+    #[serde(default)]
+    dry_run: bool,
+    /// Where to begin: `next` of the answer before.
+    #[serde(default)]
+    #[schema(max_length = 1024)]
+    cursor: Option<String>,
+}
+
+/// What was erased.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ErasedHere)]
+struct Done {
+    /// From the queue.
+    queue: Erased,
+    /// Refused requests that name the conversation.
+    quarantined: u64,
+    /// Whether there is an archive, from which it has to be erased too.
+    archive: bool,
+}
+
+fn check(conversation: &str, reason: &str) -> Result<(), Problem> {
+    if conversation.is_empty() || conversation.len() > NAME_MAX {
+        return Err(Problem::unusable(format!("`conversation` must have 1 to {NAME_MAX} bytes")));
+    }
+    dead_letters::reason(reason)
+}
+
+/// Erases the bodies of a conversation from the queue, its dead letters and the quarantine
+#[utoipa::path(
+    post, path = "/api/v1/erase", operation_id = "erase", tag = "erasing", request_body = ToErase,
+    responses((status = 200, description = "What was erased", body = Done)),
+    security(("token" = ["admin"]))
+)]
+async fn erase(
+    State(tell): Shared,
+    Extension(caller): Extension<Caller>,
+    Query(Nothing {}): Query<Nothing>,
+    Body(ToErase { conversation, reason, dry_run }): Body<ToErase>,
+) -> Answer<Done> {
+    check(&conversation, &reason)?;
+    let by = By::new(Arc::clone(&caller.name), tell.now()).because(reason.as_str());
+    let quarantined = match quarantine::of(&*tell) {
+        Ok(quarantine) => quarantine.erase(conversation.clone(), dry_run).await?,
+        Err(_) => 0,
+    };
+    let hash = Conversation::of(&conversation);
+    if quarantined > 0 && !dry_run {
+        let detail = format!("{quarantined} requests that name conversation {hash}: {reason}");
+        caller.note(&*tell, "erase", "quarantine", detail).await;
+    }
+    let queue = tell.queue().erase(Erasure { conversation, dry_run, by }).await?;
+    Ok(Json(Done { queue, quarantined, archive: tell.archive().is_some() }))
+}
+
+/// Erases the bodies of a conversation from some parts of the archive
+#[utoipa::path(
+    post, path = "/api/v1/erase/archive", operation_id = "erase_archived", tag = "erasing",
+    request_body = ToEraseArchived,
+    responses(
+        (status = 200, description = "What was erased; ask again while there is a `next`", body = ErasedParts),
+        (status = 404, response = crate::openapi::NotFound),
+        (status = 409, response = crate::openapi::Conflict)
+    ),
+    security(("token" = ["admin"]))
+)]
+async fn erase_archived(
+    State(tell): Shared,
+    Extension(caller): Extension<Caller>,
+    Query(Nothing {}): Query<Nothing>,
+    Body(ToEraseArchived { conversation, reason, dry_run, cursor }): Body<ToEraseArchived>,
+) -> Answer<ErasedParts> {
+    check(&conversation, &reason)?;
+    let archive = archive_parts::of(&*tell)?;
+    let erased = archive.erase(&conversation, dry_run, cursor.as_deref(), PARTS_MAX).await?;
+    if erased.events > 0 && !dry_run {
+        let hash = Conversation::of(&conversation);
+        let detail = format!("{} events of conversation {hash} in {} parts: {reason}", erased.events, erased.parts);
+        caller.note(&*tell, "erase", "archive", detail).await;
+    }
+    Ok(Json(erased))
+}

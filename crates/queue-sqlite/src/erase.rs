@@ -1,0 +1,241 @@
+//! Erasing a conversation: what is to be erased is looked for by a reader, and erased in pieces by the writer.
+//!
+//! Nothing of it is left in the file: SQLite overwrites what is deleted ([`Piece`]), and in the end the write-ahead log is
+//! emptied. What was deleted before, such as an edited copy that was replaced, may stay in free pages until they are used.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use audit::{Conversation, ERASED, Story, Subject, What};
+use queue::{By, DeadLetterId, Erased, Erasure, Failure, QueueError, Seq};
+use rusqlite::types::Value;
+use rusqlite::{Connection, params};
+
+use crate::failure::{Failed, Place};
+use crate::inbox::Op;
+use crate::log::place;
+use crate::options::MAX_COMMIT_BYTES;
+use crate::rows::RETRIES;
+use crate::shared::Shared;
+use crate::{reader, trail};
+
+const LOOKING: &str = "looking for a conversation";
+const ERASING: &str = "erasing a conversation";
+/// Places that are looked at with one statement: a reader must not be in the way of checkpoints for long.
+const LOOK_PLACES: usize = 20_000;
+/// Places, letters or blocks of one piece.
+const PIECE: usize = 256;
+/// How often it is tried to empty the write-ahead log, and the pause in between.
+const EMPTY_TRIES: usize = 40;
+const EMPTY_PAUSE: Duration = Duration::from_millis(50);
+
+/// What one transaction erases.
+#[derive(Debug, Default)]
+pub(crate) struct Piece {
+    pub(crate) conversation: String,
+    pub(crate) places: Vec<u64>,
+    pub(crate) letters: Vec<DeadLetterId>,
+    /// Blocks of the audit trail without the texts, and their hashes, which stay.
+    pub(crate) blocks: Vec<audit::Block>,
+}
+
+/// All that there is of a conversation.
+#[derive(Debug, Default)]
+struct Found {
+    /// Places whose bodies are still there, and the bytes of these.
+    places: Vec<(u64, u64)>,
+    letters: Vec<DeadLetterId>,
+    blocks: Vec<audit::Block>,
+    answers: u64,
+    answers_kept: u64,
+}
+
+/// Erases a conversation; one at a time.
+pub(crate) async fn erase(shared: &Arc<Shared>, erasure: Erasure) -> Result<Erased, QueueError> {
+    let Erasure { conversation, dry_run, by } = erasure;
+    if conversation.is_empty() {
+        return Err(QueueError::Invalid("a conversation has a name".to_owned()));
+    }
+    let _one = shared.erasing.lock().await;
+    let wanted = conversation.clone();
+    let Found { places, letters, blocks, answers, answers_kept } =
+        reader::blocking(shared, move |shared| look(shared, &wanted)).await?;
+    let unsettled = |seq: u64| {
+        let consumers = shared.consumers.read();
+        consumers.iter().filter(|consumer| consumer.state.lock().is_unsettled(seq)).count() as u64
+    };
+    let erased = Erased {
+        events: places.len() as u64,
+        bytes: places.iter().map(|(_, bytes)| bytes).sum(),
+        undelivered: places.iter().map(|(seq, _)| unsettled(*seq)).sum(),
+        dead_letters: letters.len() as u64,
+        answers,
+        answers_kept,
+        log_emptied: false,
+    };
+    if dry_run {
+        return Ok(erased);
+    }
+    let all: Vec<u64> = places.iter().map(|(seq, _)| *seq).collect();
+    for piece in pieces(&conversation, places, letters, blocks) {
+        ask(shared, |reply| Op::Erase { piece: Box::new(piece), by: by.clone(), reply }).await?;
+    }
+    forget(shared, &all).await;
+    for _ in 0..EMPTY_TRIES {
+        if ask(shared, |reply| Op::EmptyLog { reply }).await? {
+            return Ok(Erased { log_emptied: true, ..erased });
+        }
+        tokio::time::sleep(EMPTY_PAUSE).await;
+    }
+    Ok(erased)
+}
+
+async fn ask<T>(shared: &Shared, op: impl FnOnce(crate::inbox::Reply<T>) -> Op) -> Result<T, QueueError> {
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    shared.inbox.submit(op(reply))?;
+    answer.await.unwrap_or_else(|_| Err(crate::writer::ended()))
+}
+
+/// Whatever was read before the bodies were erased is let go of.
+async fn forget(shared: &Shared, places: &[u64]) {
+    let consumers = shared.consumers.read().clone();
+    for consumer in consumers {
+        let _turn = consumer.read_turn.lock().await;
+        let mut state = consumer.state.lock();
+        places.iter().for_each(|seq| state.window.cool(*seq));
+    }
+}
+
+/// In pieces that fit a transaction.
+fn pieces(
+    conversation: &str,
+    places: Vec<(u64, u64)>,
+    letters: Vec<DeadLetterId>,
+    blocks: Vec<audit::Block>,
+) -> Vec<Piece> {
+    let new = || Piece { conversation: conversation.to_owned(), ..Piece::default() };
+    let mut pieces: Vec<Piece> =
+        letters.chunks(PIECE).map(|letters| Piece { letters: letters.to_vec(), ..new() }).collect();
+    let (mut piece, mut filled) = (new(), 0);
+    for (seq, bytes) in places {
+        if piece.places.len() >= PIECE || filled >= MAX_COMMIT_BYTES as u64 {
+            pieces.push(std::mem::replace(&mut piece, new()));
+            filled = 0;
+        }
+        piece.places.push(seq);
+        filled += bytes;
+    }
+    pieces.push(piece);
+    pieces.extend(blocks.chunks(PIECE).map(|blocks| Piece { blocks: blocks.to_vec(), ..new() }));
+    pieces
+}
+
+fn look(shared: &Shared, conversation: &str) -> Result<Found, Failed> {
+    let mut found = Found { places: places(shared, conversation)?, ..Found::default() };
+    found.letters = shared.readers.with(|connection| letters(connection, conversation))?;
+    let mut story = Story::of(Subject::Conversation(Conversation::of(conversation)));
+    let known: HashSet<u64> = shared.readers.with(|connection| places_of(connection, conversation))?;
+    let mut unreadable = None;
+    shared.readers.with(|connection| {
+        trail::scan(connection, 0, |block| {
+            let without = block.without(|what| {
+                // The trail's beginning may be gone, and with it what says which places are of this conversation.
+                let at = matches!(what, What::Attempted { seq, .. } | What::Died { seq, .. } if known.contains(seq));
+                story.has(what) || at
+            });
+            match without {
+                Ok((Some(block), texts)) => {
+                    found.answers += texts as u64;
+                    found.blocks.push(block);
+                }
+                Ok((None, texts)) => found.answers_kept += texts as u64,
+                Err(error) => unreadable = Some(error),
+            }
+            unreadable.is_none()
+        })
+    })?;
+    match unreadable {
+        Some(error) => Err(Failed::Transient(format!("{error}; nothing was erased: run `aftercall audit verify`"))),
+        None => Ok(found),
+    }
+}
+
+/// The places of its events whose bodies are there.
+fn places(shared: &Shared, conversation: &str) -> Result<Vec<(u64, u64)>, Failed> {
+    let (mut found, mut after) = (Vec::new(), 0);
+    loop {
+        let looked = shared.readers.with(|connection| {
+            let sql = "SELECT seq, conversation IS ?2, length(body) FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?3";
+            let mut select = connection.prepare_cached(sql).place(LOOKING)?;
+            let mut rows = select.query(params![after, conversation, LOOK_PLACES as i64]).place(LOOKING)?;
+            let mut looked = 0;
+            while let Some(row) = rows.next().place(LOOKING)? {
+                looked += 1;
+                after = row.get::<_, i64>(0).place(LOOKING)?;
+                let bytes = row.get::<_, Option<i64>>(2).place(LOOKING)?.unwrap_or(0).unsigned_abs();
+                if bytes > 0 && row.get::<_, bool>(1).place(LOOKING)? {
+                    found.push((after.unsigned_abs(), bytes));
+                }
+            }
+            Ok(looked)
+        })?;
+        if looked < LOOK_PLACES {
+            return Ok(found);
+        }
+    }
+}
+
+/// All places of its events, erased or not.
+fn places_of(connection: &Connection, conversation: &str) -> Result<HashSet<u64>, Failed> {
+    let mut select = connection.prepare_cached("SELECT seq FROM events WHERE conversation IS ?1").place(LOOKING)?;
+    let rows = select.query_map([conversation], |row| row.get::<_, i64>(0)).place(LOOKING)?;
+    rows.map(|seq| seq.map(i64::unsigned_abs).place(LOOKING)).collect()
+}
+
+/// Its dead letters, and the bodies that became no event and name it.
+fn letters(connection: &Connection, conversation: &str) -> Result<Vec<DeadLetterId>, Failed> {
+    let sql = "SELECT id FROM dead_letters WHERE conversation IS ?1 OR seq IS NULL AND instr(body, ?2) > 0 ORDER BY id";
+    let mut select = connection.prepare_cached(sql).place(LOOKING)?;
+    let wanted = params![conversation, conversation.as_bytes()];
+    let rows = select.query_map(wanted, |row| row.get::<_, i64>(0)).place(LOOKING)?;
+    rows.map(|id| id.map(|id| DeadLetterId(id.unsigned_abs())).place(LOOKING)).collect()
+}
+
+/// Has SQLite overwrite what is deleted while `erase` works.
+pub(crate) fn overwriting<T>(connection: &Connection, erase: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
+    let set = |on: bool| connection.pragma_update_and_check(None, "secure_delete", on, |_| Ok(())).place(ERASING);
+    set(true)?;
+    let erased = erase();
+    set(false)?;
+    erased
+}
+
+/// Erases what an event's deliveries were answered so far.
+pub(crate) fn blank_retries(connection: &Connection, destination: u16, seq: u64) -> Result<(), Failed> {
+    let sql = format!("SELECT {} FROM retries WHERE destination = ?1 AND seq = ?2", RETRIES.selected(""));
+    let mut select = connection.prepare_cached(&sql).place(ERASING)?;
+    let mut rows = select.query(params![destination, place(seq)]).place(ERASING)?;
+    let Some(row) = rows.next().place(ERASING)? else { return Ok(()) };
+    let count = RETRIES.columns.len();
+    let mut values = (0..count).map(|column| row.get(column)).collect::<Result<Vec<Value>, _>>().place(ERASING)?;
+    let Some(Value::Text(failure)) = values.last_mut() else { return Ok(()) };
+    let known: Result<Failure, _> = serde_json::from_str(failure);
+    *failure = known.map_or_else(
+        |_| String::new(),
+        |known| crate::dead_letters::failure_json(&Failure { message: ERASED.to_owned(), excerpt: None, ..known }),
+    );
+    drop(rows);
+    let sql = "INSERT OR REPLACE INTO retries (destination, seq, due, made, charged, first, last, failure, crc)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let values: Vec<_> = values.iter().map(Into::into).collect();
+    RETRIES.execute(connection, sql, &values, ERASING)
+}
+
+/// What the trail says of a piece.
+pub(crate) fn entry(piece: &Piece, by: &By) -> Option<audit::Entry> {
+    let places: Vec<Seq> = piece.places.iter().copied().map(Seq).collect();
+    let blocks: Vec<u64> = piece.blocks.iter().map(|block| block.number).collect();
+    let is_some = !places.is_empty() || !blocks.is_empty();
+    is_some.then(|| queue::trail::erased(&piece.conversation, &places, blocks, by))
+}

@@ -1,0 +1,47 @@
+//! Erasing a conversation from the in-memory queue.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::state::State;
+use crate::{Erased, Erasure, Seq, Stored, trail};
+
+impl State {
+    pub(super) fn erase(&mut self, erasure: &Erasure) -> Erased {
+        let Erasure { conversation, dry_run, by } = erasure;
+        let mine = |stored: &Stored| stored.event.conversation.as_deref() == Some(conversation);
+        let places: Vec<Seq> = self.log.values().filter(|stored| mine(stored)).map(|stored| stored.seq).collect();
+        let letters = self.dead.values().filter(|letter| match &letter.conversation {
+            Some(of) => **of == **conversation,
+            None => letter.event.is_none() && letter.body.as_ref().is_some_and(|body| names(body, conversation)),
+        });
+        let letters: Vec<_> = letters.map(|letter| letter.id).collect();
+        let mut erased = Erased { dead_letters: letters.len() as u64, log_emptied: !dry_run, ..Erased::default() };
+        if !dry_run {
+            self.discard(&letters, by);
+        }
+        let mut gone = Vec::new();
+        for seq in places {
+            let Some(stored) = self.log.get_mut(&seq.0).filter(|stored| !stored.event.is_erased()) else { continue };
+            erased.events += 1;
+            erased.bytes += stored.event.body.len() as u64;
+            let undelivered = self.consumers.iter().filter(|consumer| consumer.is_unsettled(seq)).count();
+            erased.undelivered += undelivered as u64;
+            if !dry_run {
+                Arc::make_mut(stored).event.body = Bytes::new();
+                self.consumers.iter_mut().for_each(|consumer| consumer.erase(seq));
+                gone.push(seq);
+            }
+        }
+        if !gone.is_empty() {
+            self.trail.push(trail::erased(conversation, &gone, Vec::new(), by));
+        }
+        erased
+    }
+}
+
+/// Whether a conversation's id stands somewhere in these bytes.
+pub(super) fn names(body: &[u8], conversation: &str) -> bool {
+    !conversation.is_empty() && body.windows(conversation.len()).any(|part| part == conversation.as_bytes())
+}
