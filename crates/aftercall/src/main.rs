@@ -26,6 +26,7 @@ mod serve;
 mod status;
 mod tokens;
 mod trace;
+mod unmatched;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Archive(args) => archive::run(&args),
         Command::Tokens(args) => tokens::run(&args),
         Command::Quarantine(args) => quarantine::run(&args.what),
+        Command::Unmatched(args) => unmatched::run(&args.what),
         Command::Secrets(args) => secrets::run(&args.what),
         Command::Alarms(args) => alarms::run(&args),
         Command::Pause(args) => alarms::set_paused(&args, true),

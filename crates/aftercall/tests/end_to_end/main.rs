@@ -62,4 +62,6 @@ mod stories;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod unmatched;
+#[cfg(test)]
 mod waiting;
