@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod quarantine;
+mod unmatched;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 
 pub(crate) use self::dead_letters::*;
 pub(crate) use self::quarantine::*;
+pub(crate) use self::unmatched::*;
 use crate::alarms::{AlarmsArgs, DestinationArgs};
 use crate::audit::AuditArgs;
 use crate::output;
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Tokens(crate::tokens::TokensArgs),
     /// See requests that failed verification, and release those that were genuine
     Quarantine(QuarantineArgs),
+    /// See events that no route leads anywhere
+    Unmatched(UnmatchedArgs),
     /// Tell which secrets are in use, and when each was last used
     Secrets(SecretsArgs),
     /// Show what is wrong now, and what to do about it

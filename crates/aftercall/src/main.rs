@@ -27,6 +27,7 @@ mod serve;
 mod status;
 mod tokens;
 mod trace;
+mod unmatched;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Archive(args) => archive::run(&args),
         Command::Tokens(args) => tokens::run(&args),
         Command::Quarantine(args) => quarantine::run(&args.what),
+        Command::Unmatched(args) => unmatched::run(&args.what),
         Command::Secrets(args) => secrets::run(&args.what),
         Command::Alarms(args) => alarms::run(&args),
         Command::Pause(args) => alarms::set_paused(&args, true),

@@ -248,7 +248,7 @@ fn dry_run(args: &ReplayArgs, admin: &Admin, choice: &Value) -> anyhow::Result<E
 }
 
 /// A time: RFC 3339, or a date, which begins at midnight UTC.
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
     let time = whole.parse::<jiff::Timestamp>();
     let time = time.map_err(|_| format!("`{text}` is no time; write 2026-03-19T21:00:00Z or 2026-03-19"))?;

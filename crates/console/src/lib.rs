@@ -16,6 +16,7 @@
 //! | [`status`] | the state of the server |
 //! | [`tokens`] | who has a token |
 //! | [`trace`] | the whole story of a conversation or an event |
+//! | [`unmatched`] | events that matched no route: listed, and counted by source and topic |
 
 mod access;
 mod alarms;
@@ -37,6 +38,7 @@ mod status;
 mod tests;
 mod tokens;
 mod trace;
+mod unmatched;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -241,6 +243,7 @@ fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
         .merge(secrets::routes())
         .merge(tokens::routes())
         .merge(trace::routes())
+        .merge(unmatched::routes())
 }
 
 /// The state of the server

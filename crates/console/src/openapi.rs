@@ -32,6 +32,7 @@ const TOKEN: &str = "token";
         (name = "status", description = "How the server is doing"),
         (name = "alarms", description = "What is wrong now, and the hand on a destination"),
         (name = "dead letters", description = "What failed for good"),
+        (name = "unmatched", description = "Accepted events that no route leads anywhere"),
         (name = "quarantine", description = "Requests that failed verification"),
         (name = "archive", description = "Accepted events in object storage"),
         (name = "erasing", description = "Taking out what was said in a conversation"),

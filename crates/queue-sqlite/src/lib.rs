@@ -35,6 +35,7 @@ mod schema;
 mod seed;
 mod shared;
 mod trail;
+mod unmatched;
 mod wal;
 mod writer;
 
@@ -48,7 +49,8 @@ use parking_lot::Mutex;
 use queue::{
     AuditPage, BoxFuture, By, ConsumerId, ConsumerStatus, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery,
     Erased, Erasure, Fingerprint, Lease, LogPage, Maintained, Publication, Published, Queue, QueueError, QueueStatus,
-    RedriveOutcome, Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology, body_hash,
+    RedriveOutcome, Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology,
+    UnmatchedGroups, UnmatchedPage, UnmatchedQuery, body_hash,
 };
 use tokio::sync::oneshot;
 
@@ -317,6 +319,14 @@ impl Queue for SqliteQueue {
                 detail: format!("{unreadable}; run `aftercall audit verify`"),
             })
         })
+    }
+
+    fn unmatched(&self, query: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedPage, QueueError>> {
+        unmatched::list(&self.shared, query)
+    }
+
+    fn unmatched_groups(&self, query: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedGroups, QueueError>> {
+        unmatched::groups(&self.shared, query)
     }
 
     fn read_log(&self, after: Seq, events: usize, bytes: usize) -> BoxFuture<'_, Result<LogPage, QueueError>> {

@@ -21,6 +21,7 @@ pub mod model;
 pub mod replay;
 pub mod review;
 pub mod trail;
+pub mod unmatched;
 pub mod upkeep;
 
 use std::sync::Arc;
@@ -72,6 +73,9 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@group $harness, trail: tells_what_became_of_a_conversation, notes_what_is_done);
         $crate::conformance_tests!(@group $harness, replay: reads_the_log_in_pages, keeps_what_it_is_told_to,
             replays_to_one_destination, goes_on_with_a_replay_where_it_is);
+        $crate::conformance_tests!(@group $harness, unmatched: lists_what_matches_no_route,
+            selects_what_matches_no_route, pages_through_what_matches_no_route_while_it_changes,
+            groups_what_matches_no_route);
         $crate::conformance_tests!(@group $harness, model: does_what_the_reference_does);
     };
     (durable $harness:ty) => {
@@ -79,6 +83,14 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@group $harness, durable: keeps_accepted_events, keeps_settlements, keeps_retries,
             keeps_dead_letters, keeps_redriven, keeps_conversations_held,
             keeps_redriven_behind_all_others, keeps_edits_and_reviews, keeps_identities, keeps_places_unique, keeps_the_trail);
+        mod durable_unmatched {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn keeps_what_matches_no_route() {
+                $crate::conformance::unmatched::keeps_what_matches_no_route::<$harness>().await;
+            }
+        }
         mod durable_replay {
             use super::*;
 

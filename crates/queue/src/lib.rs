@@ -26,6 +26,7 @@ mod review;
 mod status;
 mod topology;
 pub mod trail;
+mod unmatched;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -54,6 +55,10 @@ pub use review::{GroupReview, REVIEWS_MAX, Review, ReviewState, apply_reviews};
 pub use status::{ConsumerStatus, Maintained, QueueStatus};
 pub use topology::{BehindDead, Consumer, ConsumerId, Order, Router, Routes, Target, Topology};
 pub use trail::AuditPage;
+pub use unmatched::{
+    FoundUnmatched, Unmatched, UnmatchedGroup, UnmatchedGrouping, UnmatchedGroups, UnmatchedListing, UnmatchedPage,
+    UnmatchedQuery,
+};
 
 /// A future that can be sent between threads; the port's methods return it so that backends can be trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -157,6 +162,21 @@ pub trait Queue: Send + Sync {
 
     /// The entries of the audit trail about a conversation or an event, in their order.
     fn trace(&self, subject: audit::Subject) -> BoxFuture<'_, Result<Vec<audit::Entry>, QueueError>>;
+
+    /// A page of the retained events that no route led to any destination when they were accepted, the newest first;
+    /// without their bodies. It is bounded in what it looks at, so it may have few or none although there are more:
+    /// [`UnmatchedPage::next`] says so.
+    fn unmatched(&self, query: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedPage, QueueError>> {
+        let _ = query;
+        Box::pin(std::future::ready(Err(QueueError::Invalid("this queue lists no events without a route".to_owned()))))
+    }
+
+    /// The same events, counted by source and topic: those that the page has looked at. What all pages count adds up.
+    fn unmatched_groups(&self, query: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedGroups, QueueError>> {
+        let _ = query;
+        Box::pin(std::future::ready(Err(QueueError::Invalid("this queue lists no events without a route".to_owned()))))
+    }
+
     /// Reads the log behind a place: at most so many events, and no more once they have so many bytes.
     fn read_log(&self, after: Seq, events: usize, bytes: usize) -> BoxFuture<'_, Result<LogPage, QueueError>> {
         let _ = (after, events, bytes);

@@ -8,6 +8,7 @@ mod erase;
 mod replays;
 mod state;
 mod trail;
+mod unmatched;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::{
     AuditPage, BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Erased, Erasure,
     Fingerprint, Lease, LogPage, Maintained, Options, Publication, Published, Queue, QueueError, QueueStatus,
     RedriveOutcome, Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology,
+    UnmatchedGroups, UnmatchedPage, UnmatchedQuery,
 };
 
 /// A queue in memory.
@@ -170,6 +172,14 @@ impl Queue for MemoryQueue {
 
     fn trace(&self, subject: audit::Subject) -> BoxFuture<'_, Result<Vec<audit::Entry>, QueueError>> {
         ready(self.with(|state| Ok(state.trace(subject))))
+    }
+
+    fn unmatched(&self, query: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedPage, QueueError>> {
+        ready(self.with(|state| Ok(state.unmatched(&query))))
+    }
+
+    fn unmatched_groups(&self, query: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedGroups, QueueError>> {
+        ready(self.with(|state| Ok(state.unmatched_groups(&query))))
     }
 
     fn read_log(&self, after: Seq, events: usize, bytes: usize) -> BoxFuture<'_, Result<LogPage, QueueError>> {

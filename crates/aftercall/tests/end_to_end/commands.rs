@@ -36,6 +36,7 @@ fn help_of_every_command() {
         "redrive",
         "tokens",
         "quarantine",
+        "unmatched",
         "secrets",
         "reload",
         "alarms",

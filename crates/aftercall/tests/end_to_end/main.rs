@@ -63,4 +63,6 @@ mod stories;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod unmatched;
+#[cfg(test)]
 mod waiting;
