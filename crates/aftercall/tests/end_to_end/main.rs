@@ -22,8 +22,9 @@ mod dead_letters;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
-#[cfg(target_os = "linux")]
 mod erase;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod faults;
 #[cfg(test)]
 mod first_event;
