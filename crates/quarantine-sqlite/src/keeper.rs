@@ -124,11 +124,11 @@ fn apply(store: &mut Store, op: Op, shared: &Shared, batch: &mut Batch, works: b
             change(batch, reply, works, || store.remove(&which))
         }
         Op::Erase { conversation, dry_run: true, reply } => {
-            look(batch, reply, works, || store.count_naming(&conversation))
+            look(batch, reply, works, || store.mentioning(&conversation).map(|found| found.len() as u64))
         }
         Op::Erase { conversation, dry_run: false, reply } => {
             (batch.made_room, batch.erased) = (true, true);
-            change(batch, reply, works, || store.erase_naming(&conversation))
+            change(batch, reply, works, || store.erase_mentioning(&conversation))
         }
         Op::Maintain { uses, now, reply } => {
             let before = now.minus(shared.options.retention);

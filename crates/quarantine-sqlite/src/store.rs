@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use event::Timestamp;
 use intake::{KeyUse, QuarantineEntry, QuarantineQuery, QuarantineSelection, Quarantined, Reason};
+use queue::Mention;
 use rusqlite::{Connection, params};
 
 use crate::failure::Failed;
@@ -170,18 +171,29 @@ impl Store {
         self.after_removal(removed)
     }
 
-    /// How many requests name this in their bodies.
-    pub(crate) fn count_naming(&self, text: &str) -> Result<u64, Failed> {
-        let sql = "SELECT count(*) FROM requests WHERE instr(body, ?1) > 0";
-        let count: i64 = self.connection.query_row(sql, [text.as_bytes()], |row| row.get(0))?;
-        Ok(count.unsigned_abs())
+    /// The requests that mention a conversation in their bodies.
+    pub(crate) fn mentioning(&self, conversation: &str) -> Result<Vec<i64>, Failed> {
+        let mention = Mention::of(conversation);
+        let mut select = self.connection.prepare_cached("SELECT id, body FROM requests ORDER BY id")?;
+        let mut rows = select.query([])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            if row.get_ref(1)?.as_blob_or_null().ok().flatten().is_some_and(|body| mention.is_in(body)) {
+                found.push(row.get(0)?);
+            }
+        }
+        Ok(found)
     }
 
     /// Removes them, and overwrites them in the file.
-    pub(crate) fn erase_naming(&mut self, text: &str) -> Result<u64, Failed> {
+    pub(crate) fn erase_mentioning(&mut self, conversation: &str) -> Result<u64, Failed> {
+        let found = self.mentioning(conversation)?;
         let overwrite = |on: bool| self.connection.pragma_update_and_check(None, "secure_delete", on, |_| Ok(()));
         overwrite(true)?;
-        let removed = self.connection.execute("DELETE FROM requests WHERE instr(body, ?1) > 0", [text.as_bytes()]);
+        let removed = {
+            let mut delete = self.connection.prepare_cached("DELETE FROM requests WHERE id = ?1")?;
+            found.iter().map(|id| delete.execute([id])).sum::<Result<usize, _>>()
+        };
         overwrite(false)?;
         self.after_removal(removed?)
     }

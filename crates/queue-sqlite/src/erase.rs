@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audit::{Conversation, ERASED, Story, Subject, What};
-use queue::{By, DeadLetterId, Erased, Erasure, Failure, QueueError, Seq};
+use queue::{By, DeadLetterId, Erased, Erasure, Failure, Mention, QueueError, Seq};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
@@ -107,7 +107,8 @@ async fn forget(shared: &Shared, places: &[u64]) {
     }
 }
 
-/// In pieces that fit a transaction.
+/// In pieces that fit a transaction. Bodies go before dead letters, so that nothing which waits for one is delivered in
+/// between.
 fn pieces(
     conversation: &str,
     places: Vec<(u64, u64)>,
@@ -115,9 +116,7 @@ fn pieces(
     blocks: Vec<audit::Block>,
 ) -> Vec<Piece> {
     let new = || Piece { conversation: conversation.to_owned(), ..Piece::default() };
-    let mut pieces: Vec<Piece> =
-        letters.chunks(PIECE).map(|letters| Piece { letters: letters.to_vec(), ..new() }).collect();
-    let (mut piece, mut filled) = (new(), 0);
+    let (mut pieces, mut piece, mut filled) = (Vec::new(), new(), 0);
     for (seq, bytes) in places {
         if piece.places.len() >= PIECE || filled >= MAX_COMMIT_BYTES as u64 {
             pieces.push(std::mem::replace(&mut piece, new()));
@@ -127,6 +126,7 @@ fn pieces(
         filled += bytes;
     }
     pieces.push(piece);
+    pieces.extend(letters.chunks(PIECE).map(|letters| Piece { letters: letters.to_vec(), ..new() }));
     pieces.extend(blocks.chunks(PIECE).map(|blocks| Piece { blocks: blocks.to_vec(), ..new() }));
     pieces
 }
@@ -193,13 +193,21 @@ fn places_of(connection: &Connection, conversation: &str) -> Result<HashSet<u64>
     rows.map(|seq| seq.map(i64::unsigned_abs).place(LOOKING)).collect()
 }
 
-/// Its dead letters, and the bodies that became no event and name it.
+/// Its dead letters, and the bodies that became no event and mention it.
 fn letters(connection: &Connection, conversation: &str) -> Result<Vec<DeadLetterId>, Failed> {
-    let sql = "SELECT id FROM dead_letters WHERE conversation IS ?1 OR seq IS NULL AND instr(body, ?2) > 0 ORDER BY id";
+    let mention = Mention::of(conversation);
+    let sql =
+        "SELECT id, conversation IS ?1, body FROM dead_letters WHERE conversation IS ?1 OR seq IS NULL ORDER BY id";
     let mut select = connection.prepare_cached(sql).place(LOOKING)?;
-    let wanted = params![conversation, conversation.as_bytes()];
-    let rows = select.query_map(wanted, |row| row.get::<_, i64>(0)).place(LOOKING)?;
-    rows.map(|id| id.map(|id| DeadLetterId(id.unsigned_abs())).place(LOOKING)).collect()
+    let mut rows = select.query([conversation]).place(LOOKING)?;
+    let mut letters = Vec::new();
+    while let Some(row) = rows.next().place(LOOKING)? {
+        let body = row.get_ref(2).place(LOOKING)?.as_blob_or_null().ok().flatten();
+        if row.get::<_, bool>(1).place(LOOKING)? || body.is_some_and(|body| mention.is_in(body)) {
+            letters.push(DeadLetterId(row.get::<_, i64>(0).place(LOOKING)?.unsigned_abs()));
+        }
+    }
+    Ok(letters)
 }
 
 /// Has SQLite overwrite what is deleted while `erase` works.

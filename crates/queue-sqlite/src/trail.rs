@@ -85,7 +85,8 @@ impl Trail {
         self.building = BlockBuilder::default();
     }
 
-    /// Drops the oldest blocks if all of their entries are from before `cutoff`, a few at a time. What is dropped is
+    /// Drops the oldest blocks if all of their entries are from before `cutoff`, a few at a time; one that cannot be read
+    /// goes with them. What is dropped is
     /// noted in the trail itself, or else its new beginning would look like a loss. Returns whether there may be more.
     pub(crate) fn drop_old(
         &mut self,
@@ -98,14 +99,19 @@ impl Trail {
         let last = self.committed.number.saturating_sub(1);
         let (mut dropped, mut count) = (None, 0);
         scan(connection, begins.number, |block| {
-            let old = block.number <= last
-                && count < DROP_BLOCKS
-                && block.entries().is_ok_and(|entries| entries.iter().all(|entry| entry.at < cutoff));
-            if old {
-                count += 1;
-                dropped = Some(Link { number: block.number, hash: block.hash });
+            if block.number > last || count >= DROP_BLOCKS {
+                return false;
             }
-            old
+            count += 1;
+            match block.entries() {
+                Ok(entries) if entries.iter().all(|entry| entry.at < cutoff) => {
+                    dropped = Some(Link { number: block.number, hash: block.hash });
+                    true
+                }
+                Ok(_) => false,
+                // A damaged one is as old as the next that can be read.
+                Err(_) => true,
+            }
         })?;
         let Some(Link { number, hash }) = dropped else { return Ok(false) };
         connection.execute("DELETE FROM audit WHERE block <= ?1", [place(number)]).place(WRITING)?;

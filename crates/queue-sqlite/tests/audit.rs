@@ -112,6 +112,9 @@ async fn retention_drops_the_oldest_and_says_so() {
     for minute in 0..30 {
         note(&queue, begin.plus(Duration::from_secs(minute * 60))).await;
     }
+    let connection = Connection::open(dir.path().join("queue.db")).unwrap();
+    set(&connection, "entries", 1, b"damaged");
+    drop(connection);
     let now = begin.plus(Duration::from_secs(1_500));
     while queue.maintain(now).await.unwrap().more {}
     let page = queue.audit(0, 100).await.unwrap();

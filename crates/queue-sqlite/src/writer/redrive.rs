@@ -89,6 +89,10 @@ impl Writer {
         let Some(Ok(stored)) = log::read_one(&self.connection, place)? else {
             return Ok(Err(NotRedriven::NoEvent));
         };
+        // The letter is about to be erased too.
+        if stored.event.is_erased() {
+            return Ok(Err(NotRedriven::NoEvent));
+        }
         let first = stored.first_seq();
         let Stored { mut event, again, .. } = stored;
         let why = again.map_or(Why::Redriven, |again| again.why);

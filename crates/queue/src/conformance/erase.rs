@@ -32,7 +32,7 @@ async fn filled<H: Harness>() -> Fixture<H> {
     f.settle(&leases, Outcome::Dead { attempts, failure: failure("no Jane") }).await;
     let letters = f.queue.dead_letters(DeadLetterQuery::default()).await.expect("lists");
     f.queue.edit(letters[0].id, Some(Bytes::from_static(b"copy")), f.by()).await.expect("edits");
-    for body in ["{\"a", "nothing of it"] {
+    for body in ["{\"a\"", "{\"ab\""] {
         let failure = Failure::new(Stage::Intake, FailureClass::Permanent, "no JSON");
         let rejection = Rejection {
             proof: "key 1".into(),

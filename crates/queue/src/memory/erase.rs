@@ -5,16 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::state::State;
-use crate::{Erased, Erasure, Seq, Stored, trail};
+use crate::{Erased, Erasure, Mention, Seq, Stored, trail};
 
 impl State {
     pub(super) fn erase(&mut self, erasure: &Erasure) -> Erased {
         let Erasure { conversation, dry_run, by } = erasure;
         let mine = |stored: &Stored| stored.event.conversation.as_deref() == Some(conversation);
         let places: Vec<Seq> = self.log.values().filter(|stored| mine(stored)).map(|stored| stored.seq).collect();
+        let mention = Mention::of(conversation);
         let letters = self.dead.values().filter(|letter| match &letter.conversation {
             Some(of) => **of == **conversation,
-            None => letter.event.is_none() && letter.body.as_ref().is_some_and(|body| names(body, conversation)),
+            None => letter.event.is_none() && letter.body.as_ref().is_some_and(|body| mention.is_in(body)),
         });
         let letters: Vec<_> = letters.map(|letter| letter.id).collect();
         let mut erased = Erased { dead_letters: letters.len() as u64, log_emptied: !dry_run, ..Erased::default() };
@@ -39,9 +40,4 @@ impl State {
         }
         erased
     }
-}
-
-/// Whether a conversation's id stands somewhere in these bytes.
-pub(super) fn names(body: &[u8], conversation: &str) -> bool {
-    !conversation.is_empty() && body.windows(conversation.len()).any(|part| part == conversation.as_bytes())
 }
