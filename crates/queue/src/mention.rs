@@ -13,7 +13,7 @@ impl Mention {
     /// Of this id.
     pub fn of(id: &str) -> Self {
         let quoted = serde_json::Value::from(id).to_string();
-        let mut forms = vec![id.as_bytes().to_vec(), quoted[1..quoted.len() - 1].as_bytes().to_vec()];
+        let mut forms = vec![id.as_bytes().to_vec(), quoted.as_bytes()[1..quoted.len() - 1].to_vec()];
         if !id.is_ascii() {
             let mut units = [0; 2];
             let escaped = id.chars().flat_map(|sign| match sign {
