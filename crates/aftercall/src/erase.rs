@@ -51,20 +51,34 @@ pub(crate) fn run(args: &EraseArgs) -> anyhow::Result<ExitCode> {
         confirm(args)?;
     }
     let asked = json!({ "conversation": args.conversation, "reason": args.reason, "dry_run": args.dry_run });
-    let here = admin.post_and_wait("erase", &asked)?;
+    let mut here = admin.post_and_wait("erase", &asked)?;
     let archived = if here["archive"] == true { Some(from_archive(&admin, &asked)?) } else { None };
-    let whole = archived.as_ref().is_none_or(|archived| archived.damaged.is_empty());
+    if archived.as_ref().is_some_and(|archived| archived.events > 0) && !args.dry_run {
+        // A replay may have brought some of it back meanwhile.
+        add(&mut here["queue"], &admin.post_and_wait("erase", &asked)?["queue"]);
+    }
+    let whole = archived.as_ref().is_none_or(|archived| archived.damaged.is_empty()) && here["quarantined"].is_u64();
     let emptied = args.dry_run || here["queue"]["log_emptied"] == true;
     if args.json {
         let archive = archived.as_ref().map(|archived| {
             json!({ "parts": archived.parts, "events": archived.events, "bytes": archived.bytes, "damaged": archived.damaged })
         });
-        let quarantined = &here["quarantined"];
-        output::print_json(&json!({ "queue": here["queue"], "quarantined": quarantined, "archive": archive }))?;
+        output::print_json(&json!({
+            "queue": here["queue"], "quarantined": here["quarantined"],
+            "quarantine_error": here["quarantine_error"], "archive": archive,
+        }))?;
     } else {
         output::print(&shown(args, &here, archived.as_ref()))?;
     }
     Ok(if whole && emptied { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
+}
+
+/// Adds what a second time has found.
+fn add(first: &mut Value, second: &Value) {
+    for name in ["events", "bytes", "undelivered", "dead_letters", "answers"] {
+        first[name] = json!(first[name].as_u64().unwrap_or_default() + second[name].as_u64().unwrap_or_default());
+    }
+    first["log_emptied"] = second["log_emptied"].clone();
 }
 
 fn from_archive(admin: &Admin, asked: &Value) -> anyhow::Result<Archived> {
@@ -96,7 +110,13 @@ fn shown(args: &EraseArgs, here: &Value, archived: Option<&Archived>) -> String 
         ("not delivered yet", format!("{} deliveries, which will not be made", count("undelivered"))),
         ("dead letters", format!("{}, with their edited copies", count("dead_letters"))),
         ("answers on record", format!("{} texts; the hashes stay", count("answers"))),
-        ("quarantine", format!("{} requests", text(&here["quarantined"]))),
+        (
+            "quarantine",
+            match here["quarantine_error"].as_str() {
+                None => format!("{} requests", text(&here["quarantined"])),
+                Some(error) => format!("NOT ERASED: {error}"),
+            },
+        ),
     ];
     if let Some(Archived { parts, events, bytes, .. }) = archived {
         lines.push(("archive", format!("{events} bodies, {bytes} bytes, in {parts} parts")));
@@ -104,9 +124,10 @@ fn shown(args: &EraseArgs, here: &Value, archived: Option<&Archived>) -> String 
     let title = if args.dry_run { "Would be erased" } else { "Erased" };
     let mut shown = format!("{title} of conversation {}:\n{}", args.conversation, output::facts(&lines));
     if count("answers_kept") > 0 {
-        let kept = count("answers_kept");
         shown.push_str(&format!(
-            "\n{kept} texts stand in blocks of an old format and stay until audit.retention ends.\n"
+            "\n{} texts stay on record until audit.retention ends: deliveries of other conversations were answered the \
+             same, or they stand in blocks of an old format.\n",
+            count("answers_kept")
         ));
     }
     if !args.dry_run && queue["log_emptied"] != true {

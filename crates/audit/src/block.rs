@@ -79,25 +79,25 @@ impl Block {
         walked.map(|()| entries).map_err(|error| self.unreadable(error))
     }
 
-    /// Whether texts of it were erased.
+    /// How many texts of it were erased.
     ///
     /// # Errors
     /// When it was changed or written by a newer version.
-    pub fn is_erased(&self) -> Result<bool, Unreadable> {
-        self.parts().map(|(_, texts, _)| texts.has_gone())
+    pub fn erased(&self) -> Result<u64, Unreadable> {
+        self.parts().map(|(_, texts, _)| texts.gone())
     }
 
-    /// The same block without what was answered to the deliveries that `mine` chooses, and how many texts that are;
-    /// `mine` sees all entries in their order. A text that another entry names too stays: it says nothing of this delivery
-    /// alone. No block if there is no such text; and none in the first version of the format, where it has to stay.
+    /// The same block without what was answered to the deliveries that are to be erased. `whose` sees all entries in their
+    /// order. A text that is named for the sake of others too stays.
     ///
     /// # Errors
     /// When it was changed or written by a newer version.
-    pub fn without(&self, mut mine: impl FnMut(&What<u32>) -> bool) -> Result<(Option<Self>, usize), Unreadable> {
+    pub fn without(&self, mut whose: impl FnMut(&What<u32>) -> Whose) -> Result<Without, Unreadable> {
         let (count, mut texts, rest) = self.parts()?;
         let (mut erase, mut keep) = (BTreeSet::new(), BTreeSet::new());
         let walked = walk(count, rest, |_, what| {
-            let answers = if mine(&what) { what.answers() } else { Vec::new() };
+            let whose = whose(&what);
+            let answers = if whose == Whose::Others { Vec::new() } else { what.answers() };
             let mut others = Vec::new();
             let Ok(_) = what.try_map(&mut |text| {
                 others.push(text);
@@ -107,17 +107,22 @@ impl Block {
                 others.iter().position(|other| other == answer).map(|at| others.swap_remove(at));
             }
             keep.extend(others);
-            erase.extend(answers);
+            if whose == Whose::Mine {
+                erase.extend(answers);
+            }
             Ok(())
         });
         walked.map_err(|error| self.unreadable(error))?;
+        let wanted = erase.iter().filter(|at| texts.is_here(**at)).count();
+        if self.packed.first() == Some(&FIRST_VERSION) {
+            return Ok(Without { block: None, erased: 0, kept: wanted });
+        }
         let erased = erase.difference(&keep).filter(|&&at| texts.erase(at)).count();
-        let can = self.packed.first() != Some(&FIRST_VERSION);
-        let block = (erased > 0 && can).then(|| {
+        let block = (erased > 0).then(|| {
             let packed = texts.packed(VERSION, count, rest);
             Self { number: self.number, packed, hash: self.hash }
         });
-        Ok((block, erased))
+        Ok(Without { block, erased, kept: wanted - erased })
     }
 
     fn parts(&self) -> Result<(u32, Texts<'_>, &[u8]), Unreadable> {
@@ -164,6 +169,28 @@ fn walk(
         each(Timestamp::from_millis(millis), what)?;
     }
     if packed.is_empty() { Ok(()) } else { Err(postcard::Error::DeserializeBadEncoding) }
+}
+
+/// For whose sake an entry names what was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// It is to be erased.
+    Mine,
+    /// It should have been erased before, and was kept for the sake of others.
+    Erased,
+    /// It stays.
+    Others,
+}
+
+/// A block from which something was erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Without {
+    /// What it is now; none if nothing changes.
+    pub block: Option<Block>,
+    /// Texts that were erased.
+    pub erased: usize,
+    /// Texts that stay: others were answered the same, or it is a block of the first version of the format.
+    pub kept: usize,
 }
 
 /// A block's entries cannot be read.
@@ -287,7 +314,7 @@ mod tests {
             What::Erased {
                 conversation: Conversation::of("c"),
                 places: vec![1],
-                blocks: vec![1, 4],
+                blocks: vec![(1, 2), (4, 1)],
                 by: text("eva"),
                 reason: text(""),
             },
@@ -344,24 +371,28 @@ mod tests {
         assert_eq!(Block::hash_of(1, &Digest::default(), &packed), Some(hash));
         let first = Block { number: 1, packed, hash };
         assert_eq!(first.entries().unwrap(), entries());
-        assert_eq!(first.without(|_| true), Ok((None, 3)), "its hash is over the texts");
+        let without = first.without(|_| Whose::Mine).unwrap();
+        assert_eq!((without.block, without.erased, without.kept), (None, 0, 3), "its hash is over the texts");
     }
 
     #[test]
     fn what_was_answered_can_be_erased_and_the_hash_stays() {
         let block = packed();
-        let mine = |what: &What<u32>| matches!(what, What::Attempted { seq: 1, .. } | What::Died { .. });
-        let (erased, texts) = block.without(mine).unwrap();
-        let erased = erased.unwrap();
-        assert_eq!((texts, erased.hash, erased.is_erased()), (3, block.hash, Ok(true)));
+        let mine = |what: &What<u32>| match what {
+            What::Attempted { seq: 1, .. } | What::Died { .. } => Whose::Mine,
+            _ => Whose::Others,
+        };
+        let without = block.without(mine).unwrap();
+        let erased = without.block.unwrap();
+        assert_eq!((without.erased, without.kept, erased.hash, erased.erased()), (3, 0, block.hash, Ok(3)));
         assert_eq!(Block::hash_of(1, &Digest::default(), &erased.packed), Some(block.hash));
         let shown = serde_json::to_string(&erased.entries().unwrap()).unwrap();
         assert!(!shown.contains("Unavailable") && !shown.contains("busy") && shown.contains(ERASED), "{shown}");
         let bytes = erased.packed.windows(4);
         assert!(!bytes.into_iter().any(|bytes| bytes == b"busy"));
         assert_eq!(erased.entries().unwrap().len(), entries().len());
-        assert_eq!(erased.without(mine), Ok((None, 0)), "once is enough");
-        assert_eq!(block.without(|_| false), Ok((None, 0)));
+        assert_eq!(erased.without(mine), Ok(Without { block: None, erased: 0, kept: 0 }), "once is enough");
+        assert_eq!(block.without(|_| Whose::Others), Ok(Without { block: None, erased: 0, kept: 0 }));
     }
 
     #[test]
@@ -372,10 +403,22 @@ mod tests {
             builder.push(Entry { at: Timestamp::from_millis(1), what });
         }
         let block = builder.finish(1, &Digest::default());
-        let (erased, texts) = block.without(|what| matches!(what, What::Died { seq: 1, .. })).unwrap();
-        let reasons: Vec<_> = erased.unwrap().entries().unwrap().into_iter().map(|entry| entry.what).collect();
-        assert_eq!(reasons, [died(1, "busy"), died(2, "busy"), died(1, "crm"), died(1, ERASED)]);
-        assert_eq!(texts, 1);
+        let of = |mine: u64, erased: u64| {
+            move |what: &What<u32>| match what {
+                What::Died { seq, .. } if *seq == mine => Whose::Mine,
+                What::Died { seq, .. } if *seq == erased => Whose::Erased,
+                _ => Whose::Others,
+            }
+        };
+        let reasons = |block: &Block| block.entries().unwrap().into_iter().map(|entry| entry.what).collect::<Vec<_>>();
+        let first = block.without(of(1, 0)).unwrap();
+        let block = first.block.unwrap();
+        assert_eq!(reasons(&block), [died(1, "busy"), died(2, "busy"), died(1, "crm"), died(1, ERASED)]);
+        assert_eq!((first.erased, first.kept), (1, 2));
+        let second = block.without(of(2, 1)).unwrap();
+        let block = second.block.unwrap();
+        assert_eq!(reasons(&block), [died(1, ERASED), died(2, ERASED), died(1, "crm"), died(1, ERASED)]);
+        assert_eq!((second.erased, second.kept), (1, 0));
     }
 
     #[test]
@@ -387,7 +430,7 @@ mod tests {
     #[test]
     fn any_changed_byte_changes_the_hash() {
         let whole = packed();
-        let erased = whole.without(|_| true).unwrap().0.unwrap();
+        let erased = whole.without(|_| Whose::Mine).unwrap().block.unwrap();
         for block in [whole, erased] {
             let mut changed = block.packed.clone();
             for at in 0..changed.len() {

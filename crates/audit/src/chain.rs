@@ -1,6 +1,6 @@
 //! Walking along a chain of blocks: whether each follows the one before.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::{Block, Digest, Unreadable, What};
 
@@ -21,15 +21,15 @@ pub struct Chain {
     blocks: u64,
     entries: u64,
     vouched: bool,
-    /// Blocks with texts that were erased, as far as no entry has said so yet.
-    blanked: BTreeSet<u64>,
+    /// Blocks with texts that were erased, how many, and how many by the newest entry that says so.
+    blanked: BTreeMap<u64, (u64, u64)>,
 }
 
 impl Chain {
     /// Begins behind this place. The default is the beginning of all; any other is to be [vouched for](Chain::finish).
     pub fn behind(begun: Link) -> Self {
         let vouched = begun == Link::default();
-        Self { begun, at: begun, blocks: 0, entries: 0, vouched, blanked: BTreeSet::new() }
+        Self { begun, at: begun, blocks: 0, entries: 0, vouched, blanked: BTreeMap::new() }
     }
 
     /// Checks the next block.
@@ -53,12 +53,15 @@ impl Chain {
         self.entries += entries.len() as u64;
         let begun = What::Dropped { block: self.begun.number, hash: self.begun.hash };
         self.vouched |= entries.iter().any(|entry| entry.what == begun);
-        if block.is_erased()? {
-            self.blanked.insert(block.number);
+        let erased = block.erased()?;
+        if erased > 0 {
+            self.blanked.insert(block.number, (erased, 0));
         }
         for entry in &entries {
             if let What::Erased { blocks, .. } = &entry.what {
-                self.blanked.retain(|block| !blocks.contains(block));
+                for (block, texts) in blocks {
+                    self.blanked.entry(*block).and_modify(|(_, told)| *told = *texts);
+                }
             }
         }
         Ok(())
@@ -88,7 +91,8 @@ impl Chain {
         if !self.vouched {
             return Err(Break::Beheaded { begins: self.begun.number + 1 });
         }
-        self.blanked.first().map_or(Ok(()), |&block| Err(Break::Blanked { block }))
+        let untold = self.blanked.iter().find(|(_, (erased, told))| erased != told);
+        untold.map_or(Ok(()), |(&block, _)| Err(Break::Blanked { block }))
     }
 }
 
@@ -124,7 +128,7 @@ pub enum Break {
         begins: u64,
     },
     /// Texts of it are not there, and were not erased for a conversation's sake.
-    #[error("texts of block {block} are missing, and no entry says that they were erased")]
+    #[error("texts of block {block} are missing, and no entry says that so many were erased")]
     Blanked {
         /// Its number.
         block: u64,
@@ -155,7 +159,7 @@ mod tests {
     use event::Timestamp;
 
     use super::*;
-    use crate::{BlockBuilder, Entry};
+    use crate::{BlockBuilder, Entry, Whose};
 
     fn block(number: u64, previous: &Digest, what: What) -> Block {
         let mut builder = BlockBuilder::default();
@@ -225,16 +229,25 @@ mod tests {
     fn texts_that_are_missing_were_erased_or_there_is_a_break() {
         let died = What::Died { letter: 1, seq: 1, destination: "crm".into(), reason: "Jane".into() };
         let first = block(1, &Digest::default(), died);
-        let first = first.without(|_| true).unwrap().0.unwrap();
+        let first = first.without(|_| Whose::Mine).unwrap().block.unwrap();
         assert_eq!(breaks(Link::default(), std::slice::from_ref(&first)), [Break::Blanked { block: 1 }]);
         let erased = What::Erased {
             conversation: crate::Conversation::of("c"),
             places: vec![1],
-            blocks: vec![1],
+            blocks: vec![(1, 1)],
             by: "eva".into(),
             reason: "asked to".into(),
         };
         let second = block(2, &first.hash, erased);
-        assert_eq!(breaks(Link::default(), &[first, second]), []);
+        assert_eq!(breaks(Link::default(), &[first, second.clone()]), []);
+        // Another text gone, behind the back of the trail.
+        let died = |reason: &str| What::Died { letter: 1, seq: 1, destination: "crm".into(), reason: reason.into() };
+        let mut builder = BlockBuilder::default();
+        for what in [died("Jane"), died("Joan")] {
+            builder.push(Entry { at: Timestamp::from_millis(5), what });
+        }
+        let more = builder.finish(1, &Digest::default()).without(|_| Whose::Mine).unwrap().block.unwrap();
+        let second = block(2, &more.hash, second.entries().unwrap().remove(0).what);
+        assert_eq!(breaks(Link::default(), &[more, second]), [Break::Blanked { block: 1 }]);
     }
 }

@@ -150,8 +150,9 @@ pub enum What<T = Arc<str>> {
         conversation: Conversation,
         /// Their places.
         places: Vec<u64>,
-        /// The blocks of this trail of which texts were erased that their deliveries were answered.
-        blocks: Vec<u64>,
+        /// The blocks of this trail of which texts were erased that their deliveries were answered, each with how many
+        /// texts it lacks since then.
+        blocks: Vec<(u64, u64)>,
         /// Who had them erased.
         by: T,
         /// Why.

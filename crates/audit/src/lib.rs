@@ -14,7 +14,7 @@ mod entry;
 mod hash;
 mod story;
 
-pub use block::{BLOCK_BYTES, Block, BlockBuilder, ERASED, Unreadable};
+pub use block::{BLOCK_BYTES, Block, BlockBuilder, ERASED, Unreadable, Whose, Without};
 pub use chain::{Break, Chain, Link};
 pub use entry::{Entry, Failure, Outcome, What};
 pub use hash::{Conversation, Digest};

@@ -68,8 +68,10 @@ struct ToEraseArchived {
 struct Done {
     /// From the queue.
     queue: Erased,
-    /// Refused requests that name the conversation.
-    quarantined: u64,
+    /// Refused requests that name the conversation; none if the quarantine is out of order.
+    quarantined: Option<u64>,
+    /// Why the quarantine could not be asked.
+    quarantine_error: Option<String>,
     /// Whether there is an archive, from which it has to be erased too.
     archive: bool,
 }
@@ -95,17 +97,21 @@ async fn erase(
 ) -> Answer<Done> {
     check(&conversation, &reason)?;
     let by = By::new(Arc::clone(&caller.name), tell.now()).because(reason.as_str());
-    let quarantined = match quarantine::of(&*tell) {
-        Ok(quarantine) => quarantine.erase(conversation.clone(), dry_run).await?,
-        Err(_) => 0,
+    let refused = match quarantine::of(&*tell) {
+        Ok(quarantine) => quarantine.erase(conversation.clone(), dry_run).await,
+        Err(_) => Ok(0),
+    };
+    let (quarantined, quarantine_error) = match refused {
+        Ok(count) => (Some(count), None),
+        Err(error) => (None, Some(error.to_string())),
     };
     let hash = Conversation::of(&conversation);
-    if quarantined > 0 && !dry_run {
-        let detail = format!("{quarantined} requests that name conversation {hash}: {reason}");
+    if let Some(count @ 1..) = quarantined.filter(|_| !dry_run) {
+        let detail = format!("{count} requests that name conversation {hash}: {reason}");
         caller.note(&*tell, "erase", "quarantine", detail).await;
     }
     let queue = tell.queue().erase(Erasure { conversation, dry_run, by }).await?;
-    Ok(Json(Done { queue, quarantined, archive: tell.archive().is_some() }))
+    Ok(Json(Done { queue, quarantined, quarantine_error, archive: tell.archive().is_some() }))
 }
 
 /// Erases the bodies of a conversation from some parts of the archive

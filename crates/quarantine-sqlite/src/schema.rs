@@ -56,7 +56,8 @@ pub(crate) fn open(dir: &Path) -> Result<Connection, Failed> {
     // Synced at checkpoints only: that keeps the file whole through a power failure, and costs no request anything.
     connection.execute_batch(&format!(
         "PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIB};
-         PRAGMA journal_size_limit = {LOG_BYTES}; PRAGMA cell_size_check = ON;"
+         PRAGMA journal_size_limit = {LOG_BYTES}; PRAGMA cell_size_check = ON;
+         PRAGMA secure_delete = FAST;"
     ))?;
     if version == 0 {
         connection.execute_batch(&format!(

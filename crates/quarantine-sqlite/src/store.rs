@@ -188,13 +188,13 @@ impl Store {
     /// Removes them, and overwrites them in the file.
     pub(crate) fn erase_mentioning(&mut self, conversation: &str) -> Result<u64, Failed> {
         let found = self.mentioning(conversation)?;
-        let overwrite = |on: bool| self.connection.pragma_update_and_check(None, "secure_delete", on, |_| Ok(()));
-        overwrite(true)?;
+        let overwrite = |how: &str| self.connection.pragma_update_and_check(None, "secure_delete", how, |_| Ok(()));
+        overwrite("ON")?;
         let removed = {
             let mut delete = self.connection.prepare_cached("DELETE FROM requests WHERE id = ?1")?;
             found.iter().map(|id| delete.execute([id])).sum::<Result<usize, _>>()
         };
-        overwrite(false)?;
+        overwrite("FAST")?;
         self.after_removal(removed?)
     }
 

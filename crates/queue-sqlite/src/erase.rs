@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::{Conversation, ERASED, Story, Subject, What};
+use audit::{Conversation, ERASED, Story, Subject, What, Whose, Without};
 use queue::{By, DeadLetterId, Erased, Erasure, Failure, Mention, QueueError, Seq};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
@@ -26,6 +26,8 @@ const ERASING: &str = "erasing a conversation";
 const LOOK_PLACES: usize = 20_000;
 /// Places, letters or blocks of one piece.
 const PIECE: usize = 256;
+/// How often it is looked once more for what was put at another place meanwhile.
+const ROUNDS_MAX: usize = 10;
 /// How often it is tried to empty the write-ahead log, and the pause in between.
 const EMPTY_TRIES: usize = 40;
 const EMPTY_PAUSE: Duration = Duration::from_millis(50);
@@ -58,30 +60,28 @@ pub(crate) async fn erase(shared: &Arc<Shared>, erasure: Erasure) -> Result<Eras
         return Err(QueueError::Invalid("a conversation has a name".to_owned()));
     }
     let _one = shared.erasing.lock().await;
-    let wanted = conversation.clone();
-    let Found { places, letters, blocks, answers, answers_kept } =
-        reader::blocking(shared, move |shared| look(shared, &wanted)).await?;
-    let unsettled = |seq: u64| {
-        let consumers = shared.consumers.read();
-        consumers.iter().filter(|consumer| consumer.state.lock().is_unsettled(seq)).count() as u64
-    };
-    let erased = Erased {
-        events: places.len() as u64,
-        bytes: places.iter().map(|(_, bytes)| bytes).sum(),
-        undelivered: places.iter().map(|(seq, _)| unsettled(*seq)).sum(),
-        dead_letters: letters.len() as u64,
-        answers,
-        answers_kept,
-        log_emptied: false,
-    };
-    if dry_run {
-        return Ok(erased);
+    let mut erased = Erased::default();
+    for round in 0..ROUNDS_MAX {
+        let wanted = conversation.clone();
+        let found = reader::blocking(shared, move |shared| look(shared, &wanted)).await?;
+        let nothing = found.places.is_empty() && found.letters.is_empty() && found.blocks.is_empty();
+        found.count(shared, &mut erased);
+        if dry_run {
+            return Ok(erased);
+        }
+        // Once more if there was anything: a redrive or a replay may have put it at another place meanwhile.
+        if nothing && round > 0 {
+            break;
+        }
+        let places: Vec<u64> = found.places.iter().map(|(seq, _)| *seq).collect();
+        for piece in pieces(&conversation, found) {
+            ask(shared, |reply| Op::Erase { piece: Box::new(piece), by: by.clone(), reply }).await?;
+        }
+        forget(shared, &places).await;
+        if nothing {
+            break;
+        }
     }
-    let all: Vec<u64> = places.iter().map(|(seq, _)| *seq).collect();
-    for piece in pieces(&conversation, places, letters, blocks) {
-        ask(shared, |reply| Op::Erase { piece: Box::new(piece), by: by.clone(), reply }).await?;
-    }
-    forget(shared, &all).await;
     for _ in 0..EMPTY_TRIES {
         if ask(shared, |reply| Op::EmptyLog { reply }).await? {
             return Ok(Erased { log_emptied: true, ..erased });
@@ -89,6 +89,20 @@ pub(crate) async fn erase(shared: &Arc<Shared>, erasure: Erasure) -> Result<Eras
         tokio::time::sleep(EMPTY_PAUSE).await;
     }
     Ok(erased)
+}
+
+impl Found {
+    fn count(&self, shared: &Shared, erased: &mut Erased) {
+        let consumers = shared.consumers.read();
+        let unsettled = |seq: u64| consumers.iter().filter(|of| of.state.lock().is_unsettled(seq)).count() as u64;
+        erased.events += self.places.len() as u64;
+        erased.bytes += self.places.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        erased.undelivered += self.places.iter().map(|(seq, _)| unsettled(*seq)).sum::<u64>();
+        erased.dead_letters += self.letters.len() as u64;
+        erased.answers += self.answers;
+        // What stays is counted again in every round.
+        erased.answers_kept = self.answers_kept;
+    }
 }
 
 async fn ask<T>(shared: &Shared, op: impl FnOnce(crate::inbox::Reply<T>) -> Op) -> Result<T, QueueError> {
@@ -108,16 +122,12 @@ async fn forget(shared: &Shared, places: &[u64]) {
 }
 
 /// In pieces that fit a transaction. Bodies go before dead letters, so that nothing which waits for one is delivered in
-/// between.
-fn pieces(
-    conversation: &str,
-    places: Vec<(u64, u64)>,
-    letters: Vec<DeadLetterId>,
-    blocks: Vec<audit::Block>,
-) -> Vec<Piece> {
+/// between, and the last ones first, so that what is delivered meanwhile is still in order.
+fn pieces(conversation: &str, found: Found) -> Vec<Piece> {
+    let Found { places, letters, blocks, .. } = found;
     let new = || Piece { conversation: conversation.to_owned(), ..Piece::default() };
     let (mut pieces, mut piece, mut filled) = (Vec::new(), new(), 0);
-    for (seq, bytes) in places {
+    for (seq, bytes) in places.into_iter().rev() {
         if piece.places.len() >= PIECE || filled >= MAX_COMMIT_BYTES as u64 {
             pieces.push(std::mem::replace(&mut piece, new()));
             filled = 0;
@@ -126,30 +136,38 @@ fn pieces(
         filled += bytes;
     }
     pieces.push(piece);
+    pieces.iter_mut().for_each(|piece| piece.places.reverse());
     pieces.extend(letters.chunks(PIECE).map(|letters| Piece { letters: letters.to_vec(), ..new() }));
     pieces.extend(blocks.chunks(PIECE).map(|blocks| Piece { blocks: blocks.to_vec(), ..new() }));
     pieces
 }
 
 fn look(shared: &Shared, conversation: &str) -> Result<Found, Failed> {
-    let mut found = Found { places: places(shared, conversation)?, ..Found::default() };
-    found.letters = shared.readers.with(|connection| letters(connection, conversation))?;
+    let places = places(shared, conversation)?;
+    let letters = shared.readers.with(|connection| letters(connection, conversation))?;
+    let mut found = Found { places: places.full, letters, ..Found::default() };
     let mut story = Story::of(Subject::Conversation(Conversation::of(conversation)));
-    let known: HashSet<u64> = shared.readers.with(|connection| places_of(connection, conversation))?;
     let mut unreadable = None;
+    let whose = |what: &What<u32>| {
+        // The trail's beginning may be gone, and with it what says which places are of this conversation.
+        let of_story = story.has(what);
+        match what {
+            What::Attempted { seq, .. } | What::Died { seq, .. } if of_story || places.mine.contains(seq) => {
+                Whose::Mine
+            }
+            What::Attempted { seq, .. } | What::Died { seq, .. } if places.erased.contains(seq) => Whose::Erased,
+            _ => Whose::Others,
+        }
+    };
+    let mut whose = whose;
     shared.readers.with(|connection| {
         trail::scan(connection, 0, |block| {
-            let without = block.without(|what| {
-                // The trail's beginning may be gone, and with it what says which places are of this conversation.
-                let at = matches!(what, What::Attempted { seq, .. } | What::Died { seq, .. } if known.contains(seq));
-                story.has(what) || at
-            });
-            match without {
-                Ok((Some(block), texts)) => {
-                    found.answers += texts as u64;
-                    found.blocks.push(block);
+            match block.without(&mut whose) {
+                Ok(Without { block, erased, kept }) => {
+                    found.answers += erased as u64;
+                    found.answers_kept += kept as u64;
+                    found.blocks.extend(block);
                 }
-                Ok((None, texts)) => found.answers_kept += texts as u64,
                 Err(error) => unreadable = Some(error),
             }
             unreadable.is_none()
@@ -161,9 +179,19 @@ fn look(shared: &Shared, conversation: &str) -> Result<Found, Failed> {
     }
 }
 
-/// The places of its events whose bodies are there.
-fn places(shared: &Shared, conversation: &str) -> Result<Vec<(u64, u64)>, Failed> {
-    let (mut found, mut after) = (Vec::new(), 0);
+/// Places in the log.
+#[derive(Default)]
+struct Places {
+    /// Of the conversation, whose bodies are there, and the bytes of these.
+    full: Vec<(u64, u64)>,
+    /// All of the conversation.
+    mine: HashSet<u64>,
+    /// Of any conversation, whose bodies were erased.
+    erased: HashSet<u64>,
+}
+
+fn places(shared: &Shared, conversation: &str) -> Result<Places, Failed> {
+    let (mut found, mut after) = (Places::default(), 0);
     loop {
         let looked = shared.readers.with(|connection| {
             let sql = "SELECT seq, conversation IS ?2, length(body) FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?3";
@@ -173,9 +201,16 @@ fn places(shared: &Shared, conversation: &str) -> Result<Vec<(u64, u64)>, Failed
             while let Some(row) = rows.next().place(LOOKING)? {
                 looked += 1;
                 after = row.get::<_, i64>(0).place(LOOKING)?;
+                let seq = after.unsigned_abs();
                 let bytes = row.get::<_, Option<i64>>(2).place(LOOKING)?.unwrap_or(0).unsigned_abs();
-                if bytes > 0 && row.get::<_, bool>(1).place(LOOKING)? {
-                    found.push((after.unsigned_abs(), bytes));
+                let mine = row.get::<_, bool>(1).place(LOOKING)?;
+                if mine {
+                    found.mine.insert(seq);
+                }
+                if bytes == 0 {
+                    found.erased.insert(seq);
+                } else if mine {
+                    found.full.push((seq, bytes));
                 }
             }
             Ok(looked)
@@ -184,13 +219,6 @@ fn places(shared: &Shared, conversation: &str) -> Result<Vec<(u64, u64)>, Failed
             return Ok(found);
         }
     }
-}
-
-/// All places of its events, erased or not.
-fn places_of(connection: &Connection, conversation: &str) -> Result<HashSet<u64>, Failed> {
-    let mut select = connection.prepare_cached("SELECT seq FROM events WHERE conversation IS ?1").place(LOOKING)?;
-    let rows = select.query_map([conversation], |row| row.get::<_, i64>(0)).place(LOOKING)?;
-    rows.map(|seq| seq.map(i64::unsigned_abs).place(LOOKING)).collect()
 }
 
 /// Its dead letters, and the bodies that became no event and mention it.
@@ -210,12 +238,13 @@ fn letters(connection: &Connection, conversation: &str) -> Result<Vec<DeadLetter
     Ok(letters)
 }
 
-/// Has SQLite overwrite what is deleted while `erase` works.
+/// Has SQLite overwrite all that is deleted while `erase` works; at other times only what costs no further page, so that
+/// nothing stays behind in pages that are in use.
 pub(crate) fn overwriting<T>(connection: &Connection, erase: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
-    let set = |on: bool| connection.pragma_update_and_check(None, "secure_delete", on, |_| Ok(())).place(ERASING);
-    set(true)?;
+    let set = |how: &str| connection.pragma_update_and_check(None, "secure_delete", how, |_| Ok(())).place(ERASING);
+    set("ON")?;
     let erased = erase();
-    set(false)?;
+    set("FAST")?;
     erased
 }
 
@@ -243,7 +272,8 @@ pub(crate) fn blank_retries(connection: &Connection, destination: u16, seq: u64)
 /// What the trail says of a piece.
 pub(crate) fn entry(piece: &Piece, by: &By) -> Option<audit::Entry> {
     let places: Vec<Seq> = piece.places.iter().copied().map(Seq).collect();
-    let blocks: Vec<u64> = piece.blocks.iter().map(|block| block.number).collect();
+    let lacks = |block: &audit::Block| (block.number, block.erased().unwrap_or_default());
+    let blocks: Vec<(u64, u64)> = piece.blocks.iter().map(lacks).collect();
     let is_some = !places.is_empty() || !blocks.is_empty();
     is_some.then(|| queue::trail::erased(&piece.conversation, &places, blocks, by))
 }

@@ -105,6 +105,14 @@ fn append_with(connection: &Connection, sql: &str, events: &[&Stored]) -> Result
     append().map(drop).place("appending events")
 }
 
+/// Whether the body of the event at a place was erased.
+pub(crate) fn is_erased(connection: &Connection, seq: u64) -> Result<bool, Failed> {
+    let mut select = connection
+        .prepare_cached("SELECT 1 FROM events WHERE seq = ?1 AND length(body) = 0")
+        .place("looking for an erased event")?;
+    select.exists([place(seq)]).place("looking for an erased event")
+}
+
 /// Writes an event over the one at its place.
 pub(crate) fn replace(connection: &Connection, stored: &Stored) -> Result<(), Failed> {
     let mut update = connection

@@ -137,7 +137,8 @@ pub(crate) fn open_writer(dir: &Path) -> Result<Connection, Failed> {
     connection
         .execute_batch(&format!(
             "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY;
-             PRAGMA cache_size = -{WRITER_CACHE_KIB}; PRAGMA cell_size_check = ON;"
+             PRAGMA cache_size = -{WRITER_CACHE_KIB}; PRAGMA cell_size_check = ON;
+             PRAGMA secure_delete = FAST;"
         ))
         .place("setting up the database")?;
     if version == 0 {

@@ -170,7 +170,7 @@ pub(crate) fn trace(connection: &Connection, subject: Subject) -> Result<Result<
 /// Returns how many entries there are.
 pub(crate) fn check(connection: &Connection, mut find: impl FnMut(String)) -> Result<u64, Failed> {
     let mut chain = Chain::behind(begins(connection)?);
-    let (mut differing, mut failed) = (BTreeMap::new(), Ok(()));
+    let (mut differing, mut erased, mut failed) = (BTreeMap::new(), BTreeMap::<_, Digest>::new(), Ok(()));
     scan(connection, 0, |block| {
         if let Err(broken) = chain.next(&block) {
             find(format!("audit trail: {broken}"));
@@ -179,13 +179,16 @@ pub(crate) fn check(connection: &Connection, mut find: impl FnMut(String)) -> Re
         for Entry { what, .. } in block.entries().into_iter().flatten() {
             match what {
                 What::Received { seq, body, .. } => match log::read_one(connection, seq) {
+                    Ok(Some(Ok(stored))) if stored.event.is_erased() => {
+                        erased.insert(seq, body);
+                    }
                     Ok(Some(Ok(stored))) if Digest::of(&stored.event.body) != body => {
                         differing.insert(seq, body);
                     }
                     Ok(_) => {}
                     Err(error) => failed = Err(error),
                 },
-                What::Erased { places, .. } => differing.retain(|seq, _| !places.contains(seq)),
+                What::Erased { places, .. } => erased.retain(|seq, _| !places.contains(seq)),
                 _ => {}
             }
         }
@@ -195,6 +198,7 @@ pub(crate) fn check(connection: &Connection, mut find: impl FnMut(String)) -> Re
     if let Err(broken) = chain.finish() {
         find(format!("audit trail: {broken}"));
     }
+    differing.append(&mut erased);
     for (seq, body) in differing {
         find(format!("event {seq}: it is not the one that was received, whose body had the SHA-256 {body}"));
     }

@@ -69,7 +69,8 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@group $harness, upkeep: drops_what_is_settled_and_old,
             buries_what_is_undelivered_and_old, keeps_the_events_of_dead_letters, keeps_what_is_young);
         $crate::conformance_tests!(@group $harness, erase: erases_a_conversation_and_nothing_else,
-            what_waits_for_an_erased_event_goes_on, a_dry_run_only_counts);
+            what_waits_for_an_erased_event_goes_on, a_dry_run_only_counts,
+            what_is_answered_afterwards_is_not_kept);
         $crate::conformance_tests!(@group $harness, trail: tells_what_became_of_a_conversation, notes_what_is_done);
         $crate::conformance_tests!(@group $harness, replay: reads_the_log_in_pages, keeps_what_it_is_told_to,
             replays_to_one_destination, goes_on_with_a_replay_where_it_is);

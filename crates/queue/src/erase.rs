@@ -30,7 +30,8 @@ pub struct Erased {
     pub dead_letters: u64,
     /// Texts in the audit trail that destinations answered to its deliveries, or that say what was wrong with an event.
     pub answers: u64,
-    /// The same in blocks of an old format, which stay until the end of their retention.
+    /// Such texts that stay, because deliveries of other conversations were answered the same, or because their block has
+    /// an old format.
     pub answers_kept: u64,
     /// Whether nothing is left in the write-ahead log either. If not, it goes with the next checkpoint that no reader is
     /// in the way of: ask again.

@@ -139,8 +139,8 @@ pub fn reviewed(review: &Review) -> Entry {
     Entry { at: review.by.at, what }
 }
 
-/// The bodies of a conversation's events were erased, and texts in these blocks of the trail.
-pub fn erased(conversation: &str, places: &[Seq], blocks: Vec<u64>, by: &By) -> Entry {
+/// The bodies of a conversation's events were erased, and texts in these blocks of the trail, which lack so many now.
+pub fn erased(conversation: &str, places: &[Seq], blocks: Vec<(u64, u64)>, by: &By) -> Entry {
     let what = What::Erased {
         conversation: Conversation::of(conversation),
         places: places.iter().map(|seq| seq.0).collect(),

@@ -62,8 +62,12 @@ impl<'a> Texts<'a> {
         true
     }
 
-    pub(super) fn has_gone(&self) -> bool {
-        self.0.iter().any(|text| matches!(text, Text::Gone(_)))
+    pub(super) fn is_here(&self, at: u32) -> bool {
+        usize::try_from(at).ok().and_then(|at| self.0.get(at)).is_some_and(|text| matches!(text, Text::Here(_)))
+    }
+
+    pub(super) fn gone(&self) -> u64 {
+        self.0.iter().filter(|text| matches!(text, Text::Gone(_))).count() as u64
     }
 
     pub(super) fn digests(&self) -> impl ExactSizeIterator<Item = Digest> {

@@ -61,6 +61,18 @@ impl Settling {
         self.held = Some(self.settlements.iter().map(begin).collect());
     }
 
+    /// What was answered to a delivery whose event was erased meanwhile is not kept, and it is not tried again.
+    fn forget_erased(&mut self, connection: &Connection) -> Result<(), Failed> {
+        for settle in &mut self.settlements {
+            if matches!(settle.outcome, Outcome::Retry { .. } | Outcome::Dead { .. })
+                && log::is_erased(connection, settle.token.seq.0)?
+            {
+                settle.outcome = Outcome::Done;
+            }
+        }
+        Ok(())
+    }
+
     fn held(&self) -> impl Iterator<Item = (&Settle, &Arc<Consumer>)> {
         let held = self.held.as_deref().unwrap_or_default();
         self.settlements.iter().zip(held).filter_map(|(settle, consumer)| Some((settle, consumer.as_ref()?)))
@@ -111,6 +123,10 @@ impl Writer {
     /// Settles; `settling` is in `done` afterwards whatever happens, so that it is told or tried again.
     pub(super) fn settle(&mut self, mut settling: Settling, done: &mut Done) -> Result<(), Failed> {
         settling.hold(&self.shared);
+        if let Err(failed) = settling.forget_erased(&self.connection) {
+            done.settled.push(settling);
+            return Err(failed);
+        }
         let (connection, trail) = (&self.connection, &mut self.trail);
         let mut died = Vec::new();
         let settled = settling.held().try_for_each(|(settle, consumer)| {

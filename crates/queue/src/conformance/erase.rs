@@ -112,3 +112,19 @@ pub async fn a_dry_run_only_counts<H: Harness>() {
     let erased = erase(&f, false).await;
     assert_eq!(Erased { log_emptied: true, ..counted }, erased);
 }
+
+/// A delivery that was under way is over, and nothing that was said of it stays.
+pub async fn what_is_answered_afterwards_is_not_kept<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "a", "one"), event("both", "a", "two")]).await;
+    let (crm, lake) = (f.lease(f.crm, 10).await, f.lease(f.lake, 10).await);
+    erase(&f, false).await;
+    let attempts = Attempts { made: 1, charged: 1, ..Attempts::default() };
+    f.settle(&crm, Outcome::Dead { attempts, failure: failure("no Jane") }).await;
+    f.settle(&lake, Outcome::Retry { at: f.now, attempts, failure: failure("no Jane") }).await;
+    assert_eq!(f.queue.dead_letters(DeadLetterQuery::default()).await.expect("lists"), []);
+    assert_eq!(drain_all(&f, f.crm, 0).await, [""; 0]);
+    assert_eq!(drain_all(&f, f.lake, 1).await, [""; 0]);
+    let said = serde_json::to_string(&whole(&f).await).expect("writes");
+    assert!(!said.contains("Jane"), "{said}");
+}

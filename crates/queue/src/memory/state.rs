@@ -248,8 +248,13 @@ impl State {
         let Some(delivery) = consumer.leased(settle.token, now) else {
             return;
         };
-        self.trail.extend(trail::attempted(settle.token.seq, &name, &settle.outcome, now));
-        match settle.outcome {
+        let erased = self.log.get(&settle.token.seq.0).is_some_and(|stored| stored.event.is_erased());
+        let outcome = match settle.outcome {
+            Outcome::Retry { .. } | Outcome::Dead { .. } if erased => Outcome::Done,
+            outcome => outcome,
+        };
+        self.trail.extend(trail::attempted(settle.token.seq, &name, &outcome, now));
+        match outcome {
             Outcome::Done | Outcome::Delivered(_) => {
                 consumer.finish(settle.token.seq);
                 consumer.delivered += 1;
