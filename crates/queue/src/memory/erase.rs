@@ -5,9 +5,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::state::State;
-use crate::{Erased, Erasure, Mention, Seq, Stored, trail};
+use crate::{Erased, Erasure, Mention, Outcome, Seq, Settle, Stored, trail};
 
 impl State {
+    /// What was answered to a delivery whose event was erased meanwhile is not kept, and it is not tried again.
+    pub(super) fn unless_erased(&self, settle: Settle) -> Settle {
+        let erased = self.log.get(&settle.token.seq.0).is_some_and(|stored| stored.event.is_erased());
+        match settle.outcome {
+            Outcome::Retry { .. } | Outcome::Dead { .. } if erased => Settle { outcome: Outcome::Done, ..settle },
+            _ => settle,
+        }
+    }
+
     pub(super) fn erase(&mut self, erasure: &Erasure) -> Erased {
         let Erasure { conversation, dry_run, by } = erasure;
         let mine = |stored: &Stored| stored.event.conversation.as_deref() == Some(conversation);

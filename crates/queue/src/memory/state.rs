@@ -241,6 +241,7 @@ impl State {
     }
 
     pub(super) fn settle(&mut self, settle: Settle, now: Timestamp) {
+        let settle = self.unless_erased(settle);
         let Some(consumer) = self.consumers.get_mut(usize::from(settle.token.consumer.0)) else {
             return;
         };
@@ -248,13 +249,8 @@ impl State {
         let Some(delivery) = consumer.leased(settle.token, now) else {
             return;
         };
-        let erased = self.log.get(&settle.token.seq.0).is_some_and(|stored| stored.event.is_erased());
-        let outcome = match settle.outcome {
-            Outcome::Retry { .. } | Outcome::Dead { .. } if erased => Outcome::Done,
-            outcome => outcome,
-        };
-        self.trail.extend(trail::attempted(settle.token.seq, &name, &outcome, now));
-        match outcome {
+        self.trail.extend(trail::attempted(settle.token.seq, &name, &settle.outcome, now));
+        match settle.outcome {
             Outcome::Done | Outcome::Delivered(_) => {
                 consumer.finish(settle.token.seq);
                 consumer.delivered += 1;
