@@ -109,7 +109,11 @@ fn line(entry: &Entry) -> Line {
             Line { what: "done", text: format!("{action} {subject} by {by}{detail}"), by: Some(Arc::clone(by)), ..line }
         }
         What::Erased { places, by, reason, .. } => {
-            let text = format!("the bodies of {} events were erased by {by}: {reason}", places.len());
+            let text = match places.len() {
+                0 => format!("what its deliveries were answered was erased by {by}: {reason}"),
+                1 => format!("the body of an event was erased by {by}: {reason}"),
+                count => format!("the bodies of {count} events were erased by {by}: {reason}"),
+            };
             Line { what: "erased", text, by: Some(Arc::clone(by)), ..line }
         }
         What::Dropped { block, .. } => {
