@@ -1,9 +1,7 @@
 //! `aftercall erase`: what was said in a conversation goes, and the record that something was there stays.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use anyhow::ensure;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -48,7 +46,8 @@ struct Archived {
 pub(crate) fn run(args: &EraseArgs) -> anyhow::Result<ExitCode> {
     let admin = Admin::of(&args.server)?;
     if !args.dry_run {
-        confirm(args)?;
+        let question = format!("Erase all bodies of conversation {} for good (see --dry-run)?", args.conversation);
+        output::confirm(args.yes, "what is erased cannot be had back", &question)?;
     }
     let asked = json!({ "conversation": args.conversation, "reason": args.reason, "dry_run": args.dry_run });
     let mut here = admin.post_and_wait("erase", &asked)?;
@@ -141,19 +140,4 @@ fn shown(args: &EraseArgs, here: &Value, archived: Option<&Archived>) -> String 
         ));
     }
     shown
-}
-
-/// Asks whoever sits there.
-fn confirm(args: &EraseArgs) -> anyhow::Result<()> {
-    if args.yes {
-        return Ok(());
-    }
-    ensure!(std::io::stdin().is_terminal(), "what is erased cannot be had back; say --yes if you want it");
-    let mut ask = std::io::stderr();
-    write!(ask, "Erase all bodies of conversation {} for good (see --dry-run)? [y/N] ", args.conversation)?;
-    ask.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    ensure!(matches!(answer.trim(), "y" | "Y" | "yes"), "nothing was done");
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What every command does alike: writing to standard output, failing, exit codes.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -53,4 +53,19 @@ pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
     }
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
     if error.is::<ConfigRefused>() { ExitCode::from(BAD_CONFIG) } else { ExitCode::from(FAILED) }
+}
+
+/// Has whoever sits there agree, unless they have said so already; `because` is why that is needed.
+pub(crate) fn confirm(yes: bool, because: &str, question: &str) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    anyhow::ensure!(std::io::stdin().is_terminal(), "{because}; say --yes if you want it");
+    let mut ask = std::io::stderr();
+    write!(ask, "{question} [y/N] ")?;
+    ask.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    anyhow::ensure!(matches!(answer.trim(), "y" | "Y" | "yes"), "nothing was done");
+    Ok(())
 }

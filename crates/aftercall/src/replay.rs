@@ -3,7 +3,6 @@
 //! How far it has come is stored by the server with each step, under a name made of what is chosen. So a replay that was
 //! broken off goes on where it was when the same command is given again, and repeats nothing.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -119,7 +118,9 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     if args.dry_run {
         return dry_run(args, &admin, &choice);
     }
-    confirm(args)?;
+    let question =
+        format!("Deliver again to `{}` what may have been delivered already (see --dry-run)?", args.destination);
+    output::confirm(args.yes, "a replay delivers again what may have been delivered", &question)?;
     replay(args, &admin, &choice)
 }
 
@@ -147,28 +148,6 @@ impl Bar {
             self.bar.set_position((share.clamp(0.0, 1.0) * WHOLE as f64) as u64);
         }
     }
-}
-
-/// Asks whoever sits there.
-fn confirm(args: &ReplayArgs) -> anyhow::Result<()> {
-    if args.yes {
-        return Ok(());
-    }
-    ensure!(
-        std::io::stdin().is_terminal(),
-        "a replay delivers again what may have been delivered; say --yes if you want it"
-    );
-    let mut ask = std::io::stderr();
-    write!(
-        ask,
-        "Deliver again to `{}` what may have been delivered already (see --dry-run)? [y/N] ",
-        args.destination
-    )?;
-    ask.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    ensure!(matches!(answer.trim(), "y" | "Y" | "yes"), "nothing was done");
-    Ok(())
 }
 
 fn replay(args: &ReplayArgs, admin: &Admin, choice: &Value) -> anyhow::Result<ExitCode> {

@@ -171,7 +171,7 @@ impl Writer {
         if !self.failing {
             return self.commit(ops);
         }
-        let is_new = |op: &Op| matches!(op, Op::Publish(_) | Op::Reject { .. } | Op::Edit { .. });
+        let is_new = |op: &Op| matches!(op, Op::Publish(_) | Op::Reject { .. } | Op::Edit { .. } | Op::Erase { .. });
         let (new, owed): (Vec<_>, Vec<_>) = ops.into_iter().partition(is_new);
         self.commit(owed);
         if !new.is_empty() {

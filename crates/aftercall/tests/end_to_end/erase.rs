@@ -163,3 +163,16 @@ fn what_cannot_be_erased_is_said() {
     assert!(said.contains("queue") && said.contains("1 bodies"), "{said}");
     assert_eq!(server.stop(), Some(0));
 }
+
+#[test]
+fn a_quarantine_that_is_out_of_order_is_said_and_keeps_nothing_else() {
+    let site = Site::with_head("", CONFIG);
+    fs::create_dir_all(site.path("data")).unwrap();
+    fs::write(site.path("data/quarantine.db"), b"not a database, and so nobody knows what is in it").unwrap();
+    let server = site.start();
+    assert_eq!(server.post(event("e-1", "c-gone", false)).counts(), (1, 0));
+    let said = run(&site, &server, &["erase", "--conversation", "c-gone", "--reason", "x", "--yes"], 1);
+    assert!(said.contains("NOT ERASED") && said.contains("1 bodies"), "{said}");
+    assert_eq!(with(&site.path("data"), &format!("{SAID} e-1")), Vec::<String>::new());
+    assert_eq!(server.stop(), Some(0));
+}

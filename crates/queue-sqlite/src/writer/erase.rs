@@ -86,7 +86,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Empties the write-ahead log; false if somebody is in the way.
+    /// Empties the write-ahead log; false if somebody is in the way, or the disk is full.
     pub(super) fn empty_log(&mut self) -> Result<bool, Failed> {
         let wait = |time| self.connection.busy_timeout(time).place("emptying the write-ahead log");
         wait(std::time::Duration::ZERO)?;
@@ -97,8 +97,8 @@ impl Writer {
                 self.checkpointer.finished(i32::MAX);
                 Ok(true)
             }
-            Err(Failed::Transient(_)) => Ok(false),
-            Err(failed) => Err(failed),
+            Err(failed) if failed.is_fatal() => Err(failed),
+            Err(_) => Ok(false),
         }
     }
 }
