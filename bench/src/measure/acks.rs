@@ -21,6 +21,7 @@ struct Figures {
     null: Vec<f64>,
     raw: Vec<f64>,
     raw_cpu_us: Vec<f64>,
+    raw_p99_ms: Vec<f64>,
     own: Vec<f64>,
     p99_ms: Vec<f64>,
     cpu_us: Vec<f64>,
@@ -41,6 +42,12 @@ fn round(bench: &Bench, connections: usize, figures: &mut Figures) -> Result<()>
     let (report, cpu) = bench.load_yardstick(Kind::Raw, |load| load.connections = connections)?;
     figures.raw.push(report.requests_per_second());
     figures.raw_cpu_us.push(micros_each(cpu, report.sent));
+    let half = report.requests_per_second() / 2.0;
+    let (report, _) = bench.load_yardstick(Kind::Raw, |load| {
+        load.connections = connections;
+        load.rate = Some(half);
+    })?;
+    figures.raw_p99_ms.push(report.latency.summary().p99.as_secs_f64() * 1e3);
     let (server, intake, _place) = bench.server(Delivery::None)?;
     let report = bench.load(intake, |load| load.connections = connections)?;
     let rate = report.requests_per_second();
@@ -55,7 +62,7 @@ fn round(bench: &Bench, connections: usize, figures: &mut Figures) -> Result<()>
 }
 
 fn lines(connections: usize, figures: Figures) -> Vec<Line> {
-    let Figures { null, raw, raw_cpu_us, own, p99_ms, cpu_us } = figures;
+    let Figures { null, raw, raw_cpu_us, raw_p99_ms, own, p99_ms, cpu_us } = figures;
     vec![
         Line::new(format!("acks, {connections} connections"), "requests/s", own.clone())
             .beside("raw", &raw)
@@ -65,6 +72,7 @@ fn lines(connections: usize, figures: Figures) -> Vec<Line> {
         Line::new(format!("acks, {connections} connections, beside storing nothing"), "requests/s", own)
             .beside("null", &null),
         Line::new(format!("acks, {connections} connections, p99 at half load"), "ms", p99_ms)
+            .beside("raw", &raw_p99_ms)
             .wants(Target::AtMost(P99_MS_MAX)),
         Line::new(format!("acks, {connections} connections, processor time each"), "µs", cpu_us)
             .beside("raw", &raw_cpu_us),
