@@ -1,5 +1,5 @@
-//! A contact centre and a CRM to test against: realistic events, signed and sent; a destination that keeps a ledger
-//! and fails on command.
+//! A contact centre, its platform and a CRM to test against: realistic events, signed and sent; a destination that keeps
+//! a ledger and fails on command.
 //!
 //! | module | plays |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | [`client`] | the network between: sends the requests in order, again and again until they are acknowledged |
 //! | [`crm`] | the destination: a table of upserted rows, and faults on command |
 //! | [`load`] | many cheap requests for a measurement |
+//! | [`platform`] | Genesys Cloud's token endpoint and API, strict and limited |
 //!
 //! What goes in at one end and comes out at the other is compared by [`Tag`]: every event carries its conversation and
 //! its place in it, so the CRM can tell what is missing, doubled or out of order without knowing what was sent.
@@ -23,6 +24,7 @@ mod error;
 mod json;
 mod latency;
 pub mod load;
+pub mod platform;
 pub mod sign;
 #[cfg(test)]
 mod stub;
