@@ -7,11 +7,13 @@ use toml::{Table, Value};
 use super::{File, Finding};
 
 /// The layers, lowest first. A crate may depend on crates of lower layers only.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 13] = [
     &["event"],
     &["audit", "routing"],
     &["queue"],
     &["queue-sqlite", "queue-aws"],
+    &["outbound"],
+    &["oauth"],
     &["destinations", "genesys"],
     &["intake", "delivery", "operate", "reconcile"],
     &["quarantine-sqlite"],

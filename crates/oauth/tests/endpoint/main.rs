@@ -1,0 +1,4 @@
+//! A source of tokens against a strict token endpoint.
+
+#[cfg(test)]
+mod tokens;
