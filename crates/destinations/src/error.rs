@@ -92,3 +92,12 @@ impl OpenError {
         Self::Option { key, problem: problem.into() }
     }
 }
+
+impl From<outbound::ClientError> for OpenError {
+    fn from(error: outbound::ClientError) -> Self {
+        match error {
+            outbound::ClientError::NoCertificate => Self::option("ca", error.to_string()),
+            outbound::ClientError::Tls(detail) => Self::Client { detail },
+        }
+    }
+}

@@ -4,11 +4,9 @@
 //! that is the business of delivery. Every kind has the same files: `options.rs` (what can be set), `send.rs` (one
 //! attempt), `tests.rs` and a `README.md` for its users.
 
-mod clock;
 mod error;
 pub mod file;
 pub mod http;
-mod secret;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,7 +16,7 @@ use bytes::Bytes;
 use event::EventId;
 
 pub use error::{ErrorClass, OpenError, SendError};
-pub use secret::{Secret, SecretError};
+pub use outbound::{Secret, SecretError};
 
 /// A future that can be sent between threads; it keeps [`Destination`] usable as a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -4,12 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use event::EventId;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use outbound::USER_AGENT;
 
 use super::{Auth, HeaderText, Options};
 use crate::{OpenError, Secret};
-
-/// Some APIs refuse requests that do not say who sends them.
-const USER_AGENT: &str = concat!("aftercall/", env!("CARGO_PKG_VERSION"));
 
 /// Makes the headers of every request.
 pub(super) struct Headers {
@@ -43,7 +41,8 @@ impl Headers {
             }
         }
         match &options.auth {
-            Auth::None => {}
+            // Its token is asked for by whoever makes the attempt, which may have to wait for it.
+            Auth::None | Auth::OAuth(_) => {}
             Auth::Bearer(token) => secret.push((header::AUTHORIZATION, Scheme::Bearer, token.clone())),
             Auth::Basic { user, password } => {
                 if user.contains(':') {

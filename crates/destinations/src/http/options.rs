@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, Method, header};
+use oauth::TokenSource;
 
 use super::{Statuses, UrlTemplate};
 use crate::{OpenError, Secret};
@@ -87,7 +88,7 @@ impl Options {
     fn check_headers(&self) -> Result<(), OpenError> {
         let auth = match &self.auth {
             Auth::None => None,
-            Auth::Bearer(_) | Auth::Basic { .. } => Some(header::AUTHORIZATION),
+            Auth::Bearer(_) | Auth::Basic { .. } | Auth::OAuth(_) => Some(header::AUTHORIZATION),
             Auth::ApiKey { header, .. } => Some(header.clone()),
         };
         let mut names: Vec<_> = auth.iter().chain(&self.idempotency_header).collect();
@@ -135,4 +136,7 @@ pub enum Auth {
         /// The key.
         key: Secret,
     },
+    /// `Authorization: Bearer …` with a token that is fetched by client credentials. On 401 it is replaced and the
+    /// attempt repeated once.
+    OAuth(TokenSource),
 }

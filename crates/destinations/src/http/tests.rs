@@ -1,17 +1,18 @@
 //! Requests to a small server: what is sent, and what its answers mean.
 
+mod oauth;
 mod server;
 mod template;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use ::http::{HeaderName, Method};
 use event::EventId;
 
 use self::server::{Answer, Server};
-use super::answer::{EXCERPT_LIMIT, excerpt, retry_after};
+use super::answer::{EXCERPT_LIMIT, excerpt};
 use super::status::{Verdict, verdict};
 use super::*;
 use crate::{Destination, ErrorClass, OpenError, OutgoingDelivery, Secret, SecretError, SendError};
@@ -275,26 +276,6 @@ fn lists_of_statuses() {
     }
     let both = Statuses::from_list(&["503"]).unwrap();
     assert_eq!(verdict(503, &both, &both), Verdict::Success, "what counts as success is asked first");
-}
-
-#[test]
-fn retry_after_in_seconds_and_as_a_date() {
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-    let parse = |pairs: &[(HeaderName, &str)]| {
-        let pairs = pairs.iter().map(|(name, text)| (name.clone(), HeaderValue::from_str(text).unwrap()));
-        retry_after(&pairs.collect::<HeaderMap>(), now)
-    };
-    let later = "Sun, 06 Nov 1994 08:50:37 GMT";
-    assert_eq!(parse(&[]), None);
-    assert_eq!(parse(&[(header::RETRY_AFTER, "120")]), Some(Duration::from_secs(120)));
-    assert_eq!(parse(&[(header::RETRY_AFTER, "soon")]), None);
-    assert_eq!(parse(&[(header::RETRY_AFTER, "-1")]), None);
-    assert!(parse(&[(header::RETRY_AFTER, "99999999999999999999")]).is_some(), "bounded later");
-    assert_eq!(parse(&[(header::RETRY_AFTER, later)]), Some(Duration::from_secs(60)));
-    let own_date = (header::DATE, "Sun, 06 Nov 1994 08:50:27 GMT");
-    assert_eq!(parse(&[(header::RETRY_AFTER, later), own_date]), Some(Duration::from_secs(10)));
-    let past = "Sun, 06 Nov 1994 08:00:00 GMT";
-    assert_eq!(parse(&[(header::RETRY_AFTER, past)]), Some(Duration::ZERO));
 }
 
 #[test]
