@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     /// Erase what was said in a conversation, everywhere; the record that something was there stays
     Erase(crate::erase::EraseArgs),
+    /// Tell whether the credentials for Genesys Cloud work
+    Genesys(crate::genesys::GenesysArgs),
     /// Have the server read its configuration anew; it does so by itself when the file changes
     Reload(ReloadArgs),
     /// Read everything that is stored and report damage

@@ -3,6 +3,8 @@
 mod alarms;
 mod error;
 mod file;
+mod genesys;
+mod oauth;
 mod parts;
 mod restart;
 mod secrets;
@@ -14,6 +16,7 @@ use std::path::Path;
 
 pub(crate) use self::error::ConfigError;
 pub(crate) use self::file::{AuthTable, File, OnOutage, SignatureSetting, SourceTable};
+pub(crate) use self::genesys::GenesysParts;
 pub(crate) use self::parts::{
     Action, AlarmParts, DestinationParts, Opened, Parts, RouteParts, Setting, signature_scheme,
 };

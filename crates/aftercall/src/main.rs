@@ -12,6 +12,7 @@ mod config;
 mod dead_letters;
 mod demo;
 mod erase;
+mod genesys;
 mod logging;
 mod map;
 mod matching;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Command::Trace(args) => trace::run(&args),
         Command::Audit(args) => self::audit::run(&args),
         Command::Erase(args) => erase::run(&args),
+        Command::Genesys(args) => self::genesys::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Backup(args) => check::backup(&args),

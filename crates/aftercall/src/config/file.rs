@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::alarms::{AlarmsTable, NotifierTable};
+use super::genesys::GenesysTable;
+use super::oauth::OAuthTable;
 use super::units::{Size, Time};
 
 /// The whole file.
@@ -21,6 +23,7 @@ pub(crate) struct File {
     pub(crate) audit: AuditTable,
     pub(crate) quarantine: QuarantineTable,
     pub(crate) archive: ArchiveTable,
+    pub(crate) genesys: GenesysTable,
     pub(crate) sources: BTreeMap<String, SourceTable>,
     pub(crate) destinations: BTreeMap<String, DestinationTable>,
     pub(crate) routes: Vec<RouteTable>,
@@ -262,7 +265,7 @@ pub(crate) struct BackoffTable {
     pub(crate) cap: Option<Time>,
 }
 
-/// How requests to a destination are authorised; exactly one of `bearer`, `basic` and `api_key`.
+/// How requests to a destination are authorised; exactly one of `bearer`, `basic`, `api_key` and `oauth`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct OutgoingAuth {
@@ -271,6 +274,7 @@ pub(crate) struct OutgoingAuth {
     pub(crate) password: Option<String>,
     pub(crate) api_key: Option<String>,
     pub(crate) secret: Option<String>,
+    pub(crate) oauth: Option<OAuthTable>,
 }
 
 /// A header's value, or where the secret is that makes it.

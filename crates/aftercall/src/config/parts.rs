@@ -135,6 +135,7 @@ impl File {
         let (routes, queue) = (routes.collect::<Result<_, _>>()?, self.queue_options()?);
         self.check_sources_are_routed()?;
         self.check_console()?;
+        self.genesys_parts()?;
         Ok(Parts {
             queue,
             quarantine,
@@ -160,6 +161,7 @@ impl File {
         self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;
         self.check_sources_are_routed()?;
         self.alarm_parts()?;
+        self.genesys_parts()?;
         self.check_console()
     }
 

@@ -43,10 +43,12 @@ fn every_key_of_the_code_stands_in_the_file() {
         ("queue.?", "[queue]\n?=1"),
         ("quarantine.?", "[quarantine]\n?=1"),
         ("archive.?", "[archive]\n?=1"),
+        ("genesys.?", "[genesys]\n?=1"),
         ("sources", "[sources.a]\n?=1"),
         ("auth", "[sources.a]\nauth={ ?=1 }"),
         ("destinations", "[destinations.a]\n?=1"),
         ("outgoing auth", "[destinations.a]\nauth={ ?=1 }"),
+        ("oauth", "[destinations.a]\nauth={ oauth={ ?=1 } }"),
         ("backoff", "[destinations.a]\nbackoff={ ?=1 }"),
         ("breaker", "[destinations.a]\nbreaker={ ?=1 }"),
         ("rate", "[destinations.a]\nrate={ ?=1 }"),
@@ -76,6 +78,9 @@ fn a_bad_value_names_its_place_and_its_cure() {
     let open = "[sources.a]\nauth = { open = true }\n";
     let routed =
         format!("{open}[destinations.d]\nkind = \"http\"\nurl = \"http://x\"\n[[routes]]\ndestination = \"d\"\n");
+    let oauth = "{ token_url = \"http://a.b/t\", client_id = \"c\", client_secret = \"env:PATH\" }";
+    let client = "client_id = \"a\"\nclient_secret = \"env:PATH\"\n";
+    let with_oauth = |auth: &str| routed.replace("url =", &format!("auth = {auth}\nurl ="));
     let cases = [
         ("", "sources: there is none"),
         ("[queue]\nretention = \"1 fortnight\"", "a time with its unit"),
@@ -111,6 +116,24 @@ fn a_bad_value_names_its_place_and_its_cure() {
                 "{open}[destinations.d]\nkind = \"http\"\nurl = \"http://x\"\n[[routes]]\ndestination = \"d\"\nmapping = '{{'"
             ),
             "routes[1].mapping: ",
+        ),
+        (&with_oauth(&format!("{{ bearer = \"env:PATH\", oauth = {oauth} }}")), "and nothing else"),
+        (
+            &with_oauth(&format!("{{ oauth = {oauth} }}")),
+            "destinations.d.auth.oauth.token_url: would send the secret unencrypted",
+        ),
+        (&with_oauth(&format!("{{ oauth = {} }}", oauth.replace("env:PATH", "hunter2"))), "no name of a secret"),
+        (&format!("{routed}[genesys]\nclient_id = \"a\""), "genesys.client_secret: is missing"),
+        (&format!("{routed}[genesys]\nclient_secret = \"env:PATH\""), "genesys.client_id: is missing"),
+        (&format!("{routed}[genesys]\nregion = \"mars-1\""), "there are: us-east-1 (mypurecloud.com)"),
+        (&format!("{routed}[genesys]\n{client}"), "genesys.region: is missing, and so is genesys.login_url"),
+        (
+            &format!("{routed}[genesys]\n{client}region = \"eu-west-1\"\nlogin_url = \"http://login.x\""),
+            "genesys.login_url: would send the secret unencrypted",
+        ),
+        (
+            &format!("{routed}[genesys]\n{client}region = \"eu-west-1\"\ncache_file = \"/nowhere/token\""),
+            "genesys.cache_file: the directory `/nowhere` is not there",
         ),
         (&format!("[archive]\nurl = \"ftp://x\"\n{open}"), "archive.url: `ftp://x` is no place"),
         (&format!("[archive]\nurl = \"aftercall-data/archive\"\n{open}"), "lost together"),

@@ -33,6 +33,7 @@ fn help_of_every_command() {
         "send",
         "status",
         "dead-letters",
+        "genesys",
         "redrive",
         "tokens",
         "quarantine",

@@ -35,9 +35,13 @@ mod flood;
 #[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(test)]
+mod genesys;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod kept;
+#[cfg(test)]
+mod oauth;
 #[cfg(test)]
 mod order;
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub(crate) struct Request {
 /// Runs until the test process ends.
 pub(crate) struct Recorder {
     pub(crate) address: SocketAddr,
-    requests: Arc<Mutex<Vec<Request>>>,
+    requests: Arc<Mutex<Vec<(Request, u16)>>>,
 }
 
 impl Recorder {
@@ -38,11 +38,21 @@ impl Recorder {
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {
-        self.requests.lock().unwrap().clone()
+        self.requests.lock().unwrap().iter().map(|(request, _)| request.clone()).collect()
+    }
+
+    /// Those that were answered with this status.
+    pub(crate) fn answered(&self, status: u16) -> Vec<Request> {
+        let requests = self.requests.lock().unwrap();
+        requests.iter().filter(|(_, answered)| *answered == status).map(|(request, _)| request.clone()).collect()
     }
 }
 
-fn serve(stream: TcpStream, record: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request) -> u16) -> std::io::Result<()> {
+fn serve(
+    stream: TcpStream,
+    record: &Mutex<Vec<(Request, u16)>>,
+    answer: &dyn Fn(&Request) -> u16,
+) -> std::io::Result<()> {
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
     loop {
@@ -62,7 +72,7 @@ fn serve(stream: TcpStream, record: &Mutex<Vec<Request>>, answer: &dyn Fn(&Reque
         reader.read_exact(&mut body)?;
         let request = Request { method, path, headers, body };
         let status = answer(&request);
-        record.lock().unwrap().push(request);
+        record.lock().unwrap().push((request, status));
         write!(writer, "HTTP/1.1 {status} Told\r\ncontent-length: 0\r\n\r\n")?;
     }
 }

@@ -137,7 +137,7 @@ fn http(
             method.parse().map_err(|_| ConfigError::value(key("method"), format!("`{method}` is no method")))?;
     }
     if let Some(auth) = &table.auth {
-        options.auth = outgoing_auth(&key("auth"), auth)?;
+        options.auth = outgoing_auth(&key("auth"), auth, ca_pem.clone())?;
     }
     for (header, setting) in table.headers.iter().flatten() {
         let at = key(&format!("headers.{header}"));
@@ -166,21 +166,36 @@ fn http(
     Ok(Arc::new(opened))
 }
 
-fn outgoing_auth(key: &str, table: &OutgoingAuth) -> Result<Auth, ConfigError> {
+fn outgoing_auth(key: &str, table: &OutgoingAuth, ca_pem: Option<Vec<u8>>) -> Result<Auth, ConfigError> {
     let find = |at: &str, name: &str| Secrets::find(&format!("{key}.{at}"), name);
+    if let Some(oauth) = &table.oauth
+        && *table == (OutgoingAuth { oauth: Some(oauth.clone()), ..OutgoingAuth::default() })
+    {
+        return Ok(Auth::OAuth(oauth.source(&format!("{key}.oauth"), ca_pem)?));
+    }
     match table {
-        OutgoingAuth { bearer: Some(token), basic: None, password: None, api_key: None, secret: None } => {
+        OutgoingAuth { bearer: Some(token), basic: None, password: None, api_key: None, secret: None, oauth: None } => {
             Ok(Auth::Bearer(find("bearer", token)?))
         }
-        OutgoingAuth { bearer: None, basic: Some(user), password: Some(password), api_key: None, secret: None } => {
-            Ok(Auth::Basic { user: user.clone(), password: find("password", password)? })
-        }
-        OutgoingAuth { bearer: None, basic: None, password: None, api_key: Some(header), secret: Some(secret) } => {
-            Ok(Auth::ApiKey { header: header_name(&format!("{key}.api_key"), header)?, key: find("secret", secret)? })
-        }
+        OutgoingAuth {
+            bearer: None,
+            basic: Some(user),
+            password: Some(password),
+            api_key: None,
+            secret: None,
+            oauth: None,
+        } => Ok(Auth::Basic { user: user.clone(), password: find("password", password)? }),
+        OutgoingAuth {
+            bearer: None,
+            basic: None,
+            password: None,
+            api_key: Some(header),
+            secret: Some(secret),
+            oauth: None,
+        } => Ok(Auth::ApiKey { header: header_name(&format!("{key}.api_key"), header)?, key: find("secret", secret)? }),
         _ => Err(ConfigError::value_with_help(
             key,
-            "needs `bearer`, or `basic` with `password`, or `api_key` with `secret`, and nothing else",
+            "needs `bearer`, or `basic` with `password`, or `api_key` with `secret`, or `oauth`, and nothing else",
             "for example auth = { bearer = \"env:CRM_TOKEN\" }",
         )),
     }
