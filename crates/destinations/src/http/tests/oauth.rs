@@ -124,3 +124,24 @@ async fn an_event_that_is_refused_whatever_the_token_takes_it_from_no_other() {
     }
     assert_eq!((platform.report().token_requests, server.requests().len()), (1, 40));
 }
+
+#[tokio::test]
+async fn a_token_endpoint_of_a_private_authority_is_trusted_if_that_is_named() {
+    let (issuer, ca_pem) = Server::start_tls(|_| Answer::status(200).body(r#"{"access_token":"t0ken"}"#)).await;
+    let server = Server::start(|request| match request.headers["authorization"].to_str() {
+        Ok("Bearer t0ken") => Answer::status(200),
+        _ => Answer::status(401),
+    })
+    .await;
+    let url = format!("https://localhost:{}/token", issuer.address.port());
+    let strict = ::oauth::Options::new(&url, "id", Secret::fixed("s")).unwrap();
+    let mut trusting = strict.clone();
+    trusting.ca_pem = Some(ca_pem.into_bytes());
+    destination(&server, &TokenSource::new(trusting).unwrap()).send(delivery("{}")).await.unwrap();
+    // A machine without any root certificate does not get that far.
+    if let Ok(strict) = TokenSource::new(strict) {
+        let error = destination(&server, &strict).send(delivery("{}")).await.unwrap_err();
+        assert!(error.class == ErrorClass::Transient && error.message.contains("cannot be reached"), "{error}");
+    }
+    assert_eq!((issuer.requests().len(), server.requests().len()), (1, 1));
+}
