@@ -1,5 +1,6 @@
 //! What can go wrong at a destination: when it is opened ([`OpenError`]) and at an attempt ([`SendError`]).
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -79,8 +80,8 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The HTTP client cannot be made, for example because no root certificates can be loaded.
-    #[error("cannot set up the HTTP client: {detail}")]
+    /// The client cannot be made, for example because no root certificates can be loaded.
+    #[error("cannot set up the client: {detail}")]
     Client {
         /// What is missing.
         detail: String,
@@ -91,4 +92,13 @@ impl OpenError {
     pub(crate) fn option(key: &'static str, problem: impl Into<String>) -> Self {
         Self::Option { key, problem: problem.into() }
     }
+}
+
+/// The innermost cause: the outer ones say less.
+pub(crate) fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }

@@ -31,6 +31,20 @@ fn every_default_that_the_file_names_is_the_codes() {
     assert_eq!((written.alarm_options(), written.alarms_every()), (default.alarm_options(), default.alarms_every()));
 }
 
+/// The defaults of a destination are spelt out in comments only, so those of the kind are compared here.
+#[cfg(feature = "postgres")]
+#[test]
+fn the_defaults_of_a_warehouse_are_the_codes() {
+    let table = &parse("default.toml", &uncommented()).unwrap().destinations["warehouse"];
+    let default = destinations::postgres::Options::new("", "", vec![]);
+    assert_eq!(table.connections, Some(default.connections));
+    assert_eq!(table.max_rows, Some(default.max_rows));
+    assert_eq!(table.max_bytes.map(|size| size.0), Some(default.max_bytes));
+    assert_eq!(table.create, Some(default.create));
+    assert_eq!(table.sslmode, Some(super::file::SslModeSetting::VerifyFull));
+    assert_eq!(default.ssl, destinations::postgres::SslMode::VerifyFull);
+}
+
 /// Asks the parser what it knows by giving it a key that it does not, and looks for each of those in the file.
 #[test]
 fn every_key_of_the_code_stands_in_the_file() {
@@ -76,6 +90,11 @@ fn a_bad_value_names_its_place_and_its_cure() {
     let open = "[sources.a]\nauth = { open = true }\n";
     let routed =
         format!("{open}[destinations.d]\nkind = \"http\"\nurl = \"http://x\"\n[[routes]]\ndestination = \"d\"\n");
+    let postgres = |rest: &str| {
+        let url = "kind = \"postgres\"\nurl = \"postgres://u@127.0.0.1:1/d\"\nsslmode = \"disable\"";
+        let url = if rest.contains("sslmode") { url.replace("\nsslmode = \"disable\"", "") } else { url.to_owned() };
+        format!("{open}[destinations.d]\n{url}\n{rest}\n[[routes]]\ndestination = \"d\"\n")
+    };
     let cases = [
         ("", "sources: there is none"),
         ("[queue]\nretention = \"1 fortnight\"", "a time with its unit"),
@@ -112,6 +131,17 @@ fn a_bad_value_names_its_place_and_its_cure() {
             ),
             "routes[1].mapping: ",
         ),
+        (&postgres(""), "destinations.d.table: is missing"),
+        (&postgres("table = \"t\""), "destinations.d.key: is missing"),
+        (&postgres("table = \"t\"\nkey = 7"), "a column's name or a list of names"),
+        (&postgres("table = \"t\"\nkey = \"id\"\nmethod = \"PUT\""), "means nothing for kind = \"postgres\""),
+        (
+            &postgres("table = \"t\"\nkey = \"id\"\npassword = \"hunter2\""),
+            "destinations.d.password: is no name of a secret",
+        ),
+        (&postgres("table = \"t\"\nkey = \"id\"\nsslmode = \"prefer\""), "unknown variant `prefer`"),
+        (&postgres("table = \"t.u.v\"\nkey = \"id\""), "destinations.d.table: is `t.u.v`, which is no name of a table"),
+        (&routed.replace("url", "version = \"v\"\nurl"), "destinations.d.version: means nothing for kind = \"http\""),
         (&format!("[archive]\nurl = \"ftp://x\"\n{open}"), "archive.url: `ftp://x` is no place"),
         (&format!("[archive]\nurl = \"aftercall-data/archive\"\n{open}"), "lost together"),
         (&format!("[archive]\nurl = \"../a\"\n{open}"), "leads upwards"),

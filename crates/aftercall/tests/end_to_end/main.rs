@@ -41,6 +41,9 @@ mod kept;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(test)]
 mod quarantine;
 #[cfg(test)]
 mod recorder;

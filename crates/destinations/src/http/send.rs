@@ -10,10 +10,11 @@ use hyper_util::client::legacy::Error;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{ANSWER_LIMIT, EXCERPT_LIMIT, excerpt, retry_after};
-use super::client::{HttpClient, client, root_cause};
+use super::client::{HttpClient, client};
 use super::headers::Headers;
 use super::options::Options;
 use super::status::{Verdict, verdict};
+use crate::error::root_cause;
 use crate::{BoxFuture, Destination, ErrorClass, OpenError, OutgoingDelivery, Receipt, SendError, clock};
 
 /// Tells that an earlier event of the conversation is a dead letter, so it may be missing.
