@@ -242,3 +242,26 @@ fn a_database_behind_tls_is_verified_by_a_private_authority() {
     assert_eq!(database.sql(DATABASE, encrypted).unwrap(), "t");
     assert_eq!((rows(&database), dead_letters(&server)), (50, 0));
 }
+
+#[test]
+fn no_value_of_a_row_comes_into_the_log() {
+    let database = database();
+    let chatty = "CREATE FUNCTION chatty() RETURNS trigger LANGUAGE plpgsql AS \
+                  $$BEGIN RAISE WARNING 'got %', NEW.note; RETURN NEW; END$$; \
+                  CREATE TRIGGER chatty BEFORE INSERT ON calls FOR EACH ROW EXECUTE FUNCTION chatty(); \
+                  ALTER TABLE calls ADD COLUMN ip inet";
+    database.sql(DATABASE, chatty).unwrap();
+    let site = site(&database, "");
+    let config = fs::read_to_string(site.path("aftercall.toml")).unwrap();
+    fs::write(site.path("aftercall.toml"), config.replace("at, note}", "at, note, ip: .note}")).unwrap();
+    let server = site.start_with(site.serve().env("AFTERCALL_LOG", "debug"));
+    server.post(event("e-1", "1", 1, "\"sesame-secret-text\""));
+    server.post(event("e-2", "2", 1, "\"192.0.2.77\""));
+    server.until_settled("lake");
+    assert_eq!((rows(&database), dead_letters(&server)), (1, 1));
+    assert!(server.log().contains("invalid input syntax for type inet"), "{}", server.log());
+    assert!(server.log().contains("executing statement"), "the library logs what it does");
+    for value in ["sesame-secret-text", "192.0.2.77", Database::PASSWORD] {
+        assert!(!server.log().contains(value), "`{value}` is in the log");
+    }
+}

@@ -93,11 +93,13 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// others.
 const LOCK_SHARE: u32 = 10;
 
-/// What every statement goes by, whatever is set for the user or the database.
+/// What every statement goes by, whatever is set for the user or the database. Notices, which a trigger may fill with values,
+/// are not even sent.
 fn settings(timeout: Duration) -> String {
     let (statement, lock) = (timeout.as_millis().max(1), (timeout / LOCK_SHARE).as_millis().max(1));
     format!(
-        "SET statement_timeout = {statement}; SET lock_timeout = {lock}; SET timezone = 'UTC'; SET datestyle = 'ISO'; \
+        "SET client_min_messages = error; SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
+         SET timezone = 'UTC'; SET datestyle = 'ISO'; \
          SELECT pg_catalog.set_config('synchronous_commit', 'on', false) \
          WHERE pg_catalog.current_setting('synchronous_commit') = 'off'"
     )

@@ -11,6 +11,9 @@ use super::target::Target;
 use crate::batch::{Batch, Batched};
 use crate::{BoxFuture, Receipt, SendError};
 
+/// After so many single rows that failed in a row, for reasons that may be anybody's, it is not the rows.
+const UNCLEAR_MAX: usize = 3;
+
 /// A connection, while nobody uses it. What is in the middle of a statement is never put back here.
 pub(super) struct Lane {
     target: Arc<Target>,
@@ -52,26 +55,33 @@ impl Lane {
         groups: Vec<Group>,
     ) -> Result<Vec<usize>, SendError> {
         let mut uncovered = Vec::new();
+        let alone = groups.len() == 1;
+        // Single rows that have failed in an unclear way since a statement succeeded.
+        let mut unclear = 0;
         let mut parts = vec![groups];
         while let Some(mut part) = parts.pop() {
             let rows: Vec<&Row> = part.iter().map(|group| batch.item(group.write)).collect();
             let Err(error) = connection.insert(&rows).await else {
                 part.iter().for_each(|group| settle(batch, group, &Ok(Receipt::default())));
+                unclear = 0;
                 continue;
             };
+            if refusal::is_of_the_table(&error) {
+                self.target.forget();
+            }
             match (refusal::verdict(&error), &part[..]) {
-                (Verdict::All, _) => {
-                    if refusal::is_of_the_table(&error) {
-                        self.target.forget();
-                    }
-                    return Err(refusal::of_all(&error));
+                (Verdict::All, _) => return Err(refusal::of_all(&error)),
+                (Verdict::Unclear, [_]) if alone || unclear + 1 == UNCLEAR_MAX => return Err(refusal::of_all(&error)),
+                (Verdict::Unclear, [group]) => {
+                    unclear += 1;
+                    settle(batch, group, &Err(refusal::of_all(&error)));
                 }
                 (Verdict::Row, [group]) => {
                     batch.settle(group.write, Err(refusal::of_row(&error)));
                     uncovered.extend(&group.covers);
                 }
                 (Verdict::RowForNow, [group]) => settle(batch, group, &Err(refusal::of_row_for_now(&error))),
-                (Verdict::Row | Verdict::RowForNow, _) => {
+                (Verdict::Row | Verdict::RowForNow | Verdict::Unclear, _) => {
                     let second = part.split_off(part.len() / 2);
                     parts.extend([second, part]);
                 }

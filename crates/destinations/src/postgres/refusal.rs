@@ -5,11 +5,12 @@
 //! | 22, 23, 27, 44, 54, P0 | a value, a constraint, a trigger or a size refuses the row | permanent, for that row alone |
 //! | 21000 | the statement touches a row twice, by an equality that is not ours | its rows are written alone |
 //! | 55P03 | somebody else holds a row's lock | transient, for that row alone |
-//! | all else, and no answer | connection, login, privileges, the table itself, room, restarts, timeouts | transient, for all |
+//! | 08, 25, 28, 3D, 57, and no answer | connection, read-only server, login, restarts, timeouts | transient, for all |
+//! | all else | the table itself, privileges, room, deadlocks; or a row after all, by a trigger or a policy | transient, for whom it concerns |
 //!
 //! A missing table or a wrong password is not the fault of any event. It is like an outage: deliveries wait, are charged
-//! nothing, and go on when it is mended. If it concerned one event alone after all, others would pass, and its retry
-//! budget would end it.
+//! nothing, and go on when it is mended. If it concerned one event alone after all, others pass, and its retry budget ends
+//! it.
 
 use serde_json::json;
 use tokio_postgres::Error;
@@ -22,6 +23,8 @@ use crate::error::root_cause;
 
 /// Classes of SQLSTATE that are about a row.
 const OF_A_ROW: [&str; 6] = ["22", "23", "27", "44", "54", "P0"];
+/// Classes that are about the connection or the server.
+const OF_THE_SERVER: [&str; 5] = ["08", "25", "28", "3D", "57"];
 /// Classes after which the table has to be looked at again: it, or what was prepared for it, is not what it was.
 const OF_THE_TABLE: [&str; 4] = ["0A", "26", "3F", "42"];
 const TOUCHED_TWICE: &str = "21000";
@@ -36,6 +39,8 @@ pub(super) enum Verdict {
     RowForNow,
     /// All of them.
     All,
+    /// All of them, or one for now: that shows when they are written alone.
+    Unclear,
 }
 
 pub(super) fn verdict(error: &Error) -> Verdict {
@@ -47,7 +52,8 @@ fn of_state(state: &str) -> Verdict {
         TOUCHED_TWICE => Verdict::Row,
         LOCKED => Verdict::RowForNow,
         state if OF_A_ROW.contains(&class(state)) => Verdict::Row,
-        _ => Verdict::All,
+        state if OF_THE_SERVER.contains(&class(state)) => Verdict::All,
+        _ => Verdict::Unclear,
     }
 }
 
@@ -143,11 +149,11 @@ mod tests {
         for state in ["22001", "22P05", "23502", "23505", "54000", "54001", "P0001", "44000", "21000"] {
             assert_eq!(of_state(state), Verdict::Row, "{state}");
         }
-        let all = [
-            "08006", "57P01", "57P03", "57014", "53100", "53300", "40001", "40P01", "42P01", "42703", "28P01", "XX000",
-        ];
-        for state in all.into_iter().chain(["0A000", "25006", "3D000", "", "é"]) {
+        for state in ["08006", "57P01", "57P03", "57014", "28P01", "25006", "3D000"] {
             assert_eq!(of_state(state), Verdict::All, "{state}");
+        }
+        for state in ["53100", "53300", "40001", "40P01", "42P01", "42501", "42703", "0A000", "XX000", "", "é"] {
+            assert_eq!(of_state(state), Verdict::Unclear, "{state}");
         }
         assert_eq!(of_state("55P03"), Verdict::RowForNow);
     }

@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::error::Error;
+use std::fmt;
 
 use jiff::civil;
 use jiff::tz::TimeZone;
@@ -41,7 +42,7 @@ pub(super) enum Kind {
 }
 
 /// A value that is not NULL.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Value {
     Boolean(bool),
     Smallint(i16),
@@ -56,6 +57,13 @@ pub(super) enum Value {
     /// Days since PostgreSQL's epoch.
     Date(i32),
     Json(Box<str>),
+}
+
+/// Shows nothing of the value: the library logs parameters when it is told to log everything.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Value(..)")
+    }
 }
 
 /// The types of the configuration: their names, and others that they are known by.

@@ -186,3 +186,54 @@ async fn a_connection_that_is_cut_is_made_anew() {
     until_sent(&destination, &row(2), |error| assert_eq!(error.class, ErrorClass::Transient)).await;
     assert_eq!(place.sql("SELECT count(*) FROM t"), "2");
 }
+
+#[tokio::test]
+async fn a_row_that_fails_in_an_unclear_way_holds_up_no_other() {
+    // By a policy, and by a mistake in a trigger that only some rows meet: neither is told apart from a fault of all.
+    let place = Place::new(&format!(
+        "{TABLE}; CREATE FUNCTION faulty() RETURNS trigger LANGUAGE plpgsql AS \
+         $$BEGIN IF NEW.id IN (4, 5, 30) THEN PERFORM nothing_is_called_so(); END IF; RETURN NEW; END$$; \
+         CREATE TRIGGER faulty BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION faulty(); \
+         ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (id <> 17); \
+         GRANT SELECT, INSERT, UPDATE ON t TO public"
+    ));
+    place.sql(&format!("CREATE ROLE {0}_user LOGIN PASSWORD 'p'; GRANT USAGE ON SCHEMA {0} TO {0}_user", place.0));
+    let mut options = place.options("t", "id");
+    options.url = options.url.replace("postgres@", &format!("{}_user@", place.0));
+    options.password = Some(Secret::fixed("p"));
+    let destination = PostgresDestination::open(options).unwrap();
+    for (id, result) in send_all(&destination, (0..60).map(row)).await.into_iter().enumerate() {
+        match id {
+            4 | 5 | 30 => expect(&result.unwrap_err(), "42883"),
+            17 => expect(&result.unwrap_err(), "row-level security policy"),
+            _ => result.unwrap(),
+        }
+    }
+    assert_eq!(place.sql("SELECT count(*) FROM t"), "56");
+}
+
+#[tokio::test]
+async fn done_means_committed() {
+    // What a constraint refuses only when the transaction commits is refused all the same.
+    let place = Place::new(
+        "CREATE TABLE parents (id int PRIMARY KEY); INSERT INTO parents VALUES (1), (2); \
+         CREATE TABLE t (id int PRIMARY KEY, parent int REFERENCES parents DEFERRABLE INITIALLY DEFERRED)",
+    );
+    place.sql("ALTER ROLE postgres SET synchronous_commit = off");
+    let destination = PostgresDestination::open(place.options("t", "id")).unwrap();
+    let row = |id: u32| format!(r#"{{"id":{id},"parent":{}}}"#, if id == 7 { 3 } else { 1 + id % 2 });
+    for (id, result) in send_all(&destination, (0..20).map(row)).await.into_iter().enumerate() {
+        assert_eq!(result.is_ok(), id != 7, "{id}: {result:?}");
+    }
+    assert_eq!(place.sql("SELECT count(*) FROM t"), "19");
+    place.sql("ALTER ROLE postgres RESET synchronous_commit");
+    // A trigger sees what the connection goes by.
+    place.sql(
+        "CREATE TABLE seen (setting text); CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql \
+         SET search_path FROM CURRENT AS \
+         $$BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END$$; \
+         CREATE TRIGGER see BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION see()",
+    );
+    send(&destination, row(30)).await.unwrap();
+    assert_eq!(place.sql("SELECT DISTINCT setting FROM seen"), "on");
+}
