@@ -265,3 +265,46 @@ fn no_value_of_a_row_comes_into_the_log() {
         assert!(!server.log().contains(value), "`{value}` is in the log");
     }
 }
+
+/// The example of the documentation, with a database that is there.
+#[test]
+fn the_documented_example_makes_its_table_and_fills_it() {
+    let page = include_str!("../../../../docs/warehouse.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let database = database();
+    database.sql(DATABASE, "CREATE SCHEMA calls").unwrap();
+    let config = example
+        .replace("postgres://aftercall@db.example.com:5432/warehouse", &database.url(DATABASE))
+        .replace("file:/run/secrets/warehouse", "file:password")
+        .replace("ca = \"/etc/aftercall/db-ca.pem\"", "sslmode = \"disable\"");
+    let site = Site::new(&config);
+    fs::write(site.path("password"), Database::PASSWORD).unwrap();
+    let server = site.start();
+    let outcome = |id: &str, minute: u32, wrapup: &str| {
+        format!(
+            r#"{{"webhookEventId":"{id}","eventType":"conversation.analytics.completed","conversationId":"c-1",
+            "timestamp":"2026-03-02T08:{minute}:00Z","data":{{"agentId":"agent-7","wrapupCode":"{wrapup}",
+            "sentiment":{{"score":0.25}},"intents":["billing"],"language":"de"}}}}"#
+        )
+    };
+    server.post(outcome("w-1", 20, "newer"));
+    server.post(outcome("w-2", 15, "older"));
+    server.until_settled("warehouse");
+    // A column with a default is none of the configuration's business.
+    let touched = page.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    database.sql(DATABASE, touched).unwrap();
+    server.post(outcome("w-4", 25, "newest"));
+    server.until_settled("warehouse");
+    let changed =
+        "SELECT count(*) FROM calls.outcomes WHERE loaded_at > '2000-01-01'::timestamptz - interval '1 minute'";
+    assert_eq!(database.sql(DATABASE, changed).unwrap(), "1");
+    let row = "SELECT conversation_id, extract(minute FROM updated_at), agent_id, wrapup, sentiment, intents, \
+               rest #>> '{call,language}' FROM calls.outcomes";
+    assert_eq!(database.sql(DATABASE, row).unwrap(), "c-1|25|agent-7|newest|0.25|[\"billing\"]|de");
+    assert_eq!(dead_letters(&server), 0);
+
+    let version = page.split("```text\nversion: ").nth(1).and_then(|rest| rest.split("\n```").next()).unwrap();
+    fs::write(site.path("event.json"), outcome("w-3", 20, "x")).unwrap();
+    let output = site.run(&["map", "--mapping", version, "--event", "@event.json"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "17724396001", "{output:?}");
+}

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Row};
 
 use super::options::{Checked, Wanted};
@@ -83,7 +84,16 @@ pub(super) async fn look(client: &Client, checked: &Checked, create: bool) -> Re
     if found.is_none() && create {
         let columns: Vec<_> =
             wanted.columns.iter().map(|(name, kind)| Column { name: name.clone(), kind: kind.clone() }).collect();
-        client.batch_execute(&sql::create(name, &columns, &wanted.key)).await?;
+        let made = client.batch_execute(&sql::create(name, &columns, &wanted.key)).await;
+        made.map_err(|error| match error.code() {
+            Some(&SqlState::INVALID_SCHEMA_NAME) => {
+                let schema = quoted(&name.schema);
+                NoTable::Misfit(format!(
+                    "{name} cannot be made: its schema is missing; make it: CREATE SCHEMA {schema}"
+                ))
+            }
+            _ => NoTable::Database(error),
+        })?;
         found = find(client, name).await?;
     }
     let Some(oid) = found else { return Err(NoTable::Missing(missing(name, wanted))) };

@@ -67,6 +67,19 @@ async fn a_table_is_made_once_and_as_configured() {
 }
 
 #[tokio::test]
+async fn a_schema_that_is_missing_is_named() {
+    let mut options = with_columns(Place::new("").options("t", "id"), &[("id", "text")]);
+    options.table = "nowhere.t".into();
+    options.create = true;
+    match PostgresDestination::open(options).map(drop) {
+        Err(OpenError::Option { key: "table", problem }) => {
+            assert!(problem.contains("CREATE SCHEMA \"nowhere\""), "{problem}")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_member_without_a_column_is_refused_until_there_is_one() {
     let place = Place::new("CREATE TABLE t (id int PRIMARY KEY, loaded timestamptz NOT NULL DEFAULT now())");
     let destination = PostgresDestination::open(place.options("t", "id")).unwrap();
