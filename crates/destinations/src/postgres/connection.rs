@@ -36,7 +36,7 @@ impl Connection {
             config.password(password);
         }
         config.connect_timeout(target.timeout).tcp_user_timeout(target.timeout);
-        config.keepalives_idle(KEEPALIVE);
+        config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE / 3).keepalives_retries(3);
         if config.get_application_name().is_none() {
             config.application_name("aftercall");
         }
@@ -87,7 +87,7 @@ impl Connection {
     }
 }
 
-/// Finds out within a minute or so that the other side is gone, however long nothing is sent.
+/// With three more tries it is found out within a minute that the other side is gone, however long nothing is sent.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// A row's lock is waited for so long: this part of the timeout, so that there is time to find the row and to write the
 /// others.
