@@ -249,7 +249,6 @@ pub(crate) enum SslModeSetting {
 /// The column that tells rows apart, or several that do together.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged, expecting = "a column's name or a list of names")]
-#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "read by the kind that has it"))]
 pub(crate) enum KeySetting {
     One(String),
     Several(Vec<String>),
