@@ -79,8 +79,8 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The HTTP client cannot be made, for example because no root certificates can be loaded.
-    #[error("cannot set up the HTTP client: {detail}")]
+    /// The client cannot be made, for example because no root certificates can be loaded.
+    #[error("cannot set up the client: {detail}")]
     Client {
         /// What is missing.
         detail: String,

@@ -4,9 +4,13 @@
 //! that is the business of delivery. Every kind has the same files: `options.rs` (what can be set), `send.rs` (one
 //! attempt), `tests.rs` and a `README.md` for its users.
 
+#[cfg(feature = "postgres")]
+mod batch;
 mod error;
 pub mod file;
 pub mod http;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -4,7 +4,6 @@
 //! processor time with the bare pool, and 37 µs with a fuller client around the same pool.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,11 +12,9 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::Verifier;
+use rustls::ClientConfig;
+
+use crate::tls;
 
 /// How long an idle connection is kept: less than the 60 s after which many load balancers drop theirs, so that a
 /// request rarely meets a connection that is just being closed.
@@ -57,7 +54,7 @@ pub fn client(options: ClientOptions<'_>) -> Result<HttpClient, ClientError> {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls(options)?)
+        .with_tls_config(tls_of(options)?)
         .https_or_http()
         .enable_http1()
         .enable_http2()
@@ -69,29 +66,8 @@ pub fn client(options: ClientOptions<'_>) -> Result<HttpClient, ClientError> {
         .build(connector))
 }
 
-fn tls(options: ClientOptions<'_>) -> Result<ClientConfig, ClientError> {
-    let failed = |e: rustls::Error| ClientError::Tls(e.to_string());
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(failed)?;
-    if !options.tls {
-        // Nothing will be verified.
-        return Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth());
-    }
-    let verifier = match options.ca_pem {
-        None => Verifier::new(provider),
-        Some(pem) => Verifier::new_with_extra_roots(certificates(pem)?, provider),
-    };
-    let verifier = Arc::new(verifier.map_err(failed)?);
-    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ClientError> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(ClientError::NoCertificate),
-    }
+fn tls_of(options: ClientOptions<'_>) -> Result<ClientConfig, ClientError> {
+    if options.tls { tls::verifying(options.ca_pem) } else { tls::unused() }
 }
 
 /// The innermost cause: the outer ones say less.

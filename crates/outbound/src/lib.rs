@@ -8,6 +8,7 @@ mod answer;
 mod client;
 mod clock;
 mod secret;
+pub mod tls;
 
 pub use answer::{read, retry_after};
 pub use client::{ClientError, ClientOptions, HttpClient, client, root_cause};

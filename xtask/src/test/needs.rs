@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result, bail};
 struct Need {
     /// A program; it is looked for in `PATH`.
     program: &'static str,
+    /// A folder in which each version has a folder with a `bin`; the program may be there instead.
+    versions: Option<&'static str>,
     /// Arguments with which it only succeeds if all of it is there; none if its being there is enough.
     probe: &'static [&'static str],
     /// What of Debian brings it.
@@ -17,16 +19,31 @@ struct Need {
     reason: &'static str,
 }
 
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 4] = [
     Need {
         program: "cc",
+        versions: None,
         probe: &[],
         packages: &["gcc", "libc6-dev"],
         reason: "builds SQLite and the cryptography, and links",
     },
-    Need { program: "git", probe: &[], packages: &["git"], reason: "lists the files of the working tree" },
+    Need {
+        program: "git",
+        versions: None,
+        probe: &[],
+        packages: &["git"],
+        reason: "lists the files of the working tree",
+    },
+    Need {
+        program: "postgres",
+        versions: Some("/usr/lib/postgresql"),
+        probe: &[],
+        packages: &["postgresql"],
+        reason: "is what the tests of `postgres` destinations write to; they start servers of their own",
+    },
     Need {
         program: "python3",
+        versions: None,
         probe: &["-c", "import ensurepip, venv"],
         packages: &["python3", "python3-venv"],
         reason: "runs schemathesis, which tests the admin API, and an emulator of S3",
@@ -58,7 +75,9 @@ impl Need {
             command.args(self.probe).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             command.status().is_ok_and(|status| status.success())
         };
-        is_there(self.program) && (self.probe.is_empty() || probe())
+        let versions = self.versions.map(std::fs::read_dir).into_iter().flatten().flatten().flatten();
+        let somewhere = || versions.map(|version| version.path().join("bin")).any(|bin| is_in(&bin, self.program));
+        (is_there(self.program) || somewhere()) && (self.probe.is_empty() || probe())
     }
 }
 
@@ -109,8 +128,21 @@ mod tests {
 
     #[test]
     fn a_program_without_all_its_parts_is_missing() {
-        let need = |probe| Need { program: "sh", probe, packages: &[], reason: "" };
+        let need = |probe| Need { program: "sh", versions: None, probe, packages: &[], reason: "" };
         assert!(need(&[]).is_met() && need(&["-c", "true"]).is_met());
         assert!(!need(&["-c", "false"]).is_met());
+    }
+
+    #[test]
+    fn a_program_is_found_among_versions() {
+        let need =
+            |versions| Need { program: "no-program-has-this-name", versions, probe: &[], packages: &[], reason: "" };
+        assert!(!need(Some("/usr")).is_met() && !need(Some("/no-such-folder")).is_met());
+        let folder = std::env::temp_dir().join(format!("xtask-needs-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("15/bin")).unwrap();
+        std::fs::write(folder.join("15/bin/no-program-has-this-name"), "").unwrap();
+        let versions: &'static str = folder.to_str().unwrap().to_owned().leak();
+        assert!(need(Some(versions)).is_met());
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

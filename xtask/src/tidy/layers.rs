@@ -22,8 +22,8 @@ const LAYERS: [&[&str]; 13] = [
     &["aftercall", "aftercall-lambda"],
     &["bench", "fuzz", "simulation"],
 ];
-/// Know none of the others: what is quick to build, and what is loaded into other programs.
-const ALONE: [&str; 2] = ["xtask", "faultfs"];
+/// Know none of the others: what is quick to build, what is loaded into other programs, and what starts one for tests.
+const ALONE: [&str; 3] = ["xtask", "faultfs", "local-postgres"];
 /// Judges the others from outside, so it must not share their mistakes. In its tests it may compare itself with them.
 const OUTSIDE: &str = "simulator";
 /// Backends, and who wires them; all others know the port only.

@@ -219,6 +219,17 @@ pub(crate) struct DestinationTable {
     pub(crate) transient: Option<Vec<String>>,
     pub(crate) ca: Option<PathBuf>,
     pub(crate) path: Option<PathBuf>,
+    pub(crate) password: Option<String>,
+    pub(crate) sslmode: Option<SslModeSetting>,
+    pub(crate) table: Option<String>,
+    pub(crate) key: Option<KeySetting>,
+    pub(crate) columns: Option<BTreeMap<String, String>>,
+    pub(crate) version: Option<String>,
+    pub(crate) extra: Option<String>,
+    pub(crate) create: Option<bool>,
+    pub(crate) connections: Option<usize>,
+    pub(crate) max_rows: Option<usize>,
+    pub(crate) max_bytes: Option<Size>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -226,6 +237,24 @@ pub(crate) struct DestinationTable {
 pub(crate) enum DestinationKind {
     Http,
     File,
+    Postgres,
+}
+
+/// How a connection to a database is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SslModeSetting {
+    Disable,
+    Require,
+    VerifyFull,
+}
+
+/// The column that tells rows apart, or several that do together.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged, expecting = "a column's name or a list of names")]
+pub(crate) enum KeySetting {
+    One(String),
+    Several(Vec<String>),
 }
 
 /// What becomes of due deliveries while their destination is down.

@@ -31,6 +31,20 @@ fn every_default_that_the_file_names_is_the_codes() {
     assert_eq!((written.alarm_options(), written.alarms_every()), (default.alarm_options(), default.alarms_every()));
 }
 
+/// The defaults of a destination are spelt out in comments only, so those of the kind are compared here.
+#[cfg(feature = "postgres")]
+#[test]
+fn the_defaults_of_a_warehouse_are_the_codes() {
+    let table = &parse("default.toml", &uncommented()).unwrap().destinations["warehouse"];
+    let default = destinations::postgres::Options::new("", "", vec![]);
+    assert_eq!(table.connections, Some(default.connections));
+    assert_eq!(table.max_rows, Some(default.max_rows));
+    assert_eq!(table.max_bytes.map(|size| size.0), Some(default.max_bytes));
+    assert_eq!(table.create, Some(default.create));
+    assert_eq!(table.sslmode, Some(super::file::SslModeSetting::VerifyFull));
+    assert_eq!(default.ssl, destinations::postgres::SslMode::VerifyFull);
+}
+
 /// Asks the parser what it knows by giving it a key that it does not, and looks for each of those in the file.
 #[test]
 fn every_key_of_the_code_stands_in_the_file() {
@@ -69,12 +83,53 @@ fn every_key_of_the_code_stands_in_the_file() {
     }
 }
 
+/// What is wrong with a file; nothing if it can be used.
+fn message(text: &str) -> String {
+    match parse("test.toml", text) {
+        Ok(file) => file.parts(&Opened::default()).err().map(|error| error.in_a_line()).unwrap_or_default(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// A destination of kind `postgres` that nobody listens for.
+fn warehouse(rest: &str) -> String {
+    let sslmode = if rest.contains("sslmode") { "" } else { "sslmode = \"disable\"" };
+    format!(
+        "[sources.a]\nauth = {{ open = true }}\n[destinations.d]\nkind = \"postgres\"\n\
+         url = \"postgres://u@127.0.0.1:1/d\"\n{sslmode}\n{rest}\n[[routes]]\ndestination = \"d\"\n"
+    )
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_bad_warehouse_names_its_place_and_its_cure() {
+    let cases = [
+        ("", "destinations.d.table: is missing"),
+        ("table = \"t\"", "destinations.d.key: is missing"),
+        ("table = \"t\"\nkey = 7", "a column's name or a list of names"),
+        ("table = \"t\"\nkey = \"id\"\nmethod = \"PUT\"", "means nothing for kind = \"postgres\""),
+        ("table = \"t\"\nkey = \"id\"\npassword = \"hunter2\"", "destinations.d.password: is no name of a secret"),
+        ("table = \"t\"\nkey = \"id\"\nsslmode = \"prefer\"", "unknown variant `prefer`"),
+        ("table = \"t.u.v\"\nkey = \"id\"", "destinations.d.table: is `t.u.v`, which is no name of a table"),
+        ("table = \"t\"\nkey = \"id\"\nca = \"/no/such/file\"", "destinations.d.ca: /no/such/file"),
+    ];
+    for (rest, expected) in cases {
+        let message = message(&warehouse(rest));
+        assert!(message.contains(expected) && !message.contains("hunter2"), "{rest}\ngave: {message}\nnot: {expected}");
+    }
+    // One that cannot be reached is no error.
+    assert_eq!(message(&warehouse("table = \"t\"\nkey = [\"a\", \"b\"]")), "");
+}
+
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn a_kind_that_is_not_built_in_names_the_feature() {
+    let message = message(&warehouse("table = \"t\"\nkey = \"id\""));
+    assert!(message.contains("destinations.d.kind") && message.contains("cargo feature `postgres`"), "{message}");
+}
+
 #[test]
 fn a_bad_value_names_its_place_and_its_cure() {
-    let message = |text: &str| match parse("test.toml", text) {
-        Ok(file) => file.parts(&Opened::default()).err().map(|error| error.to_string()).unwrap_or_default(),
-        Err(error) => error.to_string(),
-    };
     let open = "[sources.a]\nauth = { open = true }\n";
     let routed =
         format!("{open}[destinations.d]\nkind = \"http\"\nurl = \"http://x\"\n[[routes]]\ndestination = \"d\"\n");
@@ -135,6 +190,7 @@ fn a_bad_value_names_its_place_and_its_cure() {
             &format!("{routed}[genesys]\n{client}region = \"eu-west-1\"\ncache_file = \"/nowhere/token\""),
             "genesys.cache_file: the directory `/nowhere` is not there",
         ),
+        (&routed.replace("url", "version = \"v\"\nurl"), "destinations.d.version: means nothing for kind = \"http\""),
         (&format!("[archive]\nurl = \"ftp://x\"\n{open}"), "archive.url: `ftp://x` is no place"),
         (&format!("[archive]\nurl = \"aftercall-data/archive\"\n{open}"), "lost together"),
         (&format!("[archive]\nurl = \"../a\"\n{open}"), "leads upwards"),

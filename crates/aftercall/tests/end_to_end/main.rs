@@ -45,6 +45,9 @@ mod oauth;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(test)]
 mod quarantine;
 #[cfg(test)]
 mod recorder;

@@ -1,5 +1,7 @@
 //! Destinations, as delivery wants them.
 
+mod postgres;
+
 use std::sync::Arc;
 
 use delivery::{Backoff, BreakerOptions, RateOptions};
@@ -27,6 +29,7 @@ pub(super) fn make(name: &str, table: &DestinationTable, opened: &Opened) -> Res
         None => match table.kind {
             DestinationKind::Http => http(name, table, &delivery, setting.ca.clone())?,
             DestinationKind::File => file(name, table)?,
+            DestinationKind::Postgres => postgres::open(name, table, &delivery, setting.ca.clone())?,
         },
     };
     let behind_dead = behind_dead(name, table)?;
@@ -47,7 +50,7 @@ fn ca(name: &str, table: &DestinationTable) -> Result<Option<Vec<u8>>, ConfigErr
     let failed = |path: &std::path::Path, error| {
         ConfigError::value(format!("destinations.{name}.ca"), format!("{}: {error}", path.display()))
     };
-    let path = table.ca.as_ref().filter(|_| table.kind == DestinationKind::Http);
+    let path = table.ca.as_ref().filter(|_| table.kind != DestinationKind::File);
     path.map(|path| std::fs::read(path).map_err(|error| failed(path, error))).transpose()
 }
 
@@ -58,6 +61,12 @@ pub(super) fn check(name: &str, table: &DestinationTable) -> Result<(), ConfigEr
         DestinationKind::File => {
             behind_dead(name, table)?;
             FileDestination::check(&file_options(name, table)?).map_err(cannot_open(name))
+        }
+        DestinationKind::Postgres => {
+            behind_dead(name, table)?;
+            let delivery = delivery_options(table);
+            delivery.check().map_err(cannot_open(name))?;
+            postgres::check(name, table, &delivery, ca(name, table)?)
         }
     }
 }
@@ -101,20 +110,24 @@ fn file(name: &str, table: &DestinationTable) -> Result<Arc<dyn Destination>, Co
 
 fn file_options(name: &str, table: &DestinationTable) -> Result<destinations::file::Options, ConfigError> {
     let key = |key: &str| format!("destinations.{name}.{key}");
-    let unwanted = [
-        ("url", table.url.is_some()),
+    refuse(name, "file", &[("url", table.url.is_some()), ("ca", table.ca.is_some())])?;
+    refuse(name, "file", &http_keys(table))?;
+    refuse(name, "file", &postgres::keys(table))?;
+    let path =
+        table.path.clone().ok_or_else(|| ConfigError::value(key("path"), "is missing; name the file to write"))?;
+    Ok(destinations::file::Options::new(path))
+}
+
+/// The keys that only `http` knows.
+fn http_keys(table: &DestinationTable) -> [(&'static str, bool); 6] {
+    [
         ("method", table.method.is_some()),
         ("auth", table.auth.is_some()),
         ("headers", table.headers.is_some()),
         ("idempotency_header", table.idempotency_header.is_some()),
         ("success", table.success.is_some()),
         ("transient", table.transient.is_some()),
-        ("ca", table.ca.is_some()),
-    ];
-    refuse(name, "file", &unwanted)?;
-    let path =
-        table.path.clone().ok_or_else(|| ConfigError::value(key("path"), "is missing; name the file to write"))?;
-    Ok(destinations::file::Options::new(path))
+    ]
 }
 
 fn http(
@@ -125,6 +138,7 @@ fn http(
 ) -> Result<Arc<dyn Destination>, ConfigError> {
     let key = |key: &str| format!("destinations.{name}.{key}");
     refuse(name, "http", &[("path", table.path.is_some())])?;
+    refuse(name, "http", &postgres::keys(table))?;
     let url = table
         .url
         .as_deref()

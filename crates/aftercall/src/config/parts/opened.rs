@@ -28,7 +28,7 @@ impl Opened {
         let same = |known: &str, setting: &Setting| match wanted.table.kind {
             // The path is all that a file is opened by; what else may not stand there is checked all the same.
             DestinationKind::File => known_file(&setting.table) == known_file(&wanted.table),
-            DestinationKind::Http => known == name && setting == wanted,
+            DestinationKind::Http | DestinationKind::Postgres => known == name && setting == wanted,
         };
         self.0.iter().find(|(known, setting, _)| same(known, setting)).map(|(.., opened)| Arc::clone(opened))
     }
