@@ -213,6 +213,8 @@ impl<'a> Members<'a> {
         let says_it = |member: &Member<'a>| member.value.name().is_some_and(|name| known == Some(&*name));
         let mut keep = |member: Member<'a>| match member.value.name() {
             Some(_) if known.is_some() => left.extra(member),
+            // A blank text names nothing.
+            None if member.value.kind() == Kind::String => {}
             _ => left.unrecognised(member),
         };
         self.take(Name::ConversationId).filter(|member| !says_it(member)).into_iter().for_each(&mut keep);
@@ -235,7 +237,11 @@ impl<'a> Members<'a> {
         }
         let is_left = |entry: &&Entry<'a>| {
             let seat = entry.seat as usize;
-            !entry.is_taken && entry.generation == self.generations[seat] && !self.crowded[seat]
+            let inside = entry.known.and_then(|name| entry.seat.inside(name));
+            // An earlier member of the name of a seat does not count.
+            let is_overridden = inside.is_some_and(|inside| self.whole[inside as usize].is_some());
+            let is_there = entry.generation == self.generations[seat] && !self.crowded[seat];
+            is_there && !entry.is_taken && !is_overridden
         };
         let remaining: Vec<&Entry<'a>> = self.entries.iter().filter(is_left).collect();
         left.reserve_extra(remaining.len());

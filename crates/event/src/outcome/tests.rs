@@ -9,12 +9,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::{Event, SourceKind, SplitSettings, Splitter, Timestamp};
+use crate::{Batch, Event, SourceKind, SplitSettings, Splitter, Timestamp};
 
-/// The event that a webhook source makes of a body that is no batch.
+/// The event that a webhook source makes of a body that it does not split.
 fn event(body: &str) -> Event {
     let body = Bytes::copy_from_slice(body.as_bytes());
-    let part = Splitter::new(&SplitSettings::new(SourceKind::Webhook)).split(&body).unwrap().remove(0);
+    let settings = SplitSettings { batch: Batch::Never, ..SplitSettings::new(SourceKind::Webhook) };
+    let part = Splitter::new(&settings).split(&body).unwrap().remove(0);
     Event {
         id: part.id,
         source: Arc::from("genesys"),

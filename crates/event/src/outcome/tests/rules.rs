@@ -205,6 +205,7 @@ fn of_members_with_the_same_name_the_last_counts() {
         (r#"{"data":{"agentId":"a","x":1},"data":{"agentId":"b","y":2}}"#, json!("b"), json!({"/data/y": 2})),
         (r#"{"data":{"agentId":"a","x":1},"data":null}"#, Value::Null, json!({})),
         (r#"{"data":5,"data":{"agentId":"a"}}"#, json!("a"), json!({})),
+        (r#"{"data":5,"detail":{"data":null},"data":{"agentId":"a"}}"#, json!("a"), json!({})),
         (r#"{"detail":{"eventBody":{"agentId":"a"}},"detail":{"x":1}}"#, Value::Null, json!({"/detail/x": 1})),
         (r#"{"agentId":"out","data":{"agentId":"in"},"agentId":"last"}"#, json!("in"), json!({"/agentId": "last"})),
         (r#"{"data":{"agentId":"in"},"agentId":"one","agentId":"two"}"#, json!("in"), json!({"/agentId": "two"})),
@@ -230,6 +231,11 @@ fn unknown_members_are_kept_by_the_place_they_stood_in() {
         "/data/data": {"agentId": "a"}, "/data/detail": 1
     });
     assert_eq!((&told["extra"], &told["unrecognised"], &told["agent_id"]), (&expected, &json!([]), &Value::Null));
+    assert_eq!(outcome(r#"{"conversationId":" ","agentId":""}"#), {
+        let mut blank = nothing();
+        blank["event_id"] = outcome(r#"{"conversationId":" ","agentId":""}"#)["event_id"].clone();
+        blank
+    });
     // Another conversation than the one that it belongs to is kept.
     let event = Event { conversation: Some(Arc::from("known")), ..event(r#"{"conversationId":"said"}"#) };
     let outcome = crate::Outcome::of(&event);
