@@ -12,7 +12,7 @@ use crate::cargo;
 use crate::repository::Repository;
 
 /// The targets, each a binary of `fuzz/`.
-const TARGETS: [&str; 4] = ["bodies", "envelopes", "patterns", "signatures"];
+const TARGETS: [&str; 5] = ["bodies", "envelopes", "outcomes", "patterns", "signatures"];
 /// Inputs tried with each target.
 const RUNS: &str = "1000000";
 /// Longest input, in bytes; longer ones are tried by the tests.

@@ -43,7 +43,8 @@ cargo xtask COMMAND
                           flood      N requests with bad signatures, default 1,000,000, beside genuine ones: two minutes
                                      a round
   fuzz [TARGET]... [--runs N]
-                        Throws N inputs (default 1,000,000) at each fuzz target: bodies, envelopes, patterns, signatures.
+                        Throws N inputs (default 1,000,000) at each fuzz target: bodies, envelopes, outcomes, patterns,
+                        signatures.
   help                  This text.
 
 Every command exits with 1 when something is wrong, and says what to do about it.

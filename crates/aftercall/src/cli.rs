@@ -16,6 +16,7 @@ pub(crate) use self::quarantine::*;
 pub(crate) use self::unmatched::*;
 use crate::alarms::{AlarmsArgs, DestinationArgs};
 use crate::audit::AuditArgs;
+use crate::config::On;
 use crate::output;
 use crate::reload::ReloadArgs;
 use crate::trace::TraceArgs;
@@ -257,6 +258,9 @@ pub(crate) struct MatchArgs {
     /// The event: JSON, a file's name with `@` in front, or `-` for standard input
     #[arg(long, required_unless_present = "cases")]
     pub(crate) event: Option<String>,
+    /// What the pattern looks at: the event's body, or the outcome that is made of it
+    #[arg(long, value_enum, default_value = "event", conflicts_with = "cases")]
+    pub(crate) on: On,
     /// Run a file of cases, each line {"name", "rule", "event", "expect": "match" | "no"}
     #[arg(long, conflicts_with_all = ["pattern", "event"])]
     pub(crate) cases: Option<PathBuf>,

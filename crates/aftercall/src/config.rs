@@ -15,7 +15,7 @@ mod units;
 use std::path::Path;
 
 pub(crate) use self::error::ConfigError;
-pub(crate) use self::file::{AuthTable, File, OnOutage, SignatureSetting, SourceTable};
+pub(crate) use self::file::{AuthTable, File, On, OnOutage, SignatureSetting, SourceTable};
 pub(crate) use self::genesys::GenesysParts;
 pub(crate) use self::parts::{
     Action, AlarmParts, DestinationParts, Opened, Parts, RouteParts, Setting, signature_scheme,

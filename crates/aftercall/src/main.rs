@@ -25,10 +25,12 @@ mod router;
 mod secrets;
 mod send;
 mod serve;
+mod single;
 mod status;
 mod tokens;
 mod trace;
 mod unmatched;
+mod unrecognised;
 
 use std::process::ExitCode;
 

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use event::Outcome;
 use routing::{Explanation, FieldReport, FoundReport, Pattern, run_cases};
 
 use crate::cli::{MatchArgs, text_or_file};
-use crate::output;
+use crate::config::On;
+use crate::{output, single};
 
 /// Answers for one pattern and event, or runs a file of cases.
 pub(crate) fn run(args: &MatchArgs) -> anyhow::Result<ExitCode> {
@@ -21,7 +23,12 @@ pub(crate) fn run(args: &MatchArgs) -> anyhow::Result<ExitCode> {
     };
     let pattern = String::from_utf8(text_or_file(pattern)?).context("the pattern is not UTF-8")?;
     let pattern = Pattern::parse(&pattern).context("the pattern cannot be used")?;
-    let explanation = pattern.explain(&text_or_file(event)?).context("the event cannot be matched")?;
+    let event = text_or_file(event)?;
+    let explanation = match args.on {
+        On::Event => pattern.explain(&event),
+        On::Outcome => pattern.explain(Outcome::of(&single::event(event.into(), "match")?).to_json().as_bytes()),
+    };
+    let explanation = explanation.context("the event cannot be matched")?;
     if args.json {
         output::print_json(&json(&explanation))?;
     } else {

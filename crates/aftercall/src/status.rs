@@ -53,6 +53,7 @@ fn show(status: &Value) -> String {
     }
     text.push_str(&format!("{}\n\n{}\n{}", destinations(status), sources(status), quarantine(status)));
     text.push_str(&held(status));
+    text.push_str(&unrecognised(status));
     text.push_str(&crate::archive::in_status(status));
     text.push_str(&alarms::in_status(status));
     text
@@ -85,6 +86,20 @@ fn quarantine(status: &Value) -> String {
         0 => String::new(),
         count => format!("\n{count} refused requests are in the quarantine: aftercall quarantine list\n"),
     }
+}
+
+/// A line for each member of which outcomes could not make anything.
+fn unrecognised(status: &Value) -> String {
+    let members = status["unrecognised"].as_array().into_iter().flatten();
+    let line = |member: &Value| {
+        format!(
+            "\nnot recognised in outcomes since the start: {} values of {}, last in event {}\n",
+            member["values"],
+            dead_letters::text(&member["path"]),
+            dead_letters::text(&member["last_event"]),
+        )
+    };
+    members.map(line).collect()
 }
 
 fn destinations(status: &Value) -> Table {

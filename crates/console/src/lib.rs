@@ -58,7 +58,7 @@ use utoipa_axum::routes;
 pub use access::{Caller, Entry, Scope, Token, TokenFile};
 pub use alarms::Alarms;
 pub use config::{ConfigChange, ConfigChanged, ConfigStatus, Reloaded};
-pub use status::{DestinationStatus, Paused, SourceStatus, Status};
+pub use status::{DestinationStatus, Paused, SourceStatus, Status, UnrecognisedCount};
 pub use trace::RouteVerdict;
 
 use crate::access::{Guard, Known, guard};

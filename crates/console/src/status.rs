@@ -31,6 +31,20 @@ pub struct Status {
     pub alarms: Alarms,
     /// The archive, if there is one.
     pub archive: Option<archive::Status>,
+    /// What was not recognised in the outcomes of events, since start: each member of which there was such a value.
+    pub unrecognised: Vec<UnrecognisedCount>,
+}
+
+/// Values of one member that no outcome could make anything of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct UnrecognisedCount {
+    /// Where they stand in the body, as a JSON pointer with `*` for the elements of a list.
+    pub path: String,
+    /// How many there were.
+    pub values: u64,
+    /// The latest event that had one.
+    #[schema(value_type = String)]
+    pub last_event: event::EventId,
 }
 
 /// One source.

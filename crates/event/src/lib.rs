@@ -1,5 +1,5 @@
 //! What arrived at Aftercall, as values: the [`Event`], its [`EventId`], and when it came ([`Timestamp`]); and how the
-//! body of a request becomes events ([`Splitter`]).
+//! body of a request becomes events ([`Splitter`]); and what an event tells of a call ([`Outcome`]).
 //!
 //! This crate is pure. It does no I/O and reads no clock; whoever calls it brings the bytes and the time.
 
@@ -9,6 +9,7 @@ mod fields;
 mod id;
 mod identity;
 pub mod json;
+pub mod outcome;
 mod shortened;
 mod split;
 mod timestamp;
@@ -22,6 +23,7 @@ pub use content::content_hash;
 pub use error::BodyError;
 pub use fields::MAX_NAME_BYTES;
 pub use id::{EventId, ParseEventIdError};
+pub use outcome::Outcome;
 pub use shortened::shortened;
 pub use split::{Batch, DEFAULT_MAX_EVENTS_PER_BODY, NewEvent, SourceKind, SplitSettings, Splitter};
 pub use timestamp::Timestamp;

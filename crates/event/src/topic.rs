@@ -26,7 +26,7 @@ pub(crate) fn template(name: &str) -> String {
     template
 }
 
-fn is_uuid(part: &str) -> bool {
+pub(crate) fn is_uuid(part: &str) -> bool {
     let shape = |(at, byte): (usize, u8)| match at {
         8 | 13 | 18 | 23 => byte == b'-',
         _ => byte.is_ascii_hexdigit(),

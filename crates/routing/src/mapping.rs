@@ -1,7 +1,8 @@
 //! Mappings: jq programs that turn an event into a destination's payload.
 //!
 //! `.` is the event's body, `$event` what Aftercall knows about it: `id`, `source`, `topic`, `conversation`,
-//! `received`. A mapping must give exactly one value.
+//! `received`, and `outcome` the event's [outcome](event::Outcome), which is made when a mapping first asks for it. A mapping
+//! must give exactly one value.
 //!
 //! A mapping is bounded, whatever it is written to do. Refused when it is compiled: text that is too long, and
 //! functions that reach outside (`env`, `input`, `now`, `halt`, `debug`, `import`, local time), so that the same event
@@ -16,6 +17,7 @@ mod input;
 mod meter;
 mod natives;
 mod ops;
+mod outcome;
 mod output;
 mod size;
 mod trace;
@@ -35,6 +37,7 @@ pub use error::{MappingError, MappingLimit};
 
 use self::error::failed;
 use self::meter::{Exhausted, Meter};
+use self::outcome::OutcomeOf;
 use self::value::Value;
 use crate::limits::{
     DEFAULT_MAPPING_OUTPUT_BYTES, DEFAULT_MAPPING_STEPS, MAX_MAPPING_STACK_BYTES, MAX_QUICK_STACK_BYTES,
@@ -48,6 +51,13 @@ pub struct Mapping {
     max_output_bytes: usize,
 }
 
+/// What one run may take.
+#[derive(Clone, Copy)]
+struct Limits {
+    steps: u64,
+    stack_bytes: usize,
+}
+
 /// What the interpreter works with: metered values, and a look-up table that meters each look-up.
 pub(crate) struct Metered;
 
@@ -58,12 +68,15 @@ impl DataT for Metered {
 
 /// The compiled program. The interpreter asks for it once for every term that it evaluates, so no loop gets by.
 #[derive(Clone)]
-pub(crate) struct Table<'a>(&'a Lut<Metered>);
+pub(crate) struct Table<'a> {
+    lut: &'a Lut<Metered>,
+    outcome: &'a OutcomeOf<'a>,
+}
 
 impl<'a> jaq_core::data::HasLut<'a, Metered> for Table<'a> {
     fn lut(&self) -> &'a Lut<Metered> {
         meter::step();
-        self.0
+        self.lut
     }
 }
 
@@ -89,9 +102,19 @@ impl Mapping {
     /// All but [`MappingError::Source`]. None of them passes by itself: the same event fails again until the mapping
     /// is changed.
     pub fn apply(&self, event: &Event) -> Result<Bytes, MappingError> {
-        match self.metered(event, self.max_steps.min(MAX_QUICK_STEPS), MAX_QUICK_STACK_BYTES) {
+        self.apply_noting(event, &mut false)
+    }
+
+    /// Like [`Mapping::apply`]; sets `unrecognised` if the mapping used an outcome in which something was not recognised.
+    ///
+    /// # Errors
+    /// Those of [`Mapping::apply`].
+    pub fn apply_noting(&self, event: &Event, unrecognised: &mut bool) -> Result<Bytes, MappingError> {
+        let quick = Limits { steps: self.max_steps.min(MAX_QUICK_STEPS), stack_bytes: MAX_QUICK_STACK_BYTES };
+        match self.metered(event, quick, unrecognised) {
             Err(MappingError::Limit(MappingLimit::Steps | MappingLimit::Recursion)) => {
-                deep_stack::run(|| self.metered(event, self.max_steps, MAX_MAPPING_STACK_BYTES))?
+                let all = Limits { steps: self.max_steps, stack_bytes: MAX_MAPPING_STACK_BYTES };
+                deep_stack::run(|| self.metered(event, all, unrecognised))?
             }
             result => result,
         }
@@ -100,14 +123,15 @@ impl Mapping {
     /// What the mapping reads last of an event before it fails, as a JSON pointer; none if it does not fail by an error of
     /// its own, or reads nothing.
     pub fn locate(&self, event: &Event) -> Option<String> {
-        let run = || self.metered(event, self.max_steps.min(MAX_QUICK_STEPS), MAX_QUICK_STACK_BYTES);
+        let quick = Limits { steps: self.max_steps.min(MAX_QUICK_STEPS), stack_bytes: MAX_QUICK_STACK_BYTES };
+        let run = || self.metered(event, quick, &mut false);
         let (result, place) = trace::last_read(run);
         place.filter(|_| matches!(result, Err(MappingError::Failed { .. })))
     }
 
-    fn metered(&self, event: &Event, steps: u64, stack_bytes: usize) -> Result<Bytes, MappingError> {
-        let meter = Meter::start(steps, stack_bytes);
-        let result = catch_unwind(AssertUnwindSafe(|| self.run(event)));
+    fn metered(&self, event: &Event, limits: Limits, unrecognised: &mut bool) -> Result<Bytes, MappingError> {
+        let meter = Meter::start(limits.steps, limits.stack_bytes);
+        let result = catch_unwind(AssertUnwindSafe(|| self.run(event, unrecognised)));
         drop(meter);
         result.unwrap_or_else(|panic| match panic.downcast::<Exhausted>() {
             Ok(exhausted) => Err(MappingError::Limit(exhausted.0)),
@@ -115,10 +139,18 @@ impl Mapping {
         })
     }
 
-    fn run(&self, event: &Event) -> Result<Bytes, MappingError> {
+    fn run(&self, event: &Event, unrecognised: &mut bool) -> Result<Bytes, MappingError> {
         let body = input::read(&event.body).map_err(MappingError::Event)?;
         trace::root(&body);
-        let context = Ctx::<Metered>::new(Table(&self.filter.lut), Vars::new([about(event)]));
+        let outcome = OutcomeOf::new(event);
+        let result = self.output(event, body, &outcome);
+        *unrecognised |= outcome.has_unrecognised();
+        result
+    }
+
+    fn output(&self, event: &Event, body: Val, outcome: &OutcomeOf<'_>) -> Result<Bytes, MappingError> {
+        let table = Table { lut: &self.filter.lut, outcome };
+        let context = Ctx::<Metered>::new(table, Vars::new([about(event)]));
         let mut outputs = self.filter.id.run((context, Value::from_json(body)));
         let output = match outputs.next() {
             Some(output) => output.map_err(uncaught)?,

@@ -84,6 +84,11 @@ impl Pattern {
         })?;
         parse::compile(&tree)
     }
+
+    /// Every field that it names, its member names joined by dots; some may come twice.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|field| field.path.as_str())
+    }
 }
 
 impl std::str::FromStr for Pattern {

@@ -321,6 +321,19 @@ pub(crate) struct RouteTable {
     pub(crate) destination: String,
     pub(crate) pattern: Option<toml::Value>,
     #[serde(default)]
+    pub(crate) on: On,
+    #[serde(default)]
     pub(crate) sources: Vec<String>,
     pub(crate) mapping: Option<String>,
+}
+
+/// What a route's pattern looks at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum On {
+    /// The event's body
+    #[default]
+    Event,
+    /// The outcome that is made of it
+    Outcome,
 }

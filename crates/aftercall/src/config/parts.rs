@@ -6,6 +6,7 @@ mod console;
 mod destination;
 mod opened;
 mod quarantine;
+mod route;
 mod source;
 
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ pub(crate) use self::alarms::{Action, AlarmParts};
 pub(crate) use self::opened::{Opened, Setting};
 pub(crate) use self::source::scheme as signature_scheme;
 use super::ConfigError;
-use super::file::{File, RouteTable};
+use super::file::{File, On, RouteTable};
 
 /// Where the data is, without a setting.
 const DATA_DIR: &str = "aftercall-data";
@@ -57,6 +58,8 @@ pub(crate) struct RouteParts {
     /// Place of its destination.
     pub(crate) destination: usize,
     pub(crate) pattern: Option<Pattern>,
+    /// What its pattern looks at.
+    pub(crate) on: On,
     /// Only events of these sources, if any are named.
     pub(crate) sources: Vec<Arc<str>>,
     pub(crate) mapping: Option<Arc<Mapping>>,
@@ -235,13 +238,14 @@ impl File {
         if let Some(unknown) = table.sources.iter().find(|name| !self.sources.contains_key(*name)) {
             return Err(ConfigError::value(key("sources"), format!("there is no source `{unknown}`")));
         }
-        let pattern = table.pattern.as_ref().map(|pattern| parse_pattern(&key("pattern"), pattern)).transpose()?;
+        let pattern = route::pattern(&name, table)?;
         let mapping = table.mapping.as_deref().map(Mapping::compile).transpose();
         let mapping = mapping.map_err(|error| ConfigError::value(key("mapping"), error))?;
         Ok(RouteParts {
             name: Arc::from(name.as_str()),
             destination,
             pattern,
+            on: table.on,
             sources: table.sources.iter().map(|name| Arc::from(name.as_str())).collect(),
             mapping: mapping.map(Arc::new),
             version: table.mapping.as_deref().map(version),
@@ -253,15 +257,6 @@ impl File {
 fn version(mapping: &str) -> Arc<str> {
     let hash = format!("{:016x}", queue::body_hash(mapping.as_bytes()));
     Arc::from(&hash[..12])
-}
-
-/// A pattern, written as JSON text or as a table.
-fn parse_pattern(key: &str, value: &toml::Value) -> Result<Pattern, ConfigError> {
-    let text = match value {
-        toml::Value::String(text) => text.clone(),
-        other => serde_json::to_string(other).map_err(|error| ConfigError::value(key, error))?,
-    };
-    Pattern::parse(&text).map_err(|error| ConfigError::value(key, error))
 }
 
 /// Refuses a key that means nothing for this kind of destination.

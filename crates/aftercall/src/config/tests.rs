@@ -45,6 +45,29 @@ fn the_defaults_of_a_warehouse_are_the_codes() {
     assert_eq!(default.ssl, destinations::postgres::SslMode::VerifyFull);
 }
 
+/// The routes of the file are made of it, so they are ready to be used.
+#[test]
+fn the_route_for_violations_takes_events_with_violations_and_no_others() {
+    let written = parse("default.toml", &uncommented()).unwrap();
+    let route = written.routes.iter().find(|route| route.name.as_deref() == Some("violations")).unwrap();
+    assert_eq!((route.destination.as_str(), route.on), ("quality", On::Outcome));
+    let pattern = route.pattern.as_ref().and_then(toml::Value::as_str).unwrap().parse::<routing::Pattern>().unwrap();
+    let mapping = routing::Mapping::compile(route.mapping.as_deref().unwrap()).unwrap();
+    let told = |body: &'static str| {
+        let event = crate::single::event(bytes::Bytes::from_static(body.as_bytes()), "test").unwrap();
+        let matches = pattern.explain(event::Outcome::of(&event).to_json().as_bytes()).unwrap().is_match();
+        matches.then(|| serde_json::from_slice::<serde_json::Value>(&mapping.apply(&event).unwrap()).unwrap())
+    };
+    let payload =
+        told(r#"{"conversationId":"c","data":{"complianceViolations":[{"code":"x","severity":"high"},"y"]}}"#);
+    let payload = payload.unwrap();
+    assert_eq!((&payload["conversation_id"], &payload["compliance"]["severity"]), (&"c".into(), &"high".into()));
+    assert!(told(r#"{"complianceViolations":"card number spoken"}"#).is_some(), "not overlooked");
+    for nothing in [r#"{"complianceViolations":[]}"#, r#"{"sentiment":"grumpy"}"#, "{}"] {
+        assert_eq!(told(nothing), None, "{nothing}");
+    }
+}
+
 /// Asks the parser what it knows by giving it a key that it does not, and looks for each of those in the file.
 #[test]
 fn every_key_of_the_code_stands_in_the_file() {

@@ -49,7 +49,7 @@ impl Server {
             Arc::new(opened.with_context(|| format!("opening the queue in {}", dir.display()))?);
         let archive = super::archive::open(archive, &dir, &queue).await?;
         let names = destinations.iter().map(|parts| Arc::clone(&parts.name)).collect();
-        let table = Arc::new(Table::new(names, routes));
+        let table = Arc::new(Table::new(names, routes, Arc::default()));
         let ids = configure(&queue, &destinations, &table).await.map_err(anyhow::Error::msg)?;
         let tables = Arc::new(ArcSwap::from_pointee(Tables { present: table, before: None }));
         let kept = dir.clone();
@@ -261,6 +261,7 @@ impl console::Tell for Teller {
                 destinations: self.live.views.load().iter().map(destination).collect(),
                 alarms: self.live.watch.tell(),
                 archive: self.archive().map(archive::Archive::status),
+                unrecognised: self.live.shared.tables.load().present.unrecognised().counts(),
             })
         })
     }

@@ -45,6 +45,8 @@ mod oauth;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
+mod outcome;
+#[cfg(test)]
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl<'a> Raw<'a> {
     /// What a string says; `None` for anything else. Each surrogate without its other half reads as U+FFFD.
     pub fn string(self) -> Option<Cow<'a, str>> {
         match self.kind() {
-            Kind::String => Text::at(self.0, 0).ok().map(Text::read),
+            Kind::String => Text::of(self.0).map(Text::read),
             _ => None,
         }
     }

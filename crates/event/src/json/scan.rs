@@ -70,7 +70,14 @@ impl<'a> Scanner<'a> {
 
     /// Takes the next value, whatever it is.
     pub(crate) fn skip(&mut self) -> Result<Raw<'a>, Fault> {
-        self.walk(&mut Skip)
+        match self.peek() {
+            Some(b'{' | b'[') => self.walk(&mut Skip),
+            Some(b'"') => {
+                let start = self.at;
+                self.string().map(|_| Raw::new(&self.text[start..self.at]))
+            }
+            _ => self.bare().map(Raw::new),
+        }
     }
 
     /// Takes the next value and runs `read` to get through it, for a `read` that leaves the scanner at its end.

@@ -50,8 +50,9 @@ pub(super) fn functions() -> impl Iterator<Item = Fun<Metered>> {
     renamed.chain(own().into_iter().map(run::<Metered>))
 }
 
-fn own() -> [Filter<RunPtr<Metered>>; 8] {
+fn own() -> [Filter<RunPtr<Metered>>; 9] {
     [
+        ("outcome", v(0), |cv| bome(cv.0.data().outcome.value())),
         ("fromjson", v(0), |cv| bome(from_json(cv.1))),
         ("tojson", v(0), |cv| bome(to_json(&cv.1))),
         ("length", v(0), |cv| bome(length(cv.1))),

@@ -65,6 +65,65 @@ fn what_a_mapping_read_last_before_it_failed_is_known() {
     }
 }
 
+const VIOLATION: &str = r#"{"conversationId": "conv-1", "data": {"agentId": "a-1", "sentiment": {"overall": -40.0},
+    "intents": [{"name": "billing", "confidence": 0.910}], "complianceViolations": [{"code": "x", "severity": "High"}]}}"#;
+
+#[test]
+fn the_outcome_of_the_event_is_at_hand() {
+    assert_eq!(
+        mapped("outcome | {id: .conversation_id, score: .sentiment.score}", VIOLATION),
+        r#"{"id":"conv-1","score":-0.4}"#
+    );
+    let whole = mapped("outcome", VIOLATION);
+    assert_eq!(whole, event::Outcome::of(&event(VIOLATION)).to_json(), "as it is written elsewhere, digit by digit");
+    for (source, payload) in [
+        (".x = 1 | {top: .x, of_event: outcome.agent_id}", r#"{"top":1,"of_event":"a-1"}"#),
+        ("[range(3) as $i | outcome.compliance.count + $i]", "[1,2,3]"),
+        (
+            "outcome.compliance | {count, severity, codes: [.violations[].code]}",
+            r#"{"count":1,"severity":"high","codes":["x"]}"#,
+        ),
+        ("[outcome, outcome] | .[0] == .[1]", "true"),
+        ("def outcome: 5; outcome", "5"),
+        (
+            "[outcome.event_id == $event.id, outcome.received_at == $event.received, outcome.topic == $event.topic]",
+            "[true,true,true]",
+        ),
+    ] {
+        assert_eq!(mapped(source, VIOLATION), payload, "{source}");
+    }
+}
+
+#[test]
+fn the_outcome_counts_towards_the_limits() {
+    let limited =
+        |source: &str, body: &str| Mapping::compile(source).unwrap().with_limits(200, 10_000).apply(&event(body));
+    let large = format!(r#"{{"wrapupNotes": "{}"}}"#, "x".repeat(6_000));
+    assert!(limited("1", &large).is_ok(), "who does not ask for it does not pay for it");
+    assert_eq!(limited("outcome | 1", &large), Err(MappingError::Limit(MappingLimit::Steps)));
+    assert_eq!(limited("try outcome catch 1", &large), Err(MappingError::Limit(MappingLimit::Steps)));
+    let nested = |levels: usize| format!("{{\"x\":{}1{}}}", "[".repeat(levels), "]".repeat(levels));
+    let deepest = MAX_VALUE_DEPTH as usize - 1;
+    assert_eq!(mapped("1", &nested(deepest)), "1");
+    let error = map("outcome", &nested(deepest)).unwrap_err().to_string();
+    assert!(error.contains("the outcome cannot be read") && error.contains("256 levels"), "{error}");
+    assert_eq!(mapped("outcome.extra | length", &nested(deepest - 1)), "1");
+}
+
+#[test]
+fn a_mapping_tells_whether_something_in_the_outcome_was_not_recognised() {
+    let told = |source: &str, body: &str| {
+        let mut told = false;
+        let _ = Mapping::compile(source).unwrap().apply_noting(&event(body), &mut told);
+        told
+    };
+    let odd = r#"{"sentiment": "grumpy"}"#;
+    assert!(
+        told("outcome", odd) && told("outcome | error(\"x\")", odd) && told("outcome as $o | last(range(20000))", odd)
+    );
+    assert!(!told(".", odd) && !told("outcome", r#"{"sentiment": "mixed", "unknown": 1}"#));
+}
+
 #[test]
 fn names_keep_their_order_and_numbers_their_digits() {
     let body = r#"{"z": 1.50, "a": 12345678901234567890123, "m": -0, "e": 1e2, "z2": [0.1000]}"#;
@@ -183,6 +242,9 @@ fn an_error_of_the_mapping_is_its_own() {
 
 /// Without bounds most of these would run forever, fill the memory, or overflow the stack.
 const HOSTILE: &[&str] = &[
+    "reduce range(1e9) as $i (0; outcome)",
+    "[repeat(outcome)]",
+    "def f: outcome | [., f]; f",
     "def f: f; f",
     "def f: [f]; f",
     "def f: f | f; f",

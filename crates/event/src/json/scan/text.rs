@@ -32,6 +32,12 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// The string that this is, quotes included; it must be one as a whole.
+    pub(crate) fn of(quoted: &'a str) -> Option<Self> {
+        let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
+        Some(Self { inner, escaped: inner.as_bytes().contains(&b'\\') })
+    }
+
     /// How many bytes it takes in the text, quotes included.
     pub(super) fn quoted_len(self) -> usize {
         self.inner.len() + 2

@@ -1,0 +1,383 @@
+//! An outcome as JSON text.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use super::{
+    CodeKind, Compliance, Durations, Empathy, Intent, Label, Leftover, Number, Outcome, SCHEMA, Scale, Sentiment,
+    Severity, Talk, Topic, TrendClass, Violation, Wrapup,
+};
+use crate::json::Raw;
+use crate::{EventId, Timestamp};
+
+/// Every field that has a value of its own, as an event pattern names it: an outcome has these and no others, apart from
+/// those in [`FREE_PATH`].
+pub const PATHS: &[&str] = &[
+    "schema",
+    "event_id",
+    "source",
+    "topic",
+    "received_at",
+    "occurred_at",
+    "conversation_id",
+    "participant_id",
+    "session_id",
+    "agent_id",
+    "queue_id",
+    "division_id",
+    "media_type",
+    "direction",
+    "sentiment.score",
+    "sentiment.label",
+    "sentiment.scale",
+    "sentiment.given",
+    "sentiment.trend",
+    "sentiment.trend_class",
+    "empathy.agent_id",
+    "empathy.score",
+    "intents.name",
+    "intents.confidence",
+    "keywords",
+    "topics.id",
+    "topics.name",
+    "topics.participant",
+    "categories",
+    "wrapup.code",
+    "wrapup.kind",
+    "wrapup.notes",
+    "wrapup.duration_ms",
+    "disconnect_type",
+    "durations.interacting_ms",
+    "durations.held_ms",
+    "durations.alerting_ms",
+    "durations.contacting_ms",
+    "durations.dialing_ms",
+    "durations.callback_ms",
+    "durations.connected_ms",
+    "talk.agent_percent",
+    "talk.customer_percent",
+    "talk.silence_percent",
+    "talk.ivr_percent",
+    "talk.acd_percent",
+    "talk.overtalk_percent",
+    "talk.other_percent",
+    "talk.overtalk_count",
+    "compliance.count",
+    "compliance.severity",
+    "compliance.violations.code",
+    "compliance.violations.type",
+    "compliance.violations.rule",
+    "compliance.violations.severity",
+    "compliance.violations.description",
+    "transcript_uri",
+    "unrecognised.path",
+    "unrecognised.value",
+];
+
+/// Under this the fields have the names that their senders gave them.
+pub const FREE_PATH: &str = "extra";
+
+/// About how long the text is without what is taken from the body, in bytes.
+const FRAME_BYTES: usize = 1_600;
+
+impl Outcome<'_> {
+    /// Appends it as one JSON object.
+    pub fn write_json(&self, out: &mut String) {
+        let extra: usize = self.extra.iter().map(|left| left.value.as_str().len() + 48).sum();
+        out.reserve(FRAME_BYTES + extra);
+        self.write(out);
+    }
+
+    /// It as one JSON object.
+    pub fn to_json(&self) -> String {
+        let mut out = String::new();
+        self.write_json(&mut out);
+        out
+    }
+}
+
+/// Has a form as JSON.
+trait Write {
+    fn write(&self, out: &mut String);
+}
+
+/// An object that is being written.
+struct Object<'o> {
+    out: &'o mut String,
+    is_empty: bool,
+}
+
+impl<'o> Object<'o> {
+    fn new(out: &'o mut String) -> Self {
+        out.push('{');
+        Self { out, is_empty: true }
+    }
+
+    /// A member; `name` needs no escapes.
+    fn put(mut self, name: &str, value: &(impl Write + ?Sized)) -> Self {
+        self.out.push_str(if self.is_empty { "\"" } else { ",\"" });
+        self.is_empty = false;
+        self.out.push_str(name);
+        self.out.push_str("\":");
+        value.write(self.out);
+        self
+    }
+
+    fn end(self) {
+        self.out.push('}');
+    }
+}
+
+impl Write for Outcome<'_> {
+    fn write(&self, out: &mut String) {
+        Object::new(out)
+            .put("schema", &i64::from(SCHEMA))
+            .put("event_id", &self.event_id)
+            .put("source", self.source)
+            .put("topic", &self.topic)
+            .put("received_at", &self.received_at)
+            .put("occurred_at", &self.occurred_at)
+            .put("conversation_id", &self.conversation_id)
+            .put("participant_id", &self.participant_id)
+            .put("session_id", &self.session_id)
+            .put("agent_id", &self.agent_id)
+            .put("queue_id", &self.queue_id)
+            .put("division_id", &self.division_id)
+            .put("media_type", &self.media_type)
+            .put("direction", &self.direction)
+            .put("sentiment", &self.sentiment)
+            .put("empathy", &self.empathy)
+            .put("intents", &self.intents)
+            .put("keywords", &self.keywords)
+            .put("topics", &self.topics)
+            .put("categories", &self.categories)
+            .put("wrapup", &self.wrapup)
+            .put("disconnect_type", &self.disconnect_type)
+            .put("durations", &self.durations)
+            .put("talk", &self.talk)
+            .put("compliance", &self.compliance)
+            .put("transcript_uri", &self.transcript_uri)
+            .put("unrecognised", &self.unrecognised)
+            .put("extra", &Extra(&self.extra))
+            .end();
+    }
+}
+
+impl Write for Sentiment<'_> {
+    fn write(&self, out: &mut String) {
+        Object::new(out)
+            .put("score", &self.score)
+            .put("label", &self.label.map(Label::as_str))
+            .put("scale", &self.scale.map(Scale::as_str))
+            .put("given", &self.given)
+            .put("trend", &self.trend)
+            .put("trend_class", &self.trend_class.map(TrendClass::as_str))
+            .end();
+    }
+}
+
+impl Write for Empathy<'_> {
+    fn write(&self, out: &mut String) {
+        Object::new(out).put("agent_id", &self.agent_id).put("score", &self.score).end();
+    }
+}
+
+impl Write for Intent<'_> {
+    fn write(&self, out: &mut String) {
+        Object::new(out).put("name", &self.name).put("confidence", &self.confidence).end();
+    }
+}
+
+impl Write for Topic<'_> {
+    fn write(&self, out: &mut String) {
+        Object::new(out).put("id", &self.id).put("name", &self.name).put("participant", &self.participant).end();
+    }
+}
+
+impl Write for Wrapup<'_> {
+    fn write(&self, out: &mut String) {
+        Object::new(out)
+            .put("code", &self.code)
+            .put("kind", &self.kind.map(CodeKind::as_str))
+            .put("notes", &self.notes)
+            .put("duration_ms", &self.duration_ms)
+            .end();
+    }
+}
+
+impl Write for Durations {
+    fn write(&self, out: &mut String) {
+        Object::new(out)
+            .put("interacting_ms", &self.interacting_ms)
+            .put("held_ms", &self.held_ms)
+            .put("alerting_ms", &self.alerting_ms)
+            .put("contacting_ms", &self.contacting_ms)
+            .put("dialing_ms", &self.dialing_ms)
+            .put("callback_ms", &self.callback_ms)
+            .put("connected_ms", &self.connected_ms)
+            .end();
+    }
+}
+
+impl Write for Talk<'_> {
+    fn write(&self, out: &mut String) {
+        Object::new(out)
+            .put("agent_percent", &self.agent_percent)
+            .put("customer_percent", &self.customer_percent)
+            .put("silence_percent", &self.silence_percent)
+            .put("ivr_percent", &self.ivr_percent)
+            .put("acd_percent", &self.acd_percent)
+            .put("overtalk_percent", &self.overtalk_percent)
+            .put("other_percent", &self.other_percent)
+            .put("overtalk_count", &self.overtalk_count)
+            .end();
+    }
+}
+
+impl Write for Compliance<'_> {
+    fn write(&self, out: &mut String) {
+        Object::new(out)
+            .put("count", &self.count)
+            .put("severity", &self.severity.map(Severity::as_str))
+            .put("violations", &self.violations)
+            .end();
+    }
+}
+
+impl Write for Violation<'_> {
+    fn write(&self, out: &mut String) {
+        Object::new(out)
+            .put("code", &self.code)
+            .put("type", &self.kind)
+            .put("rule", &self.rule)
+            .put("severity", &self.severity.map(Severity::as_str))
+            .put("description", &self.description)
+            .end();
+    }
+}
+
+/// The value is a text that holds JSON, so that its type is always the same.
+impl Write for Leftover<'_> {
+    fn write(&self, out: &mut String) {
+        Object::new(out).put("path", &*self.path.to_string()).put("value", self.value.as_str()).end();
+    }
+}
+
+/// One object, its members named after where they stood.
+struct Extra<'e>(&'e [Leftover<'e>]);
+
+impl Write for Extra<'_> {
+    fn write(&self, out: &mut String) {
+        let mut path = String::new();
+        out.push('{');
+        for (at, left) in self.0.iter().enumerate() {
+            if at > 0 {
+                out.push(',');
+            }
+            path.clear();
+            // Writing to a string cannot fail.
+            let _ = write!(path, "{}", left.path);
+            path.as_str().write(out);
+            out.push(':');
+            left.value.write(out);
+        }
+        out.push('}');
+    }
+}
+
+impl<T: Write> Write for Option<T> {
+    fn write(&self, out: &mut String) {
+        match self {
+            Some(value) => value.write(out),
+            None => out.push_str("null"),
+        }
+    }
+}
+
+impl<T: Write> Write for Vec<T> {
+    fn write(&self, out: &mut String) {
+        out.push('[');
+        for (at, value) in self.iter().enumerate() {
+            if at > 0 {
+                out.push(',');
+            }
+            value.write(out);
+        }
+        out.push(']');
+    }
+}
+
+impl<T: Write + ?Sized> Write for &T {
+    fn write(&self, out: &mut String) {
+        (**self).write(out);
+    }
+}
+
+impl Write for Cow<'_, str> {
+    fn write(&self, out: &mut String) {
+        (**self).write(out);
+    }
+}
+
+impl Write for str {
+    fn write(&self, out: &mut String) {
+        out.push('"');
+        let mut rest = self;
+        while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
+            let (plain, special) = (&rest[..at], rest.as_bytes()[at]);
+            out.push_str(plain);
+            // Writing to a string cannot fail.
+            let _ = match special {
+                b'"' | b'\\' => write!(out, "\\{}", char::from(special)),
+                control => write!(out, "\\u{control:04x}"),
+            };
+            rest = &rest[at + 1..];
+        }
+        out.push_str(rest);
+        out.push('"');
+    }
+}
+
+impl Write for Raw<'_> {
+    fn write(&self, out: &mut String) {
+        out.push_str(self.as_str());
+    }
+}
+
+impl Write for Number<'_> {
+    fn write(&self, out: &mut String) {
+        out.push_str(self.as_str());
+    }
+}
+
+impl Write for i64 {
+    fn write(&self, out: &mut String) {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{self}");
+    }
+}
+
+/// Finite, as every score is.
+impl Write for f64 {
+    fn write(&self, out: &mut String) {
+        let _ = write!(out, "{self}");
+    }
+}
+
+impl Write for EventId {
+    fn write(&self, out: &mut String) {
+        let _ = write!(out, "\"{self}\"");
+    }
+}
+
+/// In UTC, like `"2026-03-02T08:15:00.123Z"`.
+impl Write for Timestamp {
+    fn write(&self, out: &mut String) {
+        match jiff::Timestamp::from_millisecond(self.as_millis()) {
+            Ok(time) => {
+                let _ = write!(out, "\"{time:.3}\"");
+            }
+            Err(_) => out.push_str("null"),
+        }
+    }
+}

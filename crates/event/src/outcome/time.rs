@@ -1,0 +1,40 @@
+//! When it happened.
+
+use super::leftovers::Leftovers;
+use super::members::Members;
+use super::names::Name;
+use super::value::Member;
+use crate::Timestamp;
+use crate::json::Kind;
+
+/// The first of these that can be read:
+/// - `eventTime`: milliseconds as a whole number in `v2.detail.events.…`, a text in audits and transcriptions (Genesys'
+///   published blueprints and SDK have both);
+/// - `timestamp`: a text; of a webhook, or when Genesys published the event. A number is not taken, because nothing says
+///   whether it would be seconds or milliseconds;
+/// - `time` of an EventBridge envelope: a text.
+///
+/// Those that come after it are known too, and say less; they are not left over.
+pub(super) fn occurred<'a>(members: &mut Members<'a>, left: &mut Leftovers<'a>) -> Option<Timestamp> {
+    let mut occurred = None;
+    for name in [Name::EventTime, Name::Timestamp, Name::Time] {
+        let Some(member) = members.take(name) else { continue };
+        let read = match member.value.kind() {
+            Kind::Number if name == Name::EventTime => member.as_whole().map(Timestamp::from_millis).and_then(in_range),
+            _ => text(member),
+        };
+        occurred = occurred.or(member.or_unrecognised(read, left));
+    }
+    occurred
+}
+
+/// A time of RFC 3339, which says its zone; what is finer than a millisecond is cut off.
+fn text(member: Member<'_>) -> Option<Timestamp> {
+    let time: jiff::Timestamp = member.value.string()?.parse().ok()?;
+    Some(Timestamp::from_millis(time.as_millisecond()))
+}
+
+/// The time, if it can be written with a year of four digits.
+pub(super) fn in_range(time: Timestamp) -> Option<Timestamp> {
+    jiff::Timestamp::from_millisecond(time.as_millis()).is_ok().then_some(time)
+}

@@ -1,0 +1,46 @@
+//! `outcome` in a mapping: the record of the event that is mapped, made when it is first asked for and once at most.
+//!
+//! Making it is charged like reading the event, and it is a value like any other: it counts towards all limits.
+
+use std::cell::{Cell, OnceCell};
+
+use bytes::Bytes;
+use event::{Event, Outcome};
+use jaq_core::{Error, ValR};
+
+use super::input;
+use super::meter::{charge, charge_bytes};
+use super::value::Value;
+
+/// The outcome of the event that is mapped.
+pub(super) struct OutcomeOf<'a> {
+    event: &'a Event,
+    made: OnceCell<Value>,
+    has_unrecognised: Cell<bool>,
+}
+
+impl<'a> OutcomeOf<'a> {
+    /// Makes nothing yet.
+    pub(super) const fn new(event: &'a Event) -> Self {
+        Self { event, made: OnceCell::new(), has_unrecognised: Cell::new(false) }
+    }
+
+    /// It as a value.
+    pub(super) fn value(&self) -> ValR<Value> {
+        charge(1);
+        if let Some(made) = self.made.get() {
+            return Ok(made.clone());
+        }
+        charge_bytes(self.event.body.len() as u64);
+        let outcome = Outcome::of(self.event);
+        self.has_unrecognised.set(!outcome.unrecognised.is_empty());
+        let json = input::read(&Bytes::from(outcome.to_json()));
+        let made = Value::from_json(json.map_err(|error| Error::str(format!("the outcome cannot be read: {error}")))?);
+        Ok(self.made.get_or_init(|| made).clone())
+    }
+
+    /// Whether it was made, and something in it was not recognised.
+    pub(super) const fn has_unrecognised(&self) -> bool {
+        self.has_unrecognised.get()
+    }
+}
