@@ -155,10 +155,11 @@ impl Process {
     /// Stops in good order. That settlements are not done in time, with a full disk, is no fault.
     async fn stop(&mut self) {
         self.stop.raise();
-        for service in &mut self.services {
+        // One that has ended is taken out at once: this may be broken off, and an end can be seen once only.
+        while let Some(service) = self.services.first_mut() {
             let _ = service.await;
+            self.services.remove(0);
         }
-        self.services.clear();
     }
 
     /// Everything that runs is gone in the same moment.
