@@ -18,9 +18,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use content::content_hash;
+pub use content::{canonical_form, content_hash};
 pub use error::BodyError;
-pub use fields::MAX_NAME_BYTES;
+pub use fields::{MAX_NAME_BYTES, known_names};
 pub use id::{EventId, ParseEventIdError};
 pub use shortened::shortened;
 pub use split::{Batch, DEFAULT_MAX_EVENTS_PER_BODY, NewEvent, SourceKind, SplitSettings, Splitter};
