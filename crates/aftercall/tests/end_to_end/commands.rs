@@ -45,6 +45,7 @@ fn help_of_every_command() {
         "check",
         "backup",
         "match",
+        "redaction",
         "map",
         "config",
         "completions",

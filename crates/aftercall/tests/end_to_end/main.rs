@@ -45,6 +45,8 @@ mod quarantine;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod redaction;
+#[cfg(test)]
 mod redrive;
 #[cfg(test)]
 mod reload;
