@@ -24,13 +24,16 @@ pub struct Publication {
     pub content: Content,
 }
 
+/// What makes a name of a body's content.
+pub type ContentName = dyn Fn(&[u8]) -> [u8; 16] + Send + Sync;
+
 /// Names the content of bodies.
 #[derive(Clone)]
 pub enum Content {
     /// Of any body alike.
     Plain(fn(&[u8]) -> [u8; 16]),
     /// By what is known of this publication.
-    Known(Arc<dyn Fn(&[u8]) -> [u8; 16] + Send + Sync>),
+    Known(Arc<ContentName>),
 }
 
 impl Content {
