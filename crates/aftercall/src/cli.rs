@@ -83,6 +83,8 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Tell whether an event pattern matches an event, and why
     Match(MatchArgs),
+    /// Try what a source redacts, and have values back that it has tokenised
+    Redaction(crate::redaction::RedactionArgs),
     /// Apply a mapping to an event
     Map(MapArgs),
     /// Print the default configuration, every key commented

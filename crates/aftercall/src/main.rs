@@ -18,6 +18,7 @@ mod map;
 mod matching;
 mod output;
 mod quarantine;
+mod redaction;
 mod redrive;
 mod reload;
 mod replay;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Backup(args) => check::backup(&args),
         Command::Match(args) => matching::run(&args),
+        Command::Redaction(args) => self::redaction::run(&args.what),
         Command::Map(args) => map::run(&args),
         Command::Config => output::print(config::DEFAULT_FILE).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => cli::completions(args.shell),

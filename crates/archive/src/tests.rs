@@ -51,7 +51,13 @@ impl Site {
         let events = names.iter().map(new).collect();
         let content = |body: &[u8]| *EventId::from_identity("content", [body]).as_bytes();
         self.queue
-            .publish(Publication { proof: Arc::from("key 1"), source: Arc::from("s"), received, events, content })
+            .publish(Publication {
+                proof: Arc::from("key 1"),
+                source: Arc::from("s"),
+                received,
+                events,
+                content: queue::Content::Plain(content),
+            })
             .await
             .unwrap();
     }

@@ -17,9 +17,10 @@ mod wire;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use queue::{By, DeadLetter, DeadLetterId};
+use bytes::Bytes;
+use queue::{By, DeadLetter, DeadLetterId, Edit};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -83,7 +84,7 @@ async fn groups(State(tell): Shared, Query(query): Query<GroupsQuery>) -> Answer
     security(("token" = ["read"]))
 )]
 async fn show(State(tell): Shared, Id(id): Id, Query(Nothing {}): Query<Nothing>) -> Answer<Shown> {
-    let letter = find(&*tell, id).await?;
+    let letter = readable(&*tell, find(&*tell, id).await?);
     let mapping_now = tell.mapping_version(&letter);
     // Of an event that was edited before, the original is in the log for as long as retention keeps it.
     let event = letter.event.filter(|_| letter.altered);
@@ -109,7 +110,31 @@ async fn show(State(tell): Shared, Id(id): Id, Query(Nothing {}): Query<Nothing>
 )]
 async fn body(State(tell): Shared, Id(id): Id, Query(Nothing {}): Query<Nothing>) -> Result<Response, Problem> {
     let missing = || Problem::not_found("the bytes of its event are damaged or missing; run `aftercall check`");
-    find(&*tell, id).await?.body.map(axum::response::IntoResponse::into_response).ok_or_else(missing)
+    let letter = find(&*tell, id).await?;
+    let body = letter.body.ok_or_else(missing)?;
+    Ok(opened(&*tell, &letter.destination, &letter.source, body)?.into_response())
+}
+
+/// A body of a dead letter as it came: what became no event may be sealed.
+fn opened(tell: &dyn Tell, destination: &Option<Arc<str>>, source: &str, body: Bytes) -> Result<Bytes, Problem> {
+    match destination {
+        Some(_) => Ok(body),
+        None => tell.intake().opened(source, body).map_err(|error| Problem::unusable(format!("the body {error}"))),
+    }
+}
+
+/// The dead letter with its body and edited copy opened; or, of what cannot be, with the reason in its place.
+fn readable(tell: &dyn Tell, letter: DeadLetter) -> DeadLetter {
+    if letter.destination.is_some() {
+        return letter;
+    }
+    let source = Arc::clone(&letter.source);
+    let open = |body| {
+        let opened = tell.intake().opened(&source, body);
+        opened.unwrap_or_else(|error| Bytes::from(format!("(this is sealed: it {error})")))
+    };
+    let edit = letter.edit.map(|edit| Edit { body: edit.body.map(open), ..edit });
+    DeadLetter { body: letter.body.map(open), edit, ..letter }
 }
 
 async fn find(tell: &dyn Tell, id: u64) -> Result<DeadLetter, Problem> {

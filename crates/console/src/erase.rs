@@ -7,7 +7,7 @@ use archive::ErasedParts;
 use audit::Conversation;
 use axum::extract::State;
 use axum::{Extension, Json};
-use queue::{By, Erased, Erasure};
+use queue::{By, DeadLetterQuery, Erased, Erasure, Mention, Stage};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -20,6 +20,8 @@ use crate::{Answer, Shared, Tell, archive_parts, dead_letters, quarantine};
 
 /// Parts of the archive that one request goes through: each is read as a whole.
 const PARTS_MAX: usize = 4;
+/// Dead letters that are looked up at a time, without their bodies.
+const LETTERS: usize = 200;
 /// Bytes of the name of a conversation, at most.
 const NAME_MAX: usize = 1_024;
 
@@ -98,7 +100,7 @@ async fn erase(
     check(&conversation, &reason)?;
     let by = By::new(Arc::clone(&caller.name), tell.now()).because(reason.as_str());
     let refused = match quarantine::of(&*tell) {
-        Ok(quarantine) => quarantine.erase(conversation.clone(), dry_run).await,
+        Ok(_) => tell.intake().erase_refused(&conversation, dry_run).await,
         Err(_) => Ok(0),
     };
     let (quarantined, quarantine_error) = match refused {
@@ -110,8 +112,40 @@ async fn erase(
         let detail = format!("{count} requests that name conversation {hash}: {reason}");
         caller.note(&*tell, "erase", "quarantine", detail).await;
     }
-    let queue = tell.queue().erase(Erasure { conversation, dry_run, by }).await?;
+    let sealed = erase_sealed(&*tell, &conversation, dry_run, &by).await?;
+    let mut queue = tell.queue().erase(Erasure { conversation, dry_run, by }).await?;
+    queue.dead_letters += sealed;
     Ok(Json(Done { queue, quarantined, quarantine_error, archive: tell.archive().is_some() }))
+}
+
+/// Drops the dead letters whose sealed bodies, once opened, name the conversation; or only counts them. The queue cannot
+/// see what is in them. Their bytes may stay on the disk for a while, as unreadable as before.
+async fn erase_sealed(tell: &dyn Tell, conversation: &str, dry_run: bool, by: &By) -> Result<u64, Problem> {
+    if tell.intake().redaction_keys().is_none() {
+        return Ok(0);
+    }
+    let mention = Mention::of(conversation);
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let query = DeadLetterQuery { stage: Some(Stage::Intake), after, limit: LETTERS, ..DeadLetterQuery::default() };
+        let page = tell.queue().dead_letters(query).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        for listed in page {
+            let Some(letter) = tell.queue().dead_letter(listed.id).await? else { continue };
+            let edit = letter.edit.and_then(|edit| edit.body);
+            let mut bodies = letter.body.into_iter().chain(edit);
+            if bodies.any(|body| tell.intake().sealed_mentions(&letter.source, body, &mention)) {
+                found.push(listed.id);
+            }
+        }
+    }
+    if !dry_run {
+        for some in found.chunks(LETTERS) {
+            tell.queue().discard(some.to_vec(), by.clone()).await?;
+        }
+    }
+    Ok(found.len() as u64)
 }
 
 /// Erases the bodies of a conversation from some parts of the archive

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use bytes::Bytes;
 use intake::options::RELEASE_MAX;
 use intake::{Quarantine, QuarantineError, QuarantineQuery, QuarantineSelection, QuarantineStatus, Quarantined};
 use utoipa_axum::router::OpenApiRouter;
@@ -55,7 +56,10 @@ async fn list(State(tell): Shared, Query(query): Query<RequestsQuery>) -> Answer
     security(("token" = ["read"]))
 )]
 async fn show(State(tell): Shared, Id(id): Id, Query(Nothing {}): Query<Nothing>) -> Answer<Shown> {
-    Ok(Json(Shown::new(id, find(&*tell, id).await?)))
+    let request = find(&*tell, id).await?;
+    let opened = tell.intake().opened(&request.source, request.body);
+    let body = opened.unwrap_or_else(|error| Bytes::from(format!("(the body is sealed: it {error})")));
+    Ok(Json(Shown::new(id, Quarantined { body, ..request })))
 }
 
 /// The body's bytes, exactly as they came
@@ -69,7 +73,9 @@ async fn show(State(tell): Shared, Id(id): Id, Query(Nothing {}): Query<Nothing>
     security(("token" = ["read"]))
 )]
 async fn body(State(tell): Shared, Id(id): Id, Query(Nothing {}): Query<Nothing>) -> Result<Response, Problem> {
-    Ok(find(&*tell, id).await?.body.into_response())
+    let request = find(&*tell, id).await?;
+    let opened = tell.intake().opened(&request.source, request.body);
+    Ok(opened.map_err(|error| Problem::unusable(format!("the body {error}")))?.into_response())
 }
 
 async fn find(tell: &dyn Tell, id: u64) -> Result<Quarantined, Problem> {

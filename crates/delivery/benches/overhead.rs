@@ -158,7 +158,7 @@ fn idle(count: u32) -> Result<Vec<Duration>, AnyError> {
                 source: "bench".into(),
                 received: Timestamp::default(),
                 events: vec![event],
-                content: |_| [0; 16],
+                content: queue::Content::Plain(|_| [0; 16]),
             };
             queue.publish(publication).await?;
         }

@@ -29,6 +29,12 @@ pub fn content_hash(body: &[u8]) -> [u8; 16] {
     }
 }
 
+/// Bytes that are the same for values that say the same, however they are written, and different for others: what counts
+/// is what counts in a body.
+pub fn canonical_form(value: Raw<'_>) -> Vec<u8> {
+    canonical(value, &[])
+}
+
 /// A hash of the content of what was read.
 pub(crate) fn of(fields: &Fields<'_, '_>) -> [u8; 16] {
     let Some(published) = fields.published() else {

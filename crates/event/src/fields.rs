@@ -65,6 +65,15 @@ const FIELDS: [&str; 8] =
 /// Where a conversation is looked for, in this order.
 const CONVERSATION_SEATS: [Seat; 5] = [Seat::Body, Seat::Data, Seat::EventBody, Seat::Detail, Seat::Notification];
 
+/// Where a conversation and a topic are looked for in any body, as JSON pointers; each with which of the two it is.
+pub fn known_names() -> impl Iterator<Item = (&'static str, String)> {
+    let fields = [Field::Conversation, Field::ConversationObject].map(|field| FIELDS[field as usize]);
+    let conversations =
+        SEATS.iter().flat_map(move |seat| fields.map(|field| ("conversation", format!("{seat}{field}"))));
+    let topics = TOP.iter().take(Top::Data as usize).map(|top| ("topic", (*top).to_owned()));
+    conversations.chain(topics)
+}
+
 /// Pointers of a source's settings.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Extra<'p> {

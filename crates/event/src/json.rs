@@ -1,7 +1,8 @@
 //! JSON as it was received: checked, looked into and cut up without being changed.
 //!
 //! Everything here works on the text itself. Numbers keep their digits, an event keeps its bytes, and nothing is
-//! copied. One pass checks the grammar and picks out all the values that are wanted ([`Lookup`]). How deeply a body
+//! copied. One pass checks the grammar and picks out all the values that are wanted ([`Lookup`]), or says where all that
+//! is to be changed stands ([`Places`]). How deeply a body
 //! is nested does not matter: nesting costs one bit a level and no stack.
 //!
 //! Decided where the standard leaves it open:
@@ -11,6 +12,8 @@
 //! - Numbers may be of any length and size.
 
 mod lookup;
+mod path;
+mod places;
 mod pointer;
 mod raw;
 mod scan;
@@ -18,6 +21,8 @@ mod scan;
 use crate::BodyError;
 
 pub use lookup::{Found, Lookup};
+pub use path::Path;
+pub use places::{Place, Places, Take};
 pub use pointer::{MAX_POINTER_TOKENS, ParsePointerError, Pointer};
 pub use raw::{Kind, Raw};
 pub(crate) use scan::{Container, Fault, Scanner, Text, Visit};

@@ -19,9 +19,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use content::content_hash;
+pub use content::{canonical_form, content_hash};
 pub use error::BodyError;
-pub use fields::MAX_NAME_BYTES;
+pub use fields::{MAX_NAME_BYTES, known_names};
 pub use id::{EventId, ParseEventIdError};
 pub use outcome::Outcome;
 pub use shortened::shortened;

@@ -10,6 +10,7 @@ use crate::counters::SourceCounts;
 use crate::error::Error;
 use crate::keyring::{KeyStatus, Used};
 use crate::quarantine::{KeyUse, Quarantine, QuarantineError};
+use crate::redact;
 use crate::release::{self, NotReleased, Release, Released};
 use crate::server::{Mode, Shared};
 use crate::source::{ServedSource, Source};
@@ -94,6 +95,46 @@ impl Handle {
     pub fn body_limit(&self, source: &str) -> usize {
         let own = self.shared.sources.load().get(source).and_then(|served| served.source.max_body_bytes);
         own.unwrap_or(self.shared.options.limits.body_bytes)
+    }
+
+    /// Opens what was sealed with these keys from now on.
+    pub fn set_redaction_keys(&self, keys: Option<Arc<redaction::Keys>>) {
+        self.shared.redaction_keys.store(keys);
+    }
+
+    /// What opens sealed bodies.
+    pub fn redaction_keys(&self) -> Option<Arc<redaction::Keys>> {
+        self.shared.redaction_keys.load_full()
+    }
+
+    /// A body as it came, if it was sealed because its source has rules for redaction; any other as it is.
+    ///
+    /// # Errors
+    /// If the key is missing, or it is damaged.
+    pub fn opened(&self, source: &str, body: Bytes) -> Result<Bytes, redaction::Error> {
+        self.shared.opened(source, body)
+    }
+
+    /// A body as it may be stored if no rule was applied to it: sealed if its source has rules.
+    ///
+    /// # Errors
+    /// Only if the cipher fails.
+    pub fn sealed(&self, source: &str, body: Bytes) -> Result<Bytes, redaction::Error> {
+        match self.shared.sources.load().get(source) {
+            Some(served) => redact::unreadable(&served.source, body),
+            None => Ok(body),
+        }
+    }
+
+    /// Whether a body is sealed, can be opened, and mentions a conversation.
+    pub fn sealed_mentions(&self, source: &str, body: Bytes, conversation: &queue::Mention) -> bool {
+        self.shared.sealed_mentions(source, body, conversation)
+    }
+
+    /// Erases the refused requests whose bodies name a conversation, or only counts them; also those whose bodies are
+    /// sealed with a key that is there. Returns how many there were.
+    pub async fn erase_refused(&self, conversation: &str, dry_run: bool) -> Result<u64, QuarantineError> {
+        redact::erase_refused(&self.shared, conversation, dry_run).await
     }
 
     /// The use of every key that was ever used, to be saved.

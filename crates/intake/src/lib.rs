@@ -8,7 +8,8 @@
 //!
 //! A body is read only after address, source, method, size, media type and every credential in the headers have been
 //! found good, and what it may cost in bytes and time is bounded (`options`). Nothing is published before the body's
-//! signature has been verified over its raw bytes. What cannot be verified is offered to the quarantine (`quarantine`),
+//! signature has been verified over its raw bytes, and of a source with rules nothing is stored before they have been
+//! applied (`redact`). What cannot be verified is offered to the quarantine (`quarantine`),
 //! from which it can be released once the keys are right (`release`). Every refusal is a problem detail of RFC 9457 (`problem`).
 
 mod activity;
@@ -27,6 +28,7 @@ mod problem;
 mod quarantine;
 mod rate;
 mod receive;
+mod redact;
 mod release;
 mod respond;
 mod secret;

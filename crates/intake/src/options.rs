@@ -21,6 +21,8 @@ pub const SMALL_BODY_BYTES: usize = 64 * 1024;
 pub const REFUSED_BODY_MEMORY: usize = 8 * 1024 * 1024;
 /// Refused requests that are released in one go; each costs a sync.
 pub const RELEASE_MAX: usize = 100;
+/// Refused requests whose names are read in one go while sealed ones are searched; their bodies are read one by one.
+pub const SEARCHED_AT_A_TIME: usize = 500;
 /// Bodies from this size on are verified and split on a thread of their own: HMAC and JSON take about 2 ms per MiB.
 pub const LARGE_BODY_BYTES: usize = 256 * 1024;
 /// Bytes that must arrive within [`Limits::body_stall`].

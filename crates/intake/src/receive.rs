@@ -1,4 +1,5 @@
-//! The way of one request to `/in/{source}`: address, source, head, credential, body, signature, rate, events, queue.
+//! The way of one request to `/in/{source}`: address, source, head, credential, body, signature, rate, events, redaction,
+//! queue.
 //!
 //! It is answered 200 only after the queue has said that every event of it is durable. If the sender is gone by then,
 //! or this process dies, the events may be stored without an answer; the sender will send them again, and they will be
@@ -8,7 +9,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use event::{BodyError, Timestamp};
+use event::Timestamp;
 use http::request::Parts;
 use http::{HeaderMap, Version};
 use hyper::body::{Body, Incoming};
@@ -21,6 +22,7 @@ use crate::head;
 use crate::options::{BUSY_RETRY, LARGE_BODY_BYTES, MIN_PROGRESS_BYTES, SMALL_BODY_BYTES, STOPPED_RETRY};
 use crate::problem::{Answer, Reason, Refusal};
 use crate::quarantine::{self, Quarantine, Quarantined};
+use crate::redact::{self, Events, Unusable};
 use crate::respond;
 use crate::server::{Peer, Shared};
 use crate::signature::{Claim, SignatureFailure};
@@ -107,18 +109,23 @@ async fn into_quarantine(
     let limits = &shared.options.limits;
     let _reading = peer.activity.reads();
     let (read, _reserved) = body::read(body, SMALL_BODY_BYTES, limits, &shared.refused_memory).await?;
-    quarantine.keep(quarantined(source, peer, refusal, &head.headers, &read, (shared.clock)()));
+    if let Some(request) = quarantined(source, peer, refusal, &head.headers, &read, (shared.clock)()) {
+        quarantine.keep(request);
+    }
     Ok(())
 }
 
 /// Offers a request with a wrong signature to the quarantine.
 fn offer(peer: &Peer, source: &Source, refusal: &Refusal, headers: &HeaderMap, body: &Bytes, received: Timestamp) {
     let Some(quarantine) = peer.shared.quarantine.get().filter(|_| refusal.reason.is_unproved()) else { return };
-    if quarantine.admits(&source.name, body.len(), received) {
-        quarantine.keep(quarantined(source, peer, refusal, headers, body, received));
+    if quarantine.admits(&source.name, body.len(), received)
+        && let Some(request) = quarantined(source, peer, refusal, headers, body, received)
+    {
+        quarantine.keep(request);
     }
 }
 
+/// The request as it is kept; `None` if its body would have to be sealed and cannot be.
 fn quarantined(
     source: &Source,
     peer: &Peer,
@@ -126,17 +133,16 @@ fn quarantined(
     headers: &HeaderMap,
     body: &Bytes,
     received: Timestamp,
-) -> Quarantined {
-    Quarantined {
+) -> Option<Quarantined> {
+    Some(Quarantined {
         source: Arc::clone(&source.name),
         received,
         sender: peer.address,
         reason: refusal.reason,
         headers: quarantine::headers(&source.auth, headers),
         credential: quarantine::credential(&source.auth, headers),
-        // A piece of a larger buffer would keep all of it.
-        body: Bytes::copy_from_slice(body),
-    }
+        body: redact::kept(source, body)?,
+    })
 }
 
 /// Whether what is left of a refused body is small, and comes without being asked for.
@@ -158,7 +164,7 @@ async fn accept(peer: &Peer, served: &Arc<ServedSource>, head: &Parts, body: &mu
     head::check(head, max, limits.header_bytes)?;
     let proof = auth::check_headers(&source.auth, &head.headers, (shared.clock)()).await?;
     let reading = peer.activity.reads();
-    let (body, _reserved) =
+    let (body, mut reserved) =
         body::read(body, max, limits, &shared.memory).await.map_err(|failure| unread(&failure, max, shared))?;
     drop(reading);
     let received = (shared.clock)();
@@ -174,6 +180,11 @@ async fn accept(peer: &Peer, served: &Arc<ServedSource>, head: &Parts, body: &mu
     if !matches!(source.auth, Auth::Open) {
         peer.activity.prove();
     }
+    if source.redaction.is_some() {
+        // The redacted events stand in memory beside the body that they were made of.
+        let redacted = events.as_ref().map_or(size, Events::bytes);
+        reserved.grow_to(size + redacted).map_err(|_| busy())?;
+    }
     match events {
         Ok(events) => Ok(respond::accepted(&publish(shared, served, proof, events, received).await?)),
         Err(error) => Ok(respond::dead_lettered(reject(shared, served, proof, &error, body, received).await?, &error)),
@@ -188,7 +199,7 @@ async fn examine(
     headers: &HeaderMap,
     body: &Bytes,
     now: Timestamp,
-) -> Result<(Result<Vec<queue::NewEvent>, BodyError>, Arc<str>), Refusal> {
+) -> Result<(Result<Events, Unusable>, Arc<str>), Refusal> {
     let proof = match proof {
         Proof::Complete(proof) => proof,
         Proof::Claimed(claim) => signer(served, &claim, headers, body, now).await?,
@@ -221,16 +232,13 @@ async fn signer(
     checked.map_err(|failure| auth::unsigned(scheme, &failure))
 }
 
-/// Makes events; of a large body on a thread of its own.
-pub(crate) async fn split_apart(
-    served: &Arc<ServedSource>,
-    body: &Bytes,
-) -> Result<Result<Vec<queue::NewEvent>, BodyError>, Refusal> {
+/// Makes events and redacts them; of a large body on a thread of its own.
+pub(crate) async fn split_apart(served: &Arc<ServedSource>, body: &Bytes) -> Result<Result<Events, Unusable>, Refusal> {
     if body.len() < LARGE_BODY_BYTES {
-        return Ok(split(served, body));
+        return Ok(redact::events(served, body));
     }
     let (served, body) = (Arc::clone(served), body.clone());
-    tokio::task::spawn_blocking(move || split(&served, &body)).await.map_err(|_| internal())
+    tokio::task::spawn_blocking(move || redact::events(&served, &body)).await.map_err(|_| internal())
 }
 
 /// Compares a claim with the body; of a large one on a thread of its own. A use of the key if it has a time.
@@ -251,23 +259,12 @@ pub(crate) async fn verify(
     checked.await.unwrap_or(Err(SignatureFailure::Mismatch))
 }
 
-fn split(served: &ServedSource, body: &Bytes) -> Result<Vec<queue::NewEvent>, BodyError> {
-    let events = served.splitter.split(body)?;
-    let publishable = |event: event::NewEvent| queue::NewEvent {
-        id: event.id,
-        topic: event.topic,
-        conversation: event.conversation,
-        body: event.body,
-    };
-    Ok(events.into_iter().map(publishable).collect())
-}
-
 /// Publishes the events of one body. They are durable when this returns.
 pub(crate) async fn publish(
     shared: &Shared,
     served: &ServedSource,
     proof: Arc<str>,
-    events: Vec<queue::NewEvent>,
+    Events { events, content }: Events,
     received: Timestamp,
 ) -> Result<Vec<Published>, Refusal> {
     if events.is_empty() {
@@ -275,7 +272,7 @@ pub(crate) async fn publish(
     }
     let source = Arc::clone(&served.source.name);
     let topics: SmallVec<[_; 1]> = events.iter().map(|event| Arc::clone(&event.topic)).collect();
-    let publication = Publication { source, received, proof, events, content: event::content_hash };
+    let publication = Publication { source, received, proof, events, content };
     let published = shared.queue.publish(publication).await.map_err(|error| not_stored(&error))?;
     let duplicates = published.iter().filter(|one| Published::is_duplicate(one)).count() as u64;
     served.counters.published(published.len() as u64 - duplicates, duplicates);
@@ -289,11 +286,12 @@ pub(crate) async fn reject(
     shared: &Shared,
     served: &ServedSource,
     proof: Arc<str>,
-    error: &BodyError,
+    error: &Unusable,
     body: Bytes,
     received: Timestamp,
 ) -> Result<DeadLetterId, Refusal> {
     let failure = Failure::new(Stage::Intake, FailureClass::Permanent, error.to_string());
+    let body = redact::unreadable(&served.source, body).map_err(|error| internal().because(error.to_string()))?;
     let source = Arc::clone(&served.source.name);
     let rejection = Rejection { source, received, proof, failure, body };
     let id = shared.queue.reject(rejection).await.map_err(|error| not_stored(&error))?;

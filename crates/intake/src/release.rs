@@ -103,11 +103,13 @@ async fn take_out(quarantine: &dyn Quarantine, released: Vec<u64>) -> Result<(),
     quarantine.remove(QuarantineSelection::Ids(released)).await.map(drop)
 }
 
-async fn release_one(shared: &Shared, request: Quarantined, dry_run: bool) -> Result<Released, NotReleased> {
+async fn release_one(shared: &Shared, mut request: Quarantined, dry_run: bool) -> Result<Released, NotReleased> {
     let sources = shared.sources.load();
     let Some(served) = sources.get(&request.source) else {
         return Err(NotReleased::NoSource(request.source.to_string()));
     };
+    let opened = shared.opened(&request.source, request.body);
+    request.body = opened.map_err(|error| NotReleased::Refused(format!("its body {error}")))?;
     let refused = |refusal: Refusal| NotReleased::Refused(refusal.detail.into_owned());
     let proof = prove(shared, served, &request).await.map_err(refused)?;
     let proof = Arc::from(format!("{proof}, released from the quarantine"));
@@ -138,7 +140,7 @@ pub(crate) async fn publish_mended(
     let refused = |refusal: Refusal| NotReleased::Refused(refusal.detail.into_owned());
     let events = receive::split_apart(served, &body).await.map_err(refused)?;
     let events = events.map_err(|error| NotReleased::Refused(error.to_string()))?;
-    if events.is_empty() {
+    if events.events.is_empty() {
         return Err(NotReleased::Refused("it holds no events; discard the dead letter instead".to_owned()));
     }
     if dry_run {

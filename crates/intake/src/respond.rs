@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use event::BodyError;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use http_body_util::Full;
 use queue::{DeadLetterId, Published};
 
 use crate::problem::Answer;
+use crate::redact::Unusable;
 
 /// `{"accepted":n,"duplicates":n,"events":[ids]}`, the ids in the order of the events.
 pub(crate) fn accepted(published: &[Published]) -> Answer {
@@ -27,7 +27,7 @@ pub(crate) fn accepted(published: &[Published]) -> Answer {
 }
 
 /// An authentic body that became a dead letter; `detail` says why, for whoever set up the sender.
-pub(crate) fn dead_lettered(id: DeadLetterId, error: &BodyError) -> Answer {
+pub(crate) fn dead_lettered(id: DeadLetterId, error: &Unusable) -> Answer {
     let text = serde_json::json!({
         "accepted": 0,
         "duplicates": 0,

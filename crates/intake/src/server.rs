@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use event::Timestamp;
 use parking_lot::Mutex;
 use queue::Queue;
@@ -51,6 +51,7 @@ impl Intake {
         let address = listener.local_addr().map_err(|source| Error::Listen { address, source })?;
         let shared = Arc::new(Shared {
             sources: ArcSwap::default(),
+            redaction_keys: ArcSwapOption::empty(),
             counters: Mutex::default(),
             unnamed: Counters::default(),
             quarantine: OnceLock::new(),
@@ -194,6 +195,8 @@ pub(crate) enum Mode {
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) sources: ArcSwap<Sources>,
+    /// What opens sealed bodies, also those of sources that have no rules any more.
+    pub(crate) redaction_keys: ArcSwapOption<redaction::Keys>,
     /// Those of every source that was ever served, so that a change of configuration does not reset them.
     counters: Mutex<BTreeMap<Arc<str>, Arc<Counters>>>,
     /// Of requests that name no source.

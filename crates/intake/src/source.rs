@@ -26,6 +26,8 @@ pub struct Source {
     pub allow: Vec<IpNet>,
     /// How its bodies become events.
     pub split: event::SplitSettings,
+    /// What of its events is not to be stored as it came.
+    pub redaction: Option<Arc<redaction::Redactor>>,
     /// Largest body, instead of [`crate::Limits::body_bytes`].
     pub max_body_bytes: Option<usize>,
     /// How many authentic requests it may send.

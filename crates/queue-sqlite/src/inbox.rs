@@ -116,7 +116,7 @@ pub(crate) enum Op {
 pub(crate) struct Publish {
     pub(crate) proof: Arc<str>,
     pub(crate) events: Vec<Prepared>,
-    pub(crate) content: fn(&[u8]) -> [u8; 16],
+    pub(crate) content: queue::Content,
     /// The router that made the routes.
     pub(crate) routing: Option<Arc<Routing>>,
     pub(crate) reply: Reply<Vec<Published>>,

@@ -199,7 +199,7 @@ async fn a_repair_gives_no_place_out_again() {
         source: "test".into(),
         received: NOW,
         events: vec![queue::conformance::fixture::event("both", "new", "new")],
-        content: |_| [0; 16],
+        content: queue::Content::Plain(|_| [0; 16]),
     };
     queue.publish(publication).await.unwrap();
     for id in ids {

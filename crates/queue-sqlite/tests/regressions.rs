@@ -173,7 +173,7 @@ async fn nobody_waits_for_a_writer_that_has_ended() {
         source: Arc::from("test"),
         received: f.now,
         events: vec![identified("1", "crm", "a", "two")],
-        content: |_| panic!("a bug"),
+        content: queue::Content::Plain(|_| panic!("a bug")),
     };
     assert!(soon(f.queue.publish(publication)).await.is_err());
     soon(f.queue.changed(f.crm)).await;

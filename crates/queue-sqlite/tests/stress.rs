@@ -65,8 +65,13 @@ impl Game {
         };
         let events = names.iter().map(event).collect();
         let content = |bytes: &[u8]| *EventId::from_identity("content", [bytes]).as_bytes();
-        let publication =
-            Publication { proof: "key 1".into(), source: Arc::from("test"), received: self.now(), events, content };
+        let publication = Publication {
+            proof: "key 1".into(),
+            source: Arc::from("test"),
+            received: self.now(),
+            events,
+            content: queue::Content::Plain(content),
+        };
         self.queue.publish(publication).await.expect("publishes")
     }
 

@@ -50,7 +50,7 @@ pub use masking::normalise;
 pub use memory::MemoryQueue;
 pub use mention::Mention;
 pub use options::Options;
-pub use publish::{Publication, Published, Rejection, body_hash, conflict_id};
+pub use publish::{Content, ContentName, Publication, Published, Rejection, body_hash, conflict_id};
 pub use redrive::{NotRedriven, RedriveOutcome};
 pub use replay::{LogPage, Replay, ReplayPiece};
 pub use review::{GroupReview, REVIEWS_MAX, Review, ReviewState, apply_reviews};

@@ -1,5 +1,6 @@
 //! What goes into a queue.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,7 +21,44 @@ pub struct Publication {
     pub events: Vec<NewEvent>,
     /// Names the content of a body, ignoring what may differ between two sendings of the same event. Called only when
     /// an identity is known and the bytes differ, to tell a duplicate from a conflict.
-    pub content: fn(&[u8]) -> [u8; 16],
+    pub content: Content,
+}
+
+/// What makes a name of a body's content.
+pub type ContentName = dyn Fn(&[u8]) -> [u8; 16] + Send + Sync;
+
+/// Names the content of bodies.
+#[derive(Clone)]
+pub enum Content {
+    /// Of any body alike.
+    Plain(fn(&[u8]) -> [u8; 16]),
+    /// By what is known of this publication.
+    Known(Arc<ContentName>),
+}
+
+impl Content {
+    /// The name of a body's content.
+    pub fn of(&self, body: &[u8]) -> [u8; 16] {
+        match self {
+            Self::Plain(name) => name(body),
+            Self::Known(name) => name(body),
+        }
+    }
+}
+
+impl From<fn(&[u8]) -> [u8; 16]> for Content {
+    fn from(name: fn(&[u8]) -> [u8; 16]) -> Self {
+        Self::Plain(name)
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain(_) => "Plain",
+            Self::Known(_) => "Known",
+        })
+    }
 }
 
 /// What became of one event of a publication.

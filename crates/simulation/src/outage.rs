@@ -104,7 +104,7 @@ async fn play(outage: Outage) -> Result<Report> {
             source: "calls".into(),
             received,
             events,
-            content: event::content_hash,
+            content: queue::Content::Plain(event::content_hash),
         };
         accepted += u32::try_from(queue.publish(publication).await?.len())?;
         if clock.elapsed() >= looked + LOOK_EVERY {

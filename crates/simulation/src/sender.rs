@@ -79,7 +79,7 @@ async fn publish(world: &World, sources: &Sources, request: &RequestPlan, sent: 
         source: source.into(),
         received,
         events,
-        content: event::content_hash,
+        content: queue::Content::Plain(event::content_hash),
     };
     world.steps.note(|| format!("a sender publishes {:?}", request.events));
     let answer = world.ask(async |queue| queue.publish(publication).await).await;

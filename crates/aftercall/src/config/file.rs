@@ -24,6 +24,7 @@ pub(crate) struct File {
     pub(crate) quarantine: QuarantineTable,
     pub(crate) archive: ArchiveTable,
     pub(crate) genesys: GenesysTable,
+    pub(crate) redaction: RedactionTable,
     pub(crate) sources: BTreeMap<String, SourceTable>,
     pub(crate) destinations: BTreeMap<String, DestinationTable>,
     pub(crate) routes: Vec<RouteTable>,
@@ -92,6 +93,39 @@ pub(crate) struct ArchiveTable {
     pub(crate) secret_key: Option<String>,
 }
 
+/// What redacts.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RedactionTable {
+    pub(crate) key: Option<RedactionKeys>,
+}
+
+/// Where the key is, or where the keys are.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged, expecting = "\"file:PATH\" or \"env:NAME\", or several of them in a list")]
+pub(crate) enum RedactionKeys {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// What becomes of a place in a source's events.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RedactTable {
+    pub(crate) path: String,
+    pub(crate) how: RedactHow,
+    pub(crate) keep_last: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RedactHow {
+    Drop,
+    Mask,
+    Hash,
+    Tokenise,
+}
+
 /// What is kept of requests that fail verification; for each source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -120,6 +154,8 @@ pub(crate) struct SourceTable {
     pub(crate) max_events_per_body: Option<usize>,
     pub(crate) max_body: Option<Size>,
     pub(crate) max_requests_per_second: Option<std::num::NonZeroU32>,
+    #[serde(default)]
+    pub(crate) redact: Vec<RedactTable>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

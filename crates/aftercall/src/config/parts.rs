@@ -6,6 +6,7 @@ mod console;
 mod destination;
 mod opened;
 mod quarantine;
+mod redaction;
 mod route;
 mod source;
 
@@ -39,6 +40,8 @@ pub(crate) struct Parts {
     pub(crate) routes: Vec<RouteParts>,
     pub(crate) alarms: AlarmParts,
     pub(crate) archive: Option<::archive::Location>,
+    /// What hashes, tokenises and seals, and opens it again.
+    pub(crate) redaction: Option<Arc<::redaction::Keys>>,
 }
 
 /// One destination.
@@ -128,7 +131,9 @@ impl File {
         self.check_paths()?;
         let quarantine = self.quarantine_options()?;
         let archive = self.archive_location()?;
-        let sources = self.sources.iter().map(|(name, table)| source::make(name, table)).collect::<Result<_, _>>()?;
+        let redaction = self.redaction_keys()?;
+        let source = |(name, table): (&String, _)| source::make(name, table, redaction.as_ref());
+        let sources = self.sources.iter().map(source).collect::<Result<_, _>>()?;
         let destinations: Vec<_> = self
             .destinations
             .iter()
@@ -149,6 +154,7 @@ impl File {
             destinations,
             alarms: self.alarm_parts()?,
             archive,
+            redaction,
         })
     }
 
@@ -159,7 +165,8 @@ impl File {
         self.queue_options()?;
         self.quarantine_options()?;
         self.archive_location()?;
-        self.sources.iter().try_for_each(|(name, table)| source::make(name, table).map(drop))?;
+        let keys = self.redaction_keys()?;
+        self.sources.iter().try_for_each(|(name, table)| source::make(name, table, keys.as_ref()).map(drop))?;
         self.destinations.iter().try_for_each(|(name, table)| destination::check(name, table))?;
         self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;
         self.check_sources_are_routed()?;

@@ -81,7 +81,9 @@ fn every_key_of_the_code_stands_in_the_file() {
         ("quarantine.?", "[quarantine]\n?=1"),
         ("archive.?", "[archive]\n?=1"),
         ("genesys.?", "[genesys]\n?=1"),
+        ("redaction.?", "[redaction]\n?=1"),
         ("sources", "[sources.a]\n?=1"),
+        ("redact", "[[sources.a.redact]]\n?=1"),
         ("auth", "[sources.a]\nauth={ ?=1 }"),
         ("destinations", "[destinations.a]\n?=1"),
         ("outgoing auth", "[destinations.a]\nauth={ ?=1 }"),
@@ -151,6 +153,10 @@ fn a_kind_that_is_not_built_in_names_the_feature() {
     assert!(message.contains("destinations.d.kind") && message.contains("cargo feature `postgres`"), "{message}");
 }
 
+fn rule(path: &str, how: &str, rest: &str) -> String {
+    format!("[[sources.a.redact]]\npath = \"{path}\"\nhow = \"{how}\"\n{rest}\n")
+}
+
 #[test]
 fn a_bad_value_names_its_place_and_its_cure() {
     let open = "[sources.a]\nauth = { open = true }\n";
@@ -159,6 +165,12 @@ fn a_bad_value_names_its_place_and_its_cure() {
     let oauth = "{ token_url = \"http://a.b/t\", client_id = \"c\", client_secret = \"env:PATH\" }";
     let client = "client_id = \"a\"\nclient_secret = \"env:PATH\"\n";
     let with_oauth = |auth: &str| routed.replace("url =", &format!("auth = {auth}\nurl ="));
+    let dir = tempfile::tempdir().unwrap();
+    let key_of = |name: &str, text: &str| {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        format!("[redaction]\nkey = \"file:{}\"\n", dir.path().join(name).display())
+    };
+    let keyed = key_of("key", "0123456789abcdef0123456789abcdef");
     let cases = [
         ("", "sources: there is none"),
         ("[queue]\nretention = \"1 fortnight\"", "a time with its unit"),
@@ -246,6 +258,33 @@ fn a_bad_value_names_its_place_and_its_cure() {
         ),
         (&format!("{routed}[[alarms.actions]]\non = \"breaker-open\""), "has nothing to do"),
         (&format!("{routed}[[alarms.actions]]\non = \"disk-low\"\ncall = \"n\""), "there is no notifier `n`"),
+        (&format!("{open}{}", rule("/x", "hash", "")), "redaction.key: is missing, and sources.a.redact needs it"),
+        (&format!("{keyed}{open}{}", rule("x", "drop", "")), "sources.a.redact[1].path: `x` is not a JSON pointer"),
+        (&format!("{keyed}{open}{}", rule("", "drop", "")), "sources.a.redact[1].path: leads to the whole event"),
+        (
+            &format!("{keyed}{open}{}", rule("/x", "hash", "keep_last = 4")),
+            "redact[1].keep_last: `keep_last` goes with",
+        ),
+        (
+            &format!("{keyed}{open}{}{}", rule("/x", "drop", ""), rule("/x", "hash", "")),
+            "sources.a.redact: two rules have the path `/x`",
+        ),
+        (
+            &format!("{keyed}{open}topic = [\"/t/u\"]\n{}", rule("/*/u", "mask", "")),
+            "`/*/u` covers `/t/u`, from which the topic is taken",
+        ),
+        (
+            &format!("{keyed}{open}{}", rule("/detail/eventBody/conversationId", "hash", "")),
+            "is where the conversation is looked for",
+        ),
+        (
+            "[redaction]\nkey = \"hunter2\"\n[sources.a]\nauth = { open = true }",
+            "redaction.key: is no name of a secret",
+        ),
+        ("[redaction]\nkey = []\n[sources.a]\nauth = { open = true }", "redaction.key: there is no key"),
+        ("[redaction]\nkey = \"env:SURELY_NOT_SET\"\n[sources.a]\nauth = { open = true }", "SURELY_NOT_SET"),
+        (&format!("{}{open}", key_of("short", "0123456789")), "redaction.key: a key has fewer"),
+        (&format!("{}{open}", key_of("empty", "\n")), "is empty"),
         ("[queue]\nretention = \"1h\"\n[sources.a]\nauth = { open = true }", "queue.retention: is shorter"),
     ];
     for (text, expected) in cases {

@@ -159,10 +159,19 @@ impl Live {
             ));
         }
         self.intake.check_sources(&parts.sources).map_err(|error| error.to_string())?;
-        let changes = changes(state, &file, &parts);
+        let keys = self.intake.redaction_keys();
+        let rekeyed = keys != parts.redaction;
+        let changes = changes(state, &file, &parts, rekeyed);
         if !changes.is_empty() {
             self.replace_destinations(state, &file, parts.destinations, parts.routes).await?;
-            if state.file.sources != file.sources {
+            if rekeyed || redacts_anew(&state.file, &file) {
+                tracing::warn!(
+                    "what sources redact, or with which key, has changed: an event of before that is sent again within \
+                     queue.dedupe_window is kept as a conflict if that changes what is stored of it"
+                );
+            }
+            if rekeyed || state.file.sources != file.sources {
+                self.intake.set_redaction_keys(parts.redaction);
                 // Checked before.
                 self.intake.set_sources(parts.sources).map_err(|error| error.to_string())?;
             }
@@ -252,7 +261,7 @@ pub(crate) async fn configure(
 }
 
 /// What differs.
-fn changes(state: &State, file: &File, parts: &Parts) -> Vec<ConfigChange> {
+fn changes(state: &State, file: &File, parts: &Parts, rekeyed: bool) -> Vec<ConfigChange> {
     let mut changes = Vec::new();
     let (old, new) = (&state.file.sources, &file.sources);
     differences("sources", old.keys(), new.keys(), |name| old.get(name) == new.get(name), &mut changes);
@@ -269,9 +278,16 @@ fn changes(state: &State, file: &File, parts: &Parts) -> Vec<ConfigChange> {
             changes.push(ConfigChange { key: key.to_owned(), change: ConfigChanged::Changed });
         }
     };
+    whole("redaction", rekeyed || state.file.redaction != file.redaction);
     whole("routes", state.file.routes != file.routes);
     whole("alarms", state.file.alarms != file.alarms);
     changes
+}
+
+/// Whether a source that stays redacts otherwise than before.
+fn redacts_anew(old: &File, new: &File) -> bool {
+    let both = new.sources.iter().filter_map(|(name, table)| Some((table, old.sources.get(name)?)));
+    both.into_iter().any(|(new, old)| new.redact != old.redact)
 }
 
 fn differences<'a>(

@@ -40,7 +40,8 @@ pub(crate) struct Server {
 impl Server {
     /// Opens the queue, starts the services, and listens; ready when it returns.
     pub(crate) async fn start(parts: Parts, config: Config) -> anyhow::Result<Self> {
-        let Parts { queue, quarantine, intake, console, sources, destinations, routes, alarms, archive } = parts;
+        let Parts { queue, quarantine, intake, console, sources, destinations, routes, alarms, archive, redaction } =
+            parts;
         let dir = queue.dir.clone();
         let mut started = Started { lease_time: queue.queue.lease_time, ..Started::default() };
         started.note(&config.file);
@@ -60,6 +61,7 @@ impl Server {
         // Whoever can fail for want of an address comes before anything runs.
         let tls = intake.tls.is_some();
         let (receiving, intake) = Intake::bind(intake, sources, Arc::clone(&queue), clock())?;
+        intake.set_redaction_keys(redaction);
         let console = Console::bind(console, TokenFile::in_dir(&dir), now()).await?;
         super::quarantine::open(quarantine, &intake).await?;
         let start = |(parts, id)| Running::start(parts, id, &shared);

@@ -46,6 +46,7 @@ fn help_of_every_command() {
         "check",
         "backup",
         "match",
+        "redaction",
         "map",
         "config",
         "completions",

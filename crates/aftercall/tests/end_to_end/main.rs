@@ -54,6 +54,8 @@ mod quarantine;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod redaction;
+#[cfg(test)]
 mod redrive;
 #[cfg(test)]
 mod reload;

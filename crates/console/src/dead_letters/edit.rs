@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::wire::{EditDone, EditQuery};
-use super::{find, reason};
+use super::{find, opened, reason};
 use crate::access::Caller;
 use crate::problem::Problem;
 use crate::request::{Id, Nothing, Number, Query, Raw};
@@ -37,10 +37,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
     security(("token" = ["read"]))
 )]
 async fn read(State(tell): Shared, Id(id): Id, Query(Nothing {}): Query<Nothing>) -> Result<Response, Problem> {
-    let edit = find(&*tell, id).await?.edit;
-    let edit = edit.ok_or_else(|| Problem::not_found(format!("dead letter {id} has no edited copy")))?;
+    let letter = find(&*tell, id).await?;
+    let edit = letter.edit.ok_or_else(|| Problem::not_found(format!("dead letter {id} has no edited copy")))?;
     let copy = edit.body.ok_or_else(|| Problem::not_found(NotRedriven::DamagedEdit))?;
-    Ok(copy.into_response())
+    Ok(opened(&*tell, &letter.destination, &letter.source, copy)?.into_response())
 }
 
 /// Keeps an edited copy of the body, in place of an earlier one; the original stays
@@ -62,8 +62,13 @@ async fn edit(
     let letter = find(&*tell, id).await?;
     let copy = body.read(tell.intake().body_limit(&letter.source)).await?;
     let by = By::new(Arc::clone(&caller.name), tell.now()).because(query.reason.as_str());
+    // The copy of a body that no rule was applied to is like that body.
+    let kept = match letter.destination {
+        Some(_) => copy.clone(),
+        None => tell.intake().sealed(&letter.source, copy.clone()).map_err(Problem::unusable)?,
+    };
     let mapping_error = check(&tell, letter, &copy, &by).await?;
-    keep(&*tell, id, Some(copy), by).await?;
+    keep(&*tell, id, Some(kept), by).await?;
     let (reason, by) = (query.reason, &*caller.name);
     tracing::info!(dead_letter = id, reason, by, "a dead letter's body was edited");
     Ok(Json(EditDone { id: DeadLetterId(id), mapping_error }))

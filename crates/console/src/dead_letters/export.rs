@@ -17,6 +17,7 @@ use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::readable;
 use super::select::ExportQuery;
 use super::wire::Shown;
 use crate::problem::Problem;
@@ -72,7 +73,7 @@ impl Walk {
         loop {
             while let Some(id) = self.page.pop_front() {
                 if let Some(letter) = self.tell.queue().dead_letter(id).await? {
-                    return Ok(Some(line(letter)));
+                    return Ok(Some(line(readable(&*self.tell, letter))));
                 }
             }
             if self.ended {

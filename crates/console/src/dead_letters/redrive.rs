@@ -70,6 +70,10 @@ async fn try_intake(tell: &dyn Tell, letter: DeadLetter) -> Tried {
     let Some(copy) = letter.edit.and_then(|edit| edit.body) else {
         return failed(id, before, NotRedriven::NoEvent.to_string());
     };
+    let copy = match tell.intake().opened(&source, copy) {
+        Ok(copy) => copy,
+        Err(error) => return failed(id, before, format!("its edited copy {error}")),
+    };
     match tell.intake().publish_mended(&source, copy, true).await {
         Ok(_) => Tried { id, before, payload: Some("(its edited copy would be published)".to_owned()), error: None },
         Err(error) => failed(id, before, error.to_string()),
@@ -85,6 +89,13 @@ async fn publish(tell: &dyn Tell, id: DeadLetterId, by: &By, done: &mut Redrive)
     let Some((source, copy)) = copy else {
         done.refused.push(Refused { id, reason: NotRedriven::NoEvent.to_string() });
         return Ok(());
+    };
+    let copy = match tell.intake().opened(&source, copy) {
+        Ok(copy) => copy,
+        Err(error) => {
+            done.refused.push(Refused { id, reason: format!("its edited copy {error}") });
+            return Ok(());
+        }
     };
     match tell.intake().publish_mended(&source, copy, false).await {
         Ok(released) => {

@@ -91,7 +91,7 @@ impl Rig {
             source: "calls".into(),
             received: self.clock.now(),
             events: numbers.map(event).collect(),
-            content: |_| [0; 16],
+            content: queue::Content::Plain(|_| [0; 16]),
         };
         self.queue.publish(publication).await.unwrap();
     }

@@ -50,6 +50,15 @@ impl<'a> Raw<'a> {
         }
     }
 
+    /// What a string says, in UTF-8; `None` for anything else. Each surrogate without its other half has the three bytes
+    /// that UTF-8 would have for it, so that different strings stay different.
+    pub fn string_bytes(self) -> Option<Cow<'a, [u8]>> {
+        match self.kind() {
+            Kind::String => Text::at(self.0, 0).ok().map(Text::bytes),
+            _ => None,
+        }
+    }
+
     /// What names something: what a string says, or a number's digits. `None` for anything else, and for strings with
     /// nothing but whitespace in them, which name nothing.
     pub fn name(self) -> Option<Cow<'a, str>> {

@@ -53,6 +53,11 @@ impl<'a> Scanner<'a> {
         Self { text, at: 0 }
     }
 
+    /// The byte of the text that comes next.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
     /// The byte that the next value begins with.
     pub(crate) fn peek(&mut self) -> Option<u8> {
         let rest = &self.text.as_bytes()[self.at..];
@@ -88,22 +93,29 @@ impl<'a> Scanner<'a> {
         Ok(Raw::new(&self.text[start..self.at]))
     }
 
+    /// Steps into the next value, which is an object. Says whether it has a member, whose name must be taken next.
+    pub(crate) fn enter_object(&mut self) -> bool {
+        self.enter();
+        !self.leave(b'}')
+    }
+
+    /// Steps over what follows a member's value. Says whether there is another member; if not, the object is taken.
+    pub(crate) fn next_member(&mut self) -> Result<bool, Fault> {
+        self.more(Container::Object)
+    }
+
     /// Takes the next value, which is an object: at each value of a member `each` is called and must take it.
     pub(crate) fn members(
         &mut self,
         mut each: impl FnMut(&mut Self, Text<'a>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        self.enter();
-        if self.leave(b'}') {
-            return Ok(());
-        }
-        loop {
+        let mut more = self.enter_object();
+        while more {
             let name = self.key()?;
             each(self, name)?;
-            if !self.more(Container::Object)? {
-                return Ok(());
-            }
+            more = self.next_member()?;
         }
+        Ok(())
     }
 
     /// Steps into the next value, which is an array. Says whether it has an element, which must be taken next.
@@ -204,7 +216,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes a member's name and the colon after it.
-    fn key(&mut self) -> Result<Text<'a>, Fault> {
+    pub(crate) fn key(&mut self) -> Result<Text<'a>, Fault> {
         match self.peek() {
             Some(b'"') => {}
             Some(_) => return Err(self.fault("the name of a member must be a string in double quotes")),

@@ -65,6 +65,7 @@ pub(crate) fn source(name: &str, kind: SourceKind, auth: Auth) -> Source {
         auth,
         allow: Vec::new(),
         split: SplitSettings::new(kind),
+        redaction: None,
         max_body_bytes: None,
         max_requests_per_second: None,
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use audit::Digest;
 use event::{Event, EventId};
-use queue::{Published, Rejection, Routes, Seq, Stored, body_hash, conflict_id, trail};
+use queue::{Content, Published, Rejection, Routes, Seq, Stored, body_hash, conflict_id, trail};
 use rusqlite::{OptionalExtension, params};
 use smallvec::SmallVec;
 
@@ -37,7 +37,7 @@ impl Writer {
             if let Some(newer) = &routing {
                 prepared.routes = newer.router.route(&prepared.event);
             }
-            match self.publish_one(prepared, &proof, content, done) {
+            match self.publish_one(prepared, &proof, &content, done) {
                 Ok(published) => answers.push(published),
                 Err(failed) => {
                     failure = Some(failed);
@@ -60,7 +60,7 @@ impl Writer {
         &mut self,
         prepared: Prepared,
         proof: &Arc<str>,
-        content: fn(&[u8]) -> [u8; 16],
+        content: &Content,
         done: &mut Done,
     ) -> Result<Published, Failed> {
         let Prepared { mut event, body_hash, digest, routes } = prepared;
@@ -72,7 +72,7 @@ impl Writer {
         if first.has_body(body_hash) {
             return self.duplicate(id, &event, proof);
         }
-        let new_content = content(&event.body);
+        let new_content = content.of(&event.body);
         if self.has_content(first, new_content, content, done)? {
             return self.duplicate(id, &event, proof);
         }
@@ -125,17 +125,11 @@ impl Writer {
     }
 
     /// Whether a known event has this content. One that is no longer in the log is taken to have it.
-    fn has_content(
-        &self,
-        first: Entry,
-        wanted: [u8; 16],
-        content: fn(&[u8]) -> [u8; 16],
-        done: &mut Done,
-    ) -> Result<bool, Failed> {
+    fn has_content(&self, first: Entry, wanted: [u8; 16], content: &Content, done: &mut Done) -> Result<bool, Failed> {
         // The first may have come with the same commit.
         self.write_events(done)?;
         Ok(match log::read_one(&self.connection, first.seq())? {
-            Some(Ok(stored)) => content(&stored.event.body) == wanted,
+            Some(Ok(stored)) => content.of(&stored.event.body) == wanted,
             Some(Err(_)) => false,
             None => true,
         })

@@ -75,7 +75,16 @@ impl Bench {
             event,
             routes: Routes::default(),
         }];
-        (Op::Publish(Publish { proof: Arc::from("key 1"), events, content: |_| [0; 16], routing: None, reply }), answer)
+        (
+            Op::Publish(Publish {
+                proof: Arc::from("key 1"),
+                events,
+                content: queue::Content::Plain(|_| [0; 16]),
+                routing: None,
+                reply,
+            }),
+            answer,
+        )
     }
 
     fn lease(&self, now: Timestamp) -> Vec<LeaseToken> {

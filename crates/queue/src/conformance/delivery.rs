@@ -221,7 +221,7 @@ pub async fn refuses_work_when_closed<H: Harness>() {
         source: "test".into(),
         received: f.now,
         events: vec![event("crm", "a", "1")],
-        content: |_| [0; 16],
+        content: crate::Content::Plain(|_| [0; 16]),
     };
     assert!(matches!(f.queue.publish(publication).await, Err(QueueError::Closed)));
     assert!(matches!(f.queue.settle(Vec::new(), f.now).await, Err(QueueError::Closed)));

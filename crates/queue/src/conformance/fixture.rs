@@ -109,8 +109,13 @@ impl<H: Harness> Fixture<H> {
             let text: Vec<u8> = body.iter().copied().filter(|byte| *byte != b' ').collect();
             *EventId::from_identity("content", [text.as_slice()]).as_bytes()
         };
-        let publication =
-            Publication { proof: Arc::from("key 1"), source: Arc::from("test"), received: self.now, events, content };
+        let publication = Publication {
+            proof: Arc::from("key 1"),
+            source: Arc::from("test"),
+            received: self.now,
+            events,
+            content: crate::Content::Plain(content),
+        };
         self.queue.publish(publication).await.expect("publishes")
     }
 

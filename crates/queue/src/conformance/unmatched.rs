@@ -44,8 +44,13 @@ fn short(groups: &[UnmatchedGroup]) -> Vec<(&str, &str, u64)> {
 /// Like [`Fixture::publish`], by another source.
 async fn publish_by<H: Harness>(f: &Fixture<H>, source: &str, events: Vec<NewEvent>) {
     let content = |_: &[u8]| [0; 16];
-    let publication =
-        Publication { proof: Arc::from("key 1"), source: Arc::from(source), received: f.now, events, content };
+    let publication = Publication {
+        proof: Arc::from("key 1"),
+        source: Arc::from(source),
+        received: f.now,
+        events,
+        content: crate::Content::Plain(content),
+    };
     f.queue.publish(publication).await.expect("publishes");
 }
 

@@ -7,9 +7,9 @@ use event::{Event, EventId, Timestamp};
 
 use super::consumer::{ConsumerState, Phase};
 use crate::{
-    ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Edit, Failure, FailureClass, Grouping,
-    Lease, Maintained, NewEvent, Options, Outcome, Publication, Published, QueueError, QueueStatus, Rejection, Replay,
-    Review, Seq, Settle, Stage, Stored, Topology, body_hash, conflict_id, trail,
+    ConsumerId, Content, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Edit, Failure, FailureClass,
+    Grouping, Lease, Maintained, NewEvent, Options, Outcome, Publication, Published, QueueError, QueueStatus,
+    Rejection, Replay, Review, Seq, Settle, Stage, Stored, Topology, body_hash, conflict_id, trail,
 };
 
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl State {
     pub(super) fn publish(&mut self, publication: Publication) -> Vec<Published> {
         let Publication { source, received, proof, events, content } = publication;
         let one = |new: NewEvent| {
-            let published = self.publish_one(&source, received, &proof, new, content);
+            let published = self.publish_one(&source, received, &proof, new, &content);
             if let Published::Duplicate { id } = published {
                 self.trail.push(trail::duplicate(id, &source, &proof, received));
             }
@@ -103,7 +103,7 @@ impl State {
         received: Timestamp,
         proof: &Arc<str>,
         new: NewEvent,
-        content: fn(&[u8]) -> [u8; 16],
+        content: &Content,
     ) -> Published {
         let Some(first) = self.known(new.id, received) else {
             let id = new.id;
@@ -112,8 +112,8 @@ impl State {
         };
         let same_bytes = first.body_hash == body_hash(&new.body);
         let first_seq = first.seq;
-        let new_content = content(&new.body);
-        if same_bytes || self.log.get(&first_seq).is_none_or(|stored| content(&stored.event.body) == new_content) {
+        let new_content = content.of(&new.body);
+        if same_bytes || self.log.get(&first_seq).is_none_or(|stored| content.of(&stored.event.body) == new_content) {
             self.counts.duplicates += 1;
             return Published::Duplicate { id: new.id };
         }

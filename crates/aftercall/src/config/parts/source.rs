@@ -13,7 +13,24 @@ use super::super::{AuthTable, ConfigError, SignatureSetting, SourceTable};
 /// How old a signed time may be, without a setting: what Standard Webhooks recommends.
 const TOLERANCE: Duration = Duration::from_secs(300);
 
-pub(super) fn make(name: &str, table: &SourceTable) -> Result<intake::Source, ConfigError> {
+pub(super) fn make(
+    name: &str,
+    table: &SourceTable,
+    keys: Option<&Arc<redaction::Keys>>,
+) -> Result<intake::Source, ConfigError> {
+    Ok(intake::Source {
+        name: Arc::from(name),
+        auth: auth(&format!("sources.{name}.auth"), &table.auth)?,
+        allow: table.allow.iter().map(|network| network.0).collect(),
+        split: split(name, table)?,
+        redaction: super::redaction::redactor(name, table, keys)?,
+        max_body_bytes: table.max_body.map(|size| size.0),
+        max_requests_per_second: table.max_requests_per_second,
+    })
+}
+
+/// How its bodies become events.
+pub(super) fn split(name: &str, table: &SourceTable) -> Result<event::SplitSettings, ConfigError> {
     let key = |key: &str| format!("sources.{name}.{key}");
     let pointers = |list: &[String], at: &str| {
         let parse = |text: &String| text.parse::<Pointer>().map_err(|error| ConfigError::value(key(at), error));
@@ -35,14 +52,7 @@ pub(super) fn make(name: &str, table: &SourceTable) -> Result<intake::Source, Co
         Some(max) => split.max_events_per_body = max,
         None => {}
     }
-    Ok(intake::Source {
-        name: Arc::from(name),
-        auth: auth(&key("auth"), &table.auth)?,
-        allow: table.allow.iter().map(|network| network.0).collect(),
-        split,
-        max_body_bytes: table.max_body.map(|size| size.0),
-        max_requests_per_second: table.max_requests_per_second,
-    })
+    Ok(split)
 }
 
 fn auth(key: &str, table: &AuthTable) -> Result<Auth, ConfigError> {
