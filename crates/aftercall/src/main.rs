@@ -31,6 +31,7 @@ mod tokens;
 mod trace;
 mod unmatched;
 mod unrecognised;
+mod warehouse;
 
 use std::process::ExitCode;
 
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         Command::Backup(args) => check::backup(&args),
         Command::Match(args) => matching::run(&args),
         Command::Map(args) => map::run(&args),
+        Command::Warehouse(args) => warehouse::run(&args),
         Command::Config => output::print(config::DEFAULT_FILE).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => cli::completions(args.shell),
     };
