@@ -47,6 +47,7 @@ fn help_of_every_command() {
         "backup",
         "match",
         "map",
+        "warehouse",
         "config",
         "completions",
     ];
