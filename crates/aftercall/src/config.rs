@@ -15,7 +15,9 @@ mod units;
 use std::path::Path;
 
 pub(crate) use self::error::ConfigError;
-pub(crate) use self::file::{AuthTable, DestinationKind, File, On, OnOutage, SignatureSetting, SourceTable};
+#[cfg(feature = "parquet")]
+pub(crate) use self::file::DestinationKind;
+pub(crate) use self::file::{AuthTable, File, On, OnOutage, SignatureSetting, SourceTable};
 pub(crate) use self::genesys::GenesysParts;
 #[cfg(feature = "parquet")]
 pub(crate) use self::parts::parquet_options;
