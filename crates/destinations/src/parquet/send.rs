@@ -14,6 +14,7 @@ use super::options::Options;
 use super::row::Row;
 use super::upload::Uploader;
 use crate::clock;
+use crate::store::Location;
 use crate::{BoxFuture, Destination, OpenError, OutgoingDelivery, Receipt, SendError};
 
 /// Deliveries that may wait for the journal. Senders beyond wait for room, so memory is bounded whatever the disk does;
@@ -79,7 +80,11 @@ impl ParquetDestination {
         let rules = options.check()?;
         let objects = options.location.open(UPLOAD_TIMEOUT)?;
         let journal = Journal::open(&options.journal, rules, || hex::encode(rand::random::<[u8; 8]>()))?;
-        let uploader = Uploader { objects, grain: options.partition, journal: journal.name().to_owned() };
+        let directory = match &options.location {
+            Location::Directory(path) => Some(path.clone()),
+            Location::S3(_) => None,
+        };
+        let uploader = Uploader { objects, grain: options.partition, journal: journal.name().to_owned(), directory };
         let shared = Arc::new(Shared {
             journal: Mutex::new(journal),
             trouble: Mutex::new(None),

@@ -5,7 +5,8 @@
 //! replace themselves, and never to two files with the same row.
 
 use std::collections::BTreeMap;
-use std::path::Path as FilePath;
+use std::io::ErrorKind;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,6 +25,8 @@ pub(super) struct Uploader {
     pub(super) grain: Grain,
     /// The journal's name.
     pub(super) journal: String,
+    /// The store, if it is a directory.
+    pub(super) directory: Option<PathBuf>,
 }
 
 /// Why a segment is not written.
@@ -33,6 +36,8 @@ pub(super) enum Failed {
     Store(#[from] object_store::Error),
     #[error("reading the journal: {0}")]
     Journal(#[from] std::io::Error),
+    #[error("removing what a kill left of a file: {0}")]
+    Clear(std::io::Error),
     #[error("`{0}` of the journal is damaged; restore it from a copy")]
     Damaged(String),
     #[error("making a Parquet file: {0}")]
@@ -60,19 +65,32 @@ impl Uploader {
         for (partition, records) in partitions {
             let name = format!("{partition}/{name}.parquet");
             let (entry, data) = file(name, partition, &records)?;
-            self.objects.put(&path_of(&entry.name)?, data.into()).await?;
+            self.put(&entry.name, data).await?;
             files.push(entry);
         }
         let entry = serde_json::to_vec_pretty(&Entry::new(files))?;
         let name = format!("{}/{name}.json", catalogue::FOLDER);
-        self.objects.put(&path_of(&name)?, Bytes::from(entry).into()).await?;
+        self.put(&name, Bytes::from(entry)).await?;
         Ok(segment.records.iter().map(|record| record.event).collect())
+    }
+
+    async fn put(&self, name: &str, data: Bytes) -> Result<(), Failed> {
+        if let Some(directory) = &self.directory {
+            clear(directory, name).map_err(Failed::Clear)?;
+        }
+        let path = Path::parse(name).map_err(object_store::Error::from)?;
+        self.objects.put(&path, data.into()).await?;
+        Ok(())
     }
 }
 
-/// As it is, with the `=` that `Path::from` would leave too, but checked.
-fn path_of(name: &str) -> Result<Path, object_store::Error> {
-    Ok(Path::parse(name)?)
+/// Removes what a kill left of this very file in a directory: the store writes to `NAME#1` and renames that, and whoever
+/// reads all that is in a folder would read it.
+fn clear(directory: &FilePath, name: &str) -> std::io::Result<()> {
+    match std::fs::remove_file(directory.join(format!("{name}#1"))) {
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn file(name: String, partition: Partition, records: &[Record<'_>]) -> Result<(FileEntry, Bytes), Failed> {

@@ -75,7 +75,9 @@ async fn what_was_written_before_a_crash_is_written_again_in_the_same_files() {
     drop(lake);
     let found = files(&dir.path().join("lake"), "");
     let data: Vec<_> = found.iter().map(|file| fs::read(file).unwrap()).collect();
-    // As if it had been killed between the upload and the drop.
+    // As if it had been killed between the upload and the drop, and in the middle of a file.
+    let torn = found.iter().find(|file| file.ends_with(".parquet")).unwrap();
+    fs::write(format!("{torn}#1"), "torn").unwrap();
     until("the journal is unlocked", || {
         fs::File::open(dir.path().join("journal/lock")).is_ok_and(|lock| lock.try_lock().is_ok())
     });
