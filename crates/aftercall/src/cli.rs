@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Redaction(crate::redaction::RedactionArgs),
     /// Apply a mapping to an event
     Map(MapArgs),
+    /// Print what makes the files of a `parquet` destination known to a warehouse
+    Warehouse(crate::warehouse::WarehouseArgs),
     /// Print the default configuration, every key commented
     Config,
     /// Print a completion script for a shell

@@ -15,8 +15,12 @@ mod units;
 use std::path::Path;
 
 pub(crate) use self::error::ConfigError;
+#[cfg(feature = "parquet")]
+pub(crate) use self::file::DestinationKind;
 pub(crate) use self::file::{AuthTable, File, On, OnOutage, SignatureSetting, SourceTable};
 pub(crate) use self::genesys::GenesysParts;
+#[cfg(feature = "parquet")]
+pub(crate) use self::parts::parquet_options;
 pub(crate) use self::parts::{
     Action, AlarmParts, DestinationParts, Opened, Parts, RouteParts, Setting, signature_scheme,
 };

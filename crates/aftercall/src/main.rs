@@ -32,6 +32,7 @@ mod tokens;
 mod trace;
 mod unmatched;
 mod unrecognised;
+mod warehouse;
 
 use std::process::ExitCode;
 
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         Command::Match(args) => matching::run(&args),
         Command::Redaction(args) => self::redaction::run(&args.what),
         Command::Map(args) => map::run(&args),
+        Command::Warehouse(args) => warehouse::run(&args),
         Command::Config => output::print(config::DEFAULT_FILE).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => cli::completions(args.shell),
     };

@@ -6,11 +6,17 @@
 
 #[cfg(feature = "postgres")]
 mod batch;
+#[cfg(feature = "parquet")]
+mod clock;
 mod error;
 pub mod file;
 pub mod http;
+pub mod objects;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod store;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +27,7 @@ use event::EventId;
 
 pub use error::{ErrorClass, OpenError, SendError};
 pub use outbound::{Secret, SecretError};
+pub use store::{Location, S3};
 
 /// A future that can be sent between threads; it keeps [`Destination`] usable as a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -3,6 +3,7 @@
 //! Works on a fresh machine: what the tests need besides Rust is installed first.
 
 mod api;
+mod lake;
 mod needs;
 mod s3;
 mod tool;
@@ -30,11 +31,12 @@ pub(crate) fn run(repository: &Repository) -> Result<bool> {
     let began = Instant::now();
     needs::install()?;
     let mut sum = Outcome::default();
-    let steps: [(&str, Step); 5] = [
+    let steps: [(&str, Step); 6] = [
         ("tests", tests),
         ("pattern cases", cases),
         ("admin API", api::run),
         ("archive in S3", s3::run),
+        ("Parquet files", lake::run),
         ("kills", kills),
     ];
     for (name, step) in steps {

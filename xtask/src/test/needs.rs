@@ -46,7 +46,7 @@ const NEEDS: [Need; 4] = [
         versions: None,
         probe: &["-c", "import ensurepip, venv"],
         packages: &["python3", "python3-venv"],
-        reason: "runs schemathesis, which tests the admin API, and an emulator of S3",
+        reason: "runs schemathesis, which tests the admin API, an emulator of S3, and DuckDB and pyarrow, which read Parquet files",
     },
 ];
 

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A process that is ended when this is dropped.
-struct Running(Child);
+pub(super) struct Running(pub(super) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -151,12 +151,12 @@ fn lines(path: &Path) -> usize {
 }
 
 /// A text in a log of JSON lines.
-fn field(log: &str, name: &str) -> Option<String> {
+pub(super) fn field(log: &str, name: &str) -> Option<String> {
     let (_, rest) = log.split_once(&format!("\"{name}\":\""))?;
     rest.split('"').next().map(str::to_owned)
 }
 
-fn until(what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
+pub(super) fn until(what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
     let began = Instant::now();
     while began.elapsed() < PATIENCE {
         if ask()? {
@@ -168,7 +168,7 @@ fn until(what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
 }
 
 /// One request; its answer, if that is a good one.
-fn request(address: &str, method: &str, path: &str, body: &str) -> Result<String> {
+pub(super) fn request(address: &str, method: &str, path: &str, body: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n");

@@ -266,6 +266,17 @@ pub(crate) struct DestinationTable {
     pub(crate) connections: Option<usize>,
     pub(crate) max_rows: Option<usize>,
     pub(crate) max_bytes: Option<Size>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) access_key: Option<String>,
+    pub(crate) secret_key: Option<String>,
+    pub(crate) object: Option<String>,
+    pub(crate) partition: Option<GrainSetting>,
+    pub(crate) file_bytes: Option<Size>,
+    pub(crate) file_age: Option<Time>,
+    pub(crate) journal: Option<PathBuf>,
+    pub(crate) journal_bytes: Option<Size>,
+    pub(crate) remember: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -274,6 +285,16 @@ pub(crate) enum DestinationKind {
     Http,
     File,
     Postgres,
+    Parquet,
+    Objects,
+}
+
+/// How fine the folders of Parquet files are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum GrainSetting {
+    Day,
+    Hour,
 }
 
 /// How a connection to a database is encrypted.

@@ -17,7 +17,9 @@ use destinations::Destination;
 use routing::{Mapping, Pattern};
 
 pub(crate) use self::alarms::{Action, AlarmParts};
-pub(crate) use self::opened::{Opened, Setting};
+#[cfg(feature = "parquet")]
+pub(crate) use self::destination::parquet_options;
+pub(crate) use self::opened::{Opened, Setting, same_files};
 pub(crate) use self::source::scheme as signature_scheme;
 use super::ConfigError;
 use super::file::{File, On, RouteTable};
@@ -137,7 +139,7 @@ impl File {
         let destinations: Vec<_> = self
             .destinations
             .iter()
-            .map(|(name, table)| destination::make(name, table, opened))
+            .map(|(name, table)| destination::make(name, table, &self.data_dir(), opened))
             .collect::<Result<_, _>>()?;
         let routes = self.routes.iter().enumerate().map(|(number, table)| self.route(number, table));
         let (routes, queue) = (routes.collect::<Result<_, _>>()?, self.queue_options()?);
@@ -167,7 +169,8 @@ impl File {
         self.archive_location()?;
         let keys = self.redaction_keys()?;
         self.sources.iter().try_for_each(|(name, table)| source::make(name, table, keys.as_ref()).map(drop))?;
-        self.destinations.iter().try_for_each(|(name, table)| destination::check(name, table))?;
+        let data = self.data_dir();
+        self.destinations.iter().try_for_each(|(name, table)| destination::check(name, table, &data))?;
         self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;
         self.check_sources_are_routed()?;
         self.alarm_parts()?;
@@ -208,6 +211,13 @@ impl File {
             if let Some(other) = table.path.as_ref().and_then(|path| paths.insert(path, name)) {
                 let key = format!("destinations.{name}.path");
                 return Err(ConfigError::value(key, format!("is that of destination `{other}`; name another file")));
+            }
+            if let Some(other) = table.journal.as_ref().and_then(|path| paths.insert(path, name)) {
+                let key = format!("destinations.{name}.journal");
+                return Err(ConfigError::value(
+                    key,
+                    format!("is that of destination `{other}`; name another directory"),
+                ));
             }
         }
         Ok(())

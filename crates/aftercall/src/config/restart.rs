@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use queue::Order;
 
-use super::file::File;
+use super::file::{DestinationKind, File};
+use super::parts::same_files;
 
 /// What the server was started with, and what a file cannot tell.
 #[derive(Debug, Default)]
@@ -58,6 +59,11 @@ pub(crate) fn needs_restart(old: &File, new: &File, started: &Started) -> Vec<St
         if started.orders.get(name).is_some_and(|order| *order != table.order) {
             keys.push(format!("destinations.{name}.order"));
         }
+        // Its journal is locked by what writes it now.
+        let known = old.destinations.get(name).filter(|known| known.kind == DestinationKind::Parquet);
+        if known.is_some_and(|known| !same_files(known, table)) {
+            keys.push(format!("destinations.{name} (where and how its files are written)"));
+        }
         // A lease must outlive every attempt.
         if table.timeout.is_some_and(|timeout| timeout.0 * 2 > started.lease_time) {
             keys.push(format!("destinations.{name}.timeout"));
@@ -101,5 +107,13 @@ mod tests {
         assert_eq!(keys("", &crm("order = \"none\"")), [""; 0], "a new one may have any");
         assert_eq!(keys(&crm(""), &crm("timeout = \"30s\"")), [""; 0]);
         assert_eq!(keys(&crm(""), &crm("timeout = \"31s\"")), ["destinations.crm.timeout"]);
+    }
+
+    #[test]
+    fn how_files_are_written_cannot_change_and_how_they_are_delivered_can() {
+        let lake = |rest: &str| format!("[destinations.lake]\nkind = \"parquet\"\nurl = \"lake\"\n{rest}\n");
+        let named = ["destinations.lake (where and how its files are written)"];
+        assert_eq!(keys(&lake(""), &lake("file_age = \"1m\"")), named);
+        assert_eq!(keys(&lake(""), &lake("concurrency = 7\nattempts = 3")), [""; 0]);
     }
 }

@@ -68,6 +68,21 @@ fn the_route_for_violations_takes_events_with_violations_and_no_others() {
     }
 }
 
+#[cfg(feature = "parquet")]
+#[test]
+fn the_defaults_of_a_lake_are_the_codes() {
+    let file = parse("default.toml", &uncommented()).unwrap();
+    let mut table = file.destinations["lake"].clone();
+    table.url = Some("lake".to_owned());
+    (table.endpoint, table.region, table.access_key, table.secret_key) = (None, None, None, None);
+    let written = parquet_options("lake", &table, Path::new("data")).unwrap();
+    let place = destinations::Location::Directory("lake".into());
+    let default = destinations::parquet::Options::new(place, "/var/lib/aftercall-lake".into());
+    assert_eq!(format!("{written:?}"), format!("{default:?}"));
+    let object = file.destinations["records"].object.as_deref();
+    assert_eq!(object, Some(destinations::objects::DEFAULT_KEY));
+}
+
 /// Asks the parser what it knows by giving it a key that it does not, and looks for each of those in the file.
 #[test]
 fn every_key_of_the_code_stands_in_the_file() {
@@ -171,6 +186,9 @@ fn a_bad_value_names_its_place_and_its_cure() {
         format!("[redaction]\nkey = \"file:{}\"\n", dir.path().join(name).display())
     };
     let keyed = key_of("key", "0123456789abcdef0123456789abcdef");
+    let lake = |kind: &str, rest: &str| {
+        format!("{open}[destinations.d]\nkind = \"{kind}\"\n{rest}\n[[routes]]\ndestination = \"d\"\n")
+    };
     let cases = [
         ("", "sources: there is none"),
         ("[queue]\nretention = \"1 fortnight\"", "a time with its unit"),
@@ -225,6 +243,18 @@ fn a_bad_value_names_its_place_and_its_cure() {
             &format!("{routed}[genesys]\n{client}region = \"eu-west-1\"\ncache_file = \"/nowhere/token\""),
             "genesys.cache_file: the directory `/nowhere` is not there",
         ),
+        (&lake("parquet", ""), "destinations.d.url: is missing"),
+        (&lake("parquet", "url = \"ftp://x\""), "destinations.d.url: `ftp://x` is no place"),
+        (&lake("parquet", "url = \"s3://\""), "destinations.d.url: names no bucket"),
+        (&lake("parquet", "url = \"x\"\nregion = \"y\""), "destinations.d.region: means nothing for a directory"),
+        (&lake("parquet", "url = \"s3://b\"\nendpoint = \"x\""), "destinations.d.endpoint: `x` is no address"),
+        (&lake("parquet", "url = \"s3://b\"\naccess_key = \"env:PATH\""), "only one of access_key"),
+        (&lake("parquet", "url = \"x\"\npartition = \"week\""), "unknown variant `week`"),
+        (&lake("parquet", "url = \"x\"\nobject = \"y\""), "means nothing for kind = \"parquet\""),
+        (&lake("parquet", "url = \"x\"\nfile_bytes = 1"), "destinations.d.file_bytes: is not between"),
+        (&lake("objects", "url = \"x\"\nremember = 1"), "means nothing for kind = \"objects\""),
+        (&lake("objects", "url = \"x\"\nobject = \"y\""), "destinations.d.object: has no {event_id}"),
+        (&routed.replace("url", "journal = \"j\"\nurl"), "destinations.d.journal: means nothing for kind = \"http\""),
         (&routed.replace("url", "version = \"v\"\nurl"), "destinations.d.version: means nothing for kind = \"http\""),
         (&format!("[archive]\nurl = \"ftp://x\"\n{open}"), "archive.url: `ftp://x` is no place"),
         (&format!("[archive]\nurl = \"aftercall-data/archive\"\n{open}"), "lost together"),

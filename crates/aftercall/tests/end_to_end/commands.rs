@@ -48,6 +48,7 @@ fn help_of_every_command() {
         "match",
         "redaction",
         "map",
+        "warehouse",
         "config",
         "completions",
     ];

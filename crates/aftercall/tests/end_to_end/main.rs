@@ -41,6 +41,9 @@ mod hostile;
 #[cfg(test)]
 mod kept;
 #[cfg(test)]
+#[cfg(feature = "parquet")]
+mod lake;
+#[cfg(test)]
 mod oauth;
 #[cfg(test)]
 mod order;

@@ -1,7 +1,11 @@
 //! Destinations, as delivery wants them.
 
+mod objects;
+mod parquet;
+mod place;
 mod postgres;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use delivery::{Backoff, BreakerOptions, RateOptions};
@@ -11,12 +15,19 @@ use destinations::http::{Auth, HeaderText, HttpDestination, Options, Statuses};
 use http::HeaderName;
 use queue::{BehindDead, Order};
 
+#[cfg(feature = "parquet")]
+pub(crate) use self::parquet::options as parquet_options;
 use super::super::file::{DestinationKind, DestinationTable, HeaderSetting, OutgoingAuth, RateTable};
 use super::super::{ConfigError, Secrets};
 use super::{DestinationParts, Opened, Setting, refuse};
 
 /// Makes a destination, of what a running server has opened where that is the same.
-pub(super) fn make(name: &str, table: &DestinationTable, opened: &Opened) -> Result<DestinationParts, ConfigError> {
+pub(super) fn make(
+    name: &str,
+    table: &DestinationTable,
+    data: &Path,
+    opened: &Opened,
+) -> Result<DestinationParts, ConfigError> {
     let delivery = delivery_options(table);
     delivery.check().map_err(|error| ConfigError::value(format!("destinations.{name}"), error))?;
     let setting = Setting { table: table.clone(), ca: ca(name, table)? };
@@ -30,6 +41,8 @@ pub(super) fn make(name: &str, table: &DestinationTable, opened: &Opened) -> Res
             DestinationKind::Http => http(name, table, &delivery, setting.ca.clone())?,
             DestinationKind::File => file(name, table)?,
             DestinationKind::Postgres => postgres::open(name, table, &delivery, setting.ca.clone())?,
+            DestinationKind::Parquet => parquet::open(name, table, data)?,
+            DestinationKind::Objects => objects::open(name, table, &delivery)?,
         },
     };
     let behind_dead = behind_dead(name, table)?;
@@ -50,14 +63,15 @@ fn ca(name: &str, table: &DestinationTable) -> Result<Option<Vec<u8>>, ConfigErr
     let failed = |path: &std::path::Path, error| {
         ConfigError::value(format!("destinations.{name}.ca"), format!("{}: {error}", path.display()))
     };
-    let path = table.ca.as_ref().filter(|_| table.kind != DestinationKind::File);
+    let has_one = matches!(table.kind, DestinationKind::Http | DestinationKind::Postgres);
+    let path = table.ca.as_ref().filter(|_| has_one);
     path.map(|path| std::fs::read(path).map_err(|error| failed(path, error))).transpose()
 }
 
 /// Whether [`make`] would make it. Opens no file, so a running server can keep what it has.
-pub(super) fn check(name: &str, table: &DestinationTable) -> Result<(), ConfigError> {
+pub(super) fn check(name: &str, table: &DestinationTable, data: &Path) -> Result<(), ConfigError> {
     match table.kind {
-        DestinationKind::Http => make(name, table, &Opened::default()).map(drop),
+        DestinationKind::Http => make(name, table, data, &Opened::default()).map(drop),
         DestinationKind::File => {
             behind_dead(name, table)?;
             FileDestination::check(&file_options(name, table)?).map_err(cannot_open(name))
@@ -67,6 +81,15 @@ pub(super) fn check(name: &str, table: &DestinationTable) -> Result<(), ConfigEr
             let delivery = delivery_options(table);
             delivery.check().map_err(cannot_open(name))?;
             postgres::check(name, table, &delivery, ca(name, table)?)
+        }
+        DestinationKind::Parquet | DestinationKind::Objects => {
+            behind_dead(name, table)?;
+            let delivery = delivery_options(table);
+            delivery.check().map_err(cannot_open(name))?;
+            match table.kind {
+                DestinationKind::Parquet => parquet::check(name, table, data),
+                _ => objects::check(name, table, &delivery),
+            }
         }
     }
 }
@@ -113,6 +136,9 @@ fn file_options(name: &str, table: &DestinationTable) -> Result<destinations::fi
     refuse(name, "file", &[("url", table.url.is_some()), ("ca", table.ca.is_some())])?;
     refuse(name, "file", &http_keys(table))?;
     refuse(name, "file", &postgres::keys(table))?;
+    refuse(name, "file", &place::keys(table))?;
+    refuse(name, "file", &parquet::keys(table))?;
+    refuse(name, "file", &objects::keys(table))?;
     let path =
         table.path.clone().ok_or_else(|| ConfigError::value(key("path"), "is missing; name the file to write"))?;
     Ok(destinations::file::Options::new(path))
@@ -139,6 +165,9 @@ fn http(
     let key = |key: &str| format!("destinations.{name}.{key}");
     refuse(name, "http", &[("path", table.path.is_some())])?;
     refuse(name, "http", &postgres::keys(table))?;
+    refuse(name, "http", &place::keys(table))?;
+    refuse(name, "http", &parquet::keys(table))?;
+    refuse(name, "http", &objects::keys(table))?;
     let url = table
         .url
         .as_deref()

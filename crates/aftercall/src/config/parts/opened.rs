@@ -28,10 +28,33 @@ impl Opened {
         let same = |known: &str, setting: &Setting| match wanted.table.kind {
             // The path is all that a file is opened by; what else may not stand there is checked all the same.
             DestinationKind::File => known_file(&setting.table) == known_file(&wanted.table),
-            DestinationKind::Http | DestinationKind::Postgres => known == name && setting == wanted,
+            DestinationKind::Parquet => known == name && same_files(&setting.table, &wanted.table),
+            DestinationKind::Http | DestinationKind::Postgres | DestinationKind::Objects => {
+                known == name && setting == wanted
+            }
         };
         self.0.iter().find(|(known, setting, _)| same(known, setting)).map(|(.., opened)| Arc::clone(opened))
     }
+}
+
+/// Whether two destinations write the same files: how they are delivered to does not matter, and the journal of one that
+/// is open cannot be opened again.
+pub(crate) fn same_files(known: &DestinationTable, wanted: &DestinationTable) -> bool {
+    let files = |table: &DestinationTable| DestinationTable {
+        order: wanted.order,
+        behind_dead: wanted.behind_dead,
+        concurrency: wanted.concurrency,
+        timeout: wanted.timeout,
+        attempts: wanted.attempts,
+        backoff: wanted.backoff,
+        breaker: wanted.breaker,
+        adaptive: wanted.adaptive,
+        rate: wanted.rate,
+        max_payload: wanted.max_payload,
+        on_outage: wanted.on_outage,
+        ..table.clone()
+    };
+    files(known) == *wanted
 }
 
 /// The file that a destination writes, if it is one of that kind.

@@ -64,7 +64,7 @@ mod built {
     use super::super::super::super::Secrets;
     use super::super::super::super::file::{KeySetting, SslModeSetting};
     use super::super::super::refuse;
-    use super::super::http_keys;
+    use super::super::{http_keys, objects, parquet, place};
     use super::*;
 
     /// Makes it. A database that cannot be reached now is no error.
@@ -104,6 +104,9 @@ mod built {
         let key = |key: &str| format!("destinations.{name}.{key}");
         refuse(name, "postgres", &[("path", table.path.is_some())])?;
         refuse(name, "postgres", &http_keys(table))?;
+        refuse(name, "postgres", &place::keys(table))?;
+        refuse(name, "postgres", &parquet::keys(table))?;
+        refuse(name, "postgres", &objects::keys(table))?;
         let url = table.url.as_deref().ok_or_else(|| {
             ConfigError::value(key("url"), "is missing; name the database: postgres://USER@HOST:5432/DATABASE")
         })?;

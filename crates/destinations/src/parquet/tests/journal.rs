@@ -1,0 +1,118 @@
+//! The journal by itself: what it refuses, and what it finds after a crash.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::super::frame::Record;
+use super::super::journal::{Journal, Refused, Rules};
+use super::{files, id};
+use crate::OpenError;
+
+fn rules() -> Rules {
+    Rules { segment_bytes: 1_000, segment_age: Duration::from_secs(60), most_bytes: 5_000, remembered: 10 }
+}
+
+fn open(dir: &Path) -> Result<Journal, OpenError> {
+    Journal::open(dir, rules(), || "name".to_owned())
+}
+
+fn record(number: usize, payload: &[u8]) -> Record<'_> {
+    Record { event: id(number), time: 0, payload }
+}
+
+#[test]
+fn a_segment_is_closed_by_size_and_by_age_and_keeps_its_rows_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path()).unwrap();
+    journal.append(&[record(1, &[b'x'; 2_000])], 0).unwrap();
+    assert_eq!(files(dir.path(), ".rows").len(), 1, "by size");
+    journal.append(&[record(2, b"x")], 0).unwrap();
+    drop(journal);
+    let mut journal = open(dir.path()).unwrap();
+    journal.append(&[record(1, b"again"), record(2, b"again")], 50_000).unwrap();
+    journal.close_if_due(59_999).unwrap();
+    assert_eq!(files(dir.path(), ".open").len(), 1);
+    journal.close_if_due(60_000).unwrap();
+    assert_eq!((files(dir.path(), ".open").len(), files(dir.path(), ".rows").len()), (0, 2), "by age");
+    let (oldest, path) = journal.oldest_closed().unwrap();
+    assert_eq!((oldest, path.exists()), (1, true));
+}
+
+#[test]
+fn more_than_the_bound_is_refused_until_a_segment_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path()).unwrap();
+    journal.append(&[record(1, &[b'x'; 3_000])], 0).unwrap();
+    assert!(matches!(journal.append(&[record(2, &[b'x'; 3_000])], 0), Err(Refused::Full)));
+    journal.drop_segment(1, &[id(1)]).unwrap();
+    journal.append(&[record(2, &[b'x'; 3_000])], 0).unwrap();
+}
+
+#[test]
+fn the_latest_ids_are_remembered_over_a_restart_and_older_ones_are_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path()).unwrap();
+    for number in 1..=20 {
+        journal.append(&[record(number, &[b'x'; 2_000])], 0).unwrap();
+        journal.drop_segment(number as u64, &[id(number)]).unwrap();
+    }
+    drop(journal);
+    assert_eq!(files(dir.path(), ".ids").len(), 10);
+    let mut journal = open(dir.path()).unwrap();
+    journal.append(&[record(20, b"again"), record(11, b"again")], 0).unwrap();
+    assert_eq!(journal.bytes(), 0, "no second row");
+    journal.append(&[record(1, b"too old")], 0).unwrap();
+    assert!(journal.bytes() > 0);
+    assert_eq!(files(dir.path(), "000000000021.open").len(), 1, "no number comes again");
+}
+
+#[test]
+fn a_torn_frame_is_cut_off_and_damage_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path()).unwrap();
+    journal.append(&[record(1, b"one")], 0).unwrap();
+    let whole = journal.bytes();
+    journal.append(&[record(2, b"two")], 0).unwrap();
+    drop(journal);
+    let path = dir.path().join("000000000001.open");
+    let text = fs::read(&path).unwrap();
+    fs::write(&path, &text[..text.len() - 1]).unwrap();
+    let mut journal = open(dir.path()).unwrap();
+    assert_eq!(journal.bytes(), whole);
+    journal.append(&[record(2, b"two")], 0).unwrap();
+    drop(journal);
+    assert_eq!(fs::read(&path).unwrap(), text, "it came again");
+
+    let mut damaged = text.clone();
+    damaged[30] ^= 1;
+    fs::write(&path, damaged).unwrap();
+    let error = open(dir.path()).map(drop).unwrap_err().to_string();
+    assert!(error.contains("000000000001.open") && error.contains("damaged at byte 16"), "{error}");
+    assert!(error.contains("replay"), "{error}");
+    fs::write(&path, &text[..5]).unwrap();
+    assert_eq!(open(dir.path()).unwrap().bytes(), 0, "killed while it was made");
+}
+
+#[test]
+fn a_crash_between_the_ids_and_the_drop_leaves_the_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path()).unwrap();
+    journal.append(&[record(1, &[b'x'; 2_000])], 0).unwrap();
+    let rows = fs::read(dir.path().join("000000000001.rows")).unwrap();
+    journal.drop_segment(1, &[id(1)]).unwrap();
+    drop(journal);
+    fs::write(dir.path().join("000000000001.rows"), rows).unwrap();
+    fs::write(dir.path().join("000000000001.ids.part"), "torn").unwrap();
+    let mut journal = open(dir.path()).unwrap();
+    assert_eq!(journal.oldest_closed().unwrap().0, 1);
+    journal.drop_segment(1, &[id(1)]).unwrap();
+    assert!(journal.oldest_closed().is_none());
+}
+
+#[test]
+fn a_journal_has_one_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = open(dir.path()).unwrap();
+    assert!(matches!(open(dir.path()), Err(OpenError::InUse { .. })));
+}

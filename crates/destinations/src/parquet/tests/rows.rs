@@ -1,0 +1,163 @@
+//! Payloads become rows of the right types, or are refused.
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{Float64Type, Int64Type, TimestampMillisecondType};
+use arrow_array::{Array as _, RecordBatch};
+use proptest::prelude::*;
+
+use super::super::encode::Encoder;
+use super::super::row::Row;
+use super::{id, outcome, read};
+
+fn table(payloads: &[String]) -> RecordBatch {
+    let mut encoder = Encoder::new().unwrap();
+    payloads.iter().for_each(|payload| encoder.push(payload.as_bytes()).unwrap());
+    read(encoder.finish().unwrap().into()).remove(0)
+}
+
+#[test]
+fn every_type_comes_back_as_it_went_in() {
+    let body = r#"{"timestamp":"2026-03-02T09:15:00.123+01:00","data":{"agentId":"a-7",
+        "sentiment":{"overall":-40,"mood":"grim"},"intents":["billing",{"name":"cancel","confidence":0.5}],
+        "keywords":["x","y"],"wrapupDurationMs":15000,
+        "complianceViolations":[{"code":"card","severity":"High"},"no_greeting",7]}}"#;
+    let batch = table(&[outcome(id(1), body), outcome(id(2), "{}")]);
+    let column = |name: &str| batch.column_by_name(name).unwrap().clone();
+    assert_eq!(column("event_id").as_string::<i32>().value(0), id(1).to_string());
+    assert_eq!(column("schema").as_primitive::<Int64Type>().value(1), 1);
+    let occurred = column("occurred_at").as_primitive::<TimestampMillisecondType>().clone();
+    assert_eq!((occurred.value(0), occurred.is_null(1)), (1_772_439_300_123, true));
+    assert_eq!(occurred.data_type().to_string(), "Timestamp(ms, \"UTC\")");
+    let sentiment = column("sentiment").as_struct().clone();
+    assert_eq!(sentiment.column_by_name("score").unwrap().as_primitive::<Float64Type>().value(0), -0.4);
+    assert!(sentiment.column_by_name("score").unwrap().is_null(1));
+    let intents = column("intents").as_list::<i32>().clone();
+    let names = intents.value(0).as_struct().column_by_name("name").unwrap().clone();
+    assert_eq!((names.as_string::<i32>().value(0), names.as_string::<i32>().value(1)), ("billing", "cancel"));
+    assert!(!intents.is_null(1) && intents.value(1).is_empty());
+    let compliance = column("compliance").as_struct().clone();
+    assert_eq!(compliance.column_by_name("count").unwrap().as_primitive::<Int64Type>().value(0), 3);
+    assert_eq!(compliance.column_by_name("violations").unwrap().as_list::<i32>().value(0).len(), 3);
+    let extra: serde_json::Value = serde_json::from_str(column("extra").as_string::<i32>().value(0)).unwrap();
+    assert_eq!(extra["/data/sentiment/mood"], "grim");
+    let unrecognised = column("unrecognised").as_list::<i32>().value(0);
+    let value = unrecognised.as_struct().column_by_name("value").unwrap().clone();
+    assert_eq!(value.as_string::<i32>().value(0), "7");
+}
+
+#[test]
+fn a_file_says_which_version_its_rows_have() {
+    let mut encoder = Encoder::new().unwrap();
+    encoder.push(outcome(id(1), "{}").as_bytes()).unwrap();
+    let data = bytes::Bytes::from(encoder.finish().unwrap());
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(data).unwrap();
+    let pairs = reader.metadata().file_metadata().key_value_metadata().unwrap().clone();
+    assert!(pairs.iter().any(|pair| pair.key == "aftercall.schema" && pair.value.as_deref() == Some("1")));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_its_place_and_the_cure() {
+    let good = outcome(id(1), "{}");
+    let cases = [
+        ("{}".to_owned(), "`/schema` is missing"),
+        ("[]".to_owned(), "expected an object"),
+        ("{\"schema\":1".to_owned(), "EOF"),
+        (good.replace("\"schema\":1", "\"schema\":2"), "`/schema` is 2"),
+        (good.replace("\"source\":\"calls\"", "\"source\":7"), "`/source`: invalid type: a number, expected a text"),
+        (good.replace("\"keywords\":[]", "\"keywords\":\"k\""), "`/keywords`: invalid type: text, expected a list"),
+        (good.replace("\"keywords\":[]", "\"keywords\":[\"a\",{}]"), "`/keywords/1`"),
+        (good.replace("\"count\":null", "\"count\":\"secret\""), "`/compliance/count`: invalid type: another value"),
+        (good.replace("\"occurred_at\":null", "\"occurred_at\":\"secret\""), "`/occurred_at`"),
+        (good.replace("\"extra\":{}", "\"extra\":7"), "`/extra` is no object"),
+        (format!("{good}x"), "trailing"),
+    ];
+    for (payload, said) in cases {
+        assert_ne!(payload, good);
+        let misfit = Row::parse(payload.as_bytes()).unwrap_err().to_string();
+        assert!(misfit.contains(said), "{payload}\n{misfit}");
+        assert!(!misfit.contains("secret"), "no value is told: {misfit}");
+    }
+}
+
+#[test]
+fn members_of_a_newer_outcome_are_kept() {
+    let newer = |extra: &str| {
+        let good = outcome(id(1), extra);
+        let newer = good.replace("\"score\":null", "\"score\":null,\"shade\":[1.50]");
+        newer.replace("\"schema\":1", "\"schema\":1,\"mood\":{\"a\":1}")
+    };
+    for body in ["{}", r#"{"odd":{"b":{}}}"#] {
+        let batch = table(&[newer(body)]);
+        let text = batch.column_by_name("extra").unwrap().as_string::<i32>().value(0).to_owned();
+        let extra: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&extra["outcome/mood"]["a"], &extra["outcome/sentiment/shade"]), (&1.into(), &vec![1.5].into()));
+        assert_eq!(extra.as_object().unwrap().len(), if body == "{}" { 2 } else { 3 }, "{text}");
+    }
+}
+
+/// JSON of the kind that senders write, and of the kind that they should not.
+fn body() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec![
+        "sentiment",
+        "intents",
+        "keywords",
+        "topics",
+        "complianceViolations",
+        "wrapupCode",
+        "agentId",
+        "timestamp",
+        "eventTime",
+        "participantMetrics",
+        "empathyScores",
+        "odd",
+        "heldDurationMs",
+        "categoryIds",
+    ]);
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        any::<f64>().prop_map(Into::into),
+        ".{0,8}".prop_map(Into::into),
+    ];
+    let value = leaf.prop_recursive(3, 16, 4, |inner| {
+        let inside = prop::sample::select(vec!["name", "confidence", "code", "severity", "score", "label", "x"]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+            prop::collection::hash_map(inside, inner, 0..4)
+                .prop_map(|map| map.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+        ]
+    });
+    prop::collection::hash_map(name, value, 0..6).prop_map(|map| {
+        let map = map.into_iter().map(|(name, value)| (name.to_owned(), value));
+        serde_json::Value::Object(map.collect()).to_string()
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_outcome_of_any_event_is_a_row_and_comes_back(bodies in prop::collection::vec(body(), 1..5)) {
+        let payloads: Vec<_> = bodies.iter().enumerate().map(|(at, body)| outcome(id(at), body)).collect();
+        let batch = table(&payloads);
+        prop_assert_eq!(batch.num_rows(), payloads.len());
+        for (at, payload) in payloads.iter().enumerate() {
+            let json: serde_json::Value = serde_json::from_str(payload).unwrap();
+            let text = |name: &str| batch.column_by_name(name).unwrap().as_string::<i32>().value(at).to_owned();
+            prop_assert_eq!(serde_json::Value::from(text("event_id")), json["event_id"].clone());
+            prop_assert_eq!(&serde_json::from_str::<serde_json::Value>(&text("extra")).unwrap(), &json["extra"]);
+            for name in ["intents", "keywords", "topics", "unrecognised", "categories", "empathy"] {
+                let list = batch.column_by_name(name).unwrap().as_list::<i32>().value(at);
+                prop_assert_eq!(list.len(), json[name].as_array().unwrap().len(), "{}", name);
+            }
+            let score = batch.column_by_name("sentiment").unwrap().as_struct().column_by_name("score").unwrap().clone();
+            let score = score.as_primitive::<Float64Type>();
+            prop_assert_eq!(score.is_valid(at).then(|| score.value(at)), json["sentiment"]["score"].as_f64());
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_row_or_refused(bytes in any::<Vec<u8>>(), body in body()) {
+        let _ = Row::parse(&bytes);
+        prop_assert!(Row::parse(body.as_bytes()).is_err());
+    }
+}
