@@ -9,7 +9,7 @@ use super::{File, Finding};
 /// The layers, lowest first. A crate may depend on crates of lower layers only.
 const LAYERS: [&[&str]; 13] = [
     &["event"],
-    &["audit", "routing"],
+    &["audit", "redaction", "routing"],
     &["queue"],
     &["queue-sqlite", "queue-aws"],
     &["outbound"],
@@ -30,7 +30,7 @@ const OUTSIDE: &str = "simulator";
 const BACKENDS: [&str; 3] = ["queue-sqlite", "queue-aws", "quarantine-sqlite"];
 const WIRES_BACKENDS: [&str; 4] = ["aftercall", "aftercall-lambda", "bench", "simulation"];
 /// Pure crates, and what would make them otherwise.
-const PURE: [&str; 3] = ["audit", "event", "routing"];
+const PURE: [&str; 4] = ["audit", "event", "redaction", "routing"];
 const NOT_PURE: [&str; 8] = ["tokio", "hyper", "axum", "reqwest", "rusqlite", "rand", "tracing", "mio"];
 /// Who may know the SDK of AWS, and in which of them only on request.
 const KNOWS_AWS: [&str; 2] = ["queue-aws", "aftercall-lambda"];
