@@ -38,10 +38,12 @@ pub(crate) fn cargo(repository: &Repository) -> Command {
 pub(crate) fn build(repository: &Repository, profile: Profile, packages: &[&str]) -> Result<()> {
     let mut command = cargo(repository);
     command.args(["build", "--bins"]);
-    command.args(packages.iter().flat_map(|package| ["--package", package]));
-    if profile == Profile::Release {
-        command.arg("--release");
-    }
+    match profile {
+        // What `cargo test --workspace` has built, with the features that it has chosen; by themselves the packages would
+        // have others, and everything would be built anew.
+        Profile::Dev => command.args(["--workspace", "--tests"]),
+        Profile::Release => command.arg("--release").args(packages.iter().flat_map(|package| ["--package", package])),
+    };
     let status = command.status().context("cargo cannot be started")?;
     if !status.success() {
         bail!("building {} failed; the compiler's errors are above", packages.join(" and "));
