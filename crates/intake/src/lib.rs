@@ -21,6 +21,7 @@ mod error;
 mod handle;
 mod head;
 mod keyring;
+mod large;
 mod memory;
 pub mod options;
 mod problem;
@@ -33,6 +34,7 @@ mod secret;
 mod server;
 mod signature;
 mod source;
+mod spool;
 mod stamp;
 mod tls;
 mod topics;
@@ -41,7 +43,7 @@ pub use counters::SourceCounts;
 pub use error::Error;
 pub use handle::Handle;
 pub use keyring::{KeyStatus, Keyring, KeyringError, Reason as KeyringReason};
-pub use options::{Limits, Options, TlsFiles};
+pub use options::{Limits, Options, SpoolOptions, TlsFiles};
 pub use problem::Reason;
 pub use quarantine::{
     Credential, KeyUse, Quarantine, QuarantineCounts, QuarantineEntry, QuarantineError, QuarantineQuery,

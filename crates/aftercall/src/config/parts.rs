@@ -119,6 +119,8 @@ impl File {
         limits.connections = set.connections.unwrap_or(limits.connections);
         limits.requests = set.requests.unwrap_or(limits.requests);
         limits.body_memory = set.body_memory.map_or(limits.body_memory, |size| size.0);
+        let bytes = set.spool.map_or(intake::SpoolOptions::BYTES, |size| size.0 as u64);
+        options.spool = Some(intake::SpoolOptions { dir: self.data_dir().join("spool"), bytes });
         options
     }
 
@@ -128,7 +130,9 @@ impl File {
         self.check_paths()?;
         let quarantine = self.quarantine_options()?;
         let archive = self.archive_location()?;
-        let sources = self.sources.iter().map(|(name, table)| source::make(name, table)).collect::<Result<_, _>>()?;
+        let intake = self.intake_options();
+        let sources =
+            self.sources.iter().map(|(name, table)| source::make(name, table, &intake)).collect::<Result<_, _>>()?;
         let destinations: Vec<_> = self
             .destinations
             .iter()
@@ -142,7 +146,7 @@ impl File {
         Ok(Parts {
             queue,
             quarantine,
-            intake: self.intake_options(),
+            intake,
             console: self.console_listen(),
             sources,
             routes,
@@ -159,7 +163,8 @@ impl File {
         self.queue_options()?;
         self.quarantine_options()?;
         self.archive_location()?;
-        self.sources.iter().try_for_each(|(name, table)| source::make(name, table).map(drop))?;
+        let intake = self.intake_options();
+        self.sources.iter().try_for_each(|(name, table)| source::make(name, table, &intake).map(drop))?;
         self.destinations.iter().try_for_each(|(name, table)| destination::check(name, table))?;
         self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;
         self.check_sources_are_routed()?;

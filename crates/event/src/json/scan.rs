@@ -53,6 +53,11 @@ impl<'a> Scanner<'a> {
         Self { text, at: 0 }
     }
 
+    /// How many bytes are behind it.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
     /// The byte that the next value begins with.
     pub(crate) fn peek(&mut self) -> Option<u8> {
         let rest = &self.text.as_bytes()[self.at..];
@@ -93,8 +98,7 @@ impl<'a> Scanner<'a> {
         &mut self,
         mut each: impl FnMut(&mut Self, Text<'a>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        self.enter();
-        if self.leave(b'}') {
+        if !self.enter_object() {
             return Ok(());
         }
         loop {
@@ -104,6 +108,12 @@ impl<'a> Scanner<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// Steps into the next value, which is an object. Says whether it has a member, whose name must be taken next.
+    pub(crate) fn enter_object(&mut self) -> bool {
+        self.enter();
+        !self.leave(b'}')
     }
 
     /// Steps into the next value, which is an array. Says whether it has an element, which must be taken next.
@@ -185,7 +195,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Steps over the comma or closing bracket after a value; true if it was a comma.
-    fn more(&mut self, container: Container) -> Result<bool, Fault> {
+    pub(crate) fn more(&mut self, container: Container) -> Result<bool, Fault> {
         let problem = match (container, self.peek()) {
             (_, Some(b',')) => {
                 self.at += 1;
@@ -204,7 +214,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes a member's name and the colon after it.
-    fn key(&mut self) -> Result<Text<'a>, Fault> {
+    pub(crate) fn key(&mut self) -> Result<Text<'a>, Fault> {
         match self.peek() {
             Some(b'"') => {}
             Some(_) => return Err(self.fault("the name of a member must be a string in double quotes")),
@@ -266,7 +276,7 @@ fn number_len(text: &[u8]) -> Result<usize, usize> {
 }
 
 /// The whitespace of JSON, which is less than that of Unicode.
-pub(super) const fn is_whitespace(byte: u8) -> bool {
+pub(crate) const fn is_whitespace(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }
 

@@ -13,7 +13,7 @@ use super::super::{AuthTable, ConfigError, SignatureSetting, SourceTable};
 /// How old a signed time may be, without a setting: what Standard Webhooks recommends.
 const TOLERANCE: Duration = Duration::from_secs(300);
 
-pub(super) fn make(name: &str, table: &SourceTable) -> Result<intake::Source, ConfigError> {
+pub(super) fn make(name: &str, table: &SourceTable, intake: &intake::Options) -> Result<intake::Source, ConfigError> {
     let key = |key: &str| format!("sources.{name}.{key}");
     let pointers = |list: &[String], at: &str| {
         let parse = |text: &String| text.parse::<Pointer>().map_err(|error| ConfigError::value(key(at), error));
@@ -30,6 +30,17 @@ pub(super) fn make(name: &str, table: &SourceTable) -> Result<intake::Source, Co
     if let Some(batch) = &table.batch {
         split.batch = event::Batch::At(batch.parse().map_err(|error| ConfigError::value(key("batch"), error))?);
     }
+    let max_body = table.max_body.map_or(intake.limits.body_bytes, |size| size.0);
+    let room = intake.spool.as_ref().map_or(u64::MAX, |spool| spool.bytes);
+    if max_body as u64 >= room && max_body > intake.limits.spool_above {
+        return Err(ConfigError::value_with_help(
+            key("max_body"),
+            "is larger than the spool, so that such a body could never be accepted",
+            "make `intake.limits.spool` several times as large",
+        ));
+    }
+    // As many events as fit at 1 KiB each.
+    split.max_events_per_body = split.max_events_per_body.max(max_body / 1024);
     match table.max_events_per_body {
         Some(0) => return Err(ConfigError::value(key("max_events_per_body"), "is 0, so nothing could be accepted")),
         Some(max) => split.max_events_per_body = max,
