@@ -8,6 +8,7 @@ mod oauth;
 mod parts;
 mod restart;
 mod secrets;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod units;

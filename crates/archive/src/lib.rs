@@ -40,7 +40,7 @@ pub use error::Error;
 pub use manifest::{Kind, Manifest};
 pub use replay::{Choice, DryRun, Filter, From as ReplayFrom, Stepped, step, try_out};
 pub use status::Status;
-pub use store::{Location, S3, Store};
+pub use store::Store;
 pub use verify::{Listed, Verified};
 
 use crate::state::StateFile;

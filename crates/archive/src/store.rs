@@ -1,53 +1,20 @@
-//! The object store: a local directory, or S3 and what speaks like it.
+//! The object store of the archive.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use object_store::aws::AmazonS3Builder;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig};
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use storage::{Location, Patience};
 
 use crate::Error;
 
 /// How long a request to S3 may take: a part of 32 MiB over a slow line.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// Tries of one request; whoever asked tries again later.
+/// Tries of one request after the first; whoever asked tries again later.
 const RETRIES: usize = 3;
-
-/// Where an archive is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Location {
-    /// A directory, made if it is not there.
-    Directory(PathBuf),
-    /// A bucket.
-    S3(S3),
-}
-
-/// A bucket of S3.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct S3 {
-    /// The bucket.
-    pub bucket: String,
-    /// What every name begins with.
-    pub prefix: String,
-    /// Another address than Amazon's.
-    pub endpoint: Option<String>,
-    /// The region; the environment's, or us-east-1.
-    pub region: Option<String>,
-    /// Key and secret; without them the environment's, the container's or the machine's role.
-    pub key: Option<(String, String)>,
-}
-
-impl std::fmt::Debug for S3 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("S3").field("bucket", &self.bucket).field("prefix", &self.prefix).finish_non_exhaustive()
-    }
-}
 
 /// An object store, below the archive's root.
 #[derive(Debug, Clone)]
@@ -62,22 +29,15 @@ impl Store {
     /// # Errors
     /// What is wrong with the place, for whoever configured it.
     pub fn open(location: &Location) -> Result<Self, String> {
-        match location {
+        let patience = Patience { timeout: REQUEST_TIMEOUT, retries: RETRIES };
+        let objects = location.open(patience).map_err(|error| error.to_string())?;
+        let shown = match location {
             Location::Directory(path) => {
-                let cannot = |error: std::io::Error| format!("{}: {error}", path.display());
-                std::fs::create_dir_all(path).map_err(cannot)?;
-                let path = path.canonicalize().map_err(cannot)?;
-                let shown = format!("file://{}", path.display());
-                let objects =
-                    LocalFileSystem::new_with_prefix(&path).map_err(|error| error.to_string())?.with_fsync(true);
-                Ok(Self { objects: Arc::new(objects), shown })
+                format!("file://{}", path.canonicalize().map_err(|error| error.to_string())?.display())
             }
-            Location::S3(s3) => {
-                let shown = format!("s3://{}/{}", s3.bucket, s3.prefix);
-                let objects = s3.open().map_err(|error| error.to_string())?;
-                Ok(Self { objects: Arc::new(PrefixStore::new(objects, Path::from(s3.prefix.as_str()))), shown })
-            }
-        }
+            Location::S3(_) => location.shown(),
+        };
+        Ok(Self { objects, shown })
     }
 
     /// Where it is, for people.
@@ -130,25 +90,5 @@ impl Store {
         };
         names.sort_unstable();
         Ok(names)
-    }
-}
-
-impl S3 {
-    fn open(&self) -> Result<object_store::aws::AmazonS3, object_store::Error> {
-        let mut builder = AmazonS3Builder::from_env().with_bucket_name(&self.bucket);
-        if let Some(region) = &self.region {
-            builder = builder.with_region(region);
-        }
-        if let Some((key, secret)) = &self.key {
-            builder = builder.with_access_key_id(key).with_secret_access_key(secret);
-        }
-        let mut options = ClientOptions::new().with_timeout(REQUEST_TIMEOUT);
-        if let Some(endpoint) = &self.endpoint {
-            options = options.with_allow_http(endpoint.starts_with("http://"));
-            builder = builder.with_endpoint(endpoint);
-        }
-        let retry =
-            RetryConfig { max_retries: RETRIES, retry_timeout: REQUEST_TIMEOUT, backoff: BackoffConfig::default() };
-        builder.with_client_options(options).with_retry(retry).build()
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use event::{Event, EventId, NewEvent, Timestamp};
 use queue::{Consumer, MemoryQueue, Options, Order, Publication, Queue, Router, Routes, Seq, Target, Topology};
+use storage::Location;
 use tempfile::TempDir;
 
-use crate::{Archive, Choice, Error, Filter, Location, ReplayFrom, Store, step};
+use crate::{Archive, Choice, Error, Filter, ReplayFrom, Store, step};
 
 /// 2026-03-19T21:00:00Z.
 const START: Timestamp = Timestamp::from_millis(1_773_954_000_000);

@@ -27,7 +27,6 @@ use event::EventId;
 
 pub use error::{ErrorClass, OpenError, SendError};
 pub use outbound::{Secret, SecretError};
-pub use store::{Location, S3};
 
 /// A future that can be sent between threads; it keeps [`Destination`] usable as a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -41,7 +41,7 @@ pub(crate) struct Parts {
     pub(crate) destinations: Vec<DestinationParts>,
     pub(crate) routes: Vec<RouteParts>,
     pub(crate) alarms: AlarmParts,
-    pub(crate) archive: Option<::archive::Location>,
+    pub(crate) archive: Option<storage::Location>,
     /// What hashes, tokenises and seals, and opens it again.
     pub(crate) redaction: Option<Arc<::redaction::Keys>>,
 }

@@ -76,7 +76,7 @@ fn the_defaults_of_a_lake_are_the_codes() {
     table.url = Some("lake".to_owned());
     (table.endpoint, table.region, table.access_key, table.secret_key) = (None, None, None, None);
     let written = parquet_options("lake", &table, Path::new("data")).unwrap();
-    let place = destinations::Location::Directory("lake".into());
+    let place = ::storage::Location::Directory("lake".into());
     let default = destinations::parquet::Options::new(place, "/var/lib/aftercall-lake".into());
     assert_eq!(format!("{written:?}"), format!("{default:?}"));
     let object = file.destinations["records"].object.as_deref();

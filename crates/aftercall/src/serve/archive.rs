@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use archive::{Archive, Location, Store};
+use archive::{Archive, Store};
 use delivery::PutAside;
 use event::Timestamp;
 use queue::{BoxFuture, Queue, Stored};
+use storage::Location;
 
 use super::now;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::store::Location;
+use storage::Location;
 
 /// Default key: a conversation's outcomes are in a folder of its own.
 pub const DEFAULT_KEY: &str = "outcomes/{conversation_id}/{event_id}.json";

@@ -29,7 +29,7 @@ impl ObjectsDestination {
     /// What is wrong with an option, or with the directory.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
         let template = Template::parse(&options.key)?;
-        let objects = options.location.open(options.timeout)?;
+        let objects = store::open(&options.location, options.timeout)?;
         Ok(Self(Arc::new(Inner { objects, shown: options.location.shown(), template, timeout: options.timeout })))
     }
 

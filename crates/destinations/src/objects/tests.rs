@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::key::Template;
 use super::*;
-use crate::{Destination, ErrorClass, Location, OpenError, OutgoingDelivery};
+use storage::Location;
+
+use crate::{Destination, ErrorClass, OpenError, OutgoingDelivery};
 
 fn delivery(id: &str, conversation: Option<&str>, payload: &str) -> OutgoingDelivery {
     OutgoingDelivery {

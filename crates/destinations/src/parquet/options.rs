@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::journal::Rules;
 use super::partition::Grain;
 use crate::OpenError;
-use crate::store::Location;
+use storage::Location;
 
 /// Default for the bytes of payloads that make a file: some 40,000 outcomes. All of them are in memory while the file is
 /// made, twice.

@@ -14,8 +14,8 @@ use super::options::Options;
 use super::row::Row;
 use super::upload::Uploader;
 use crate::clock;
-use crate::store::Location;
 use crate::{BoxFuture, Destination, OpenError, OutgoingDelivery, Receipt, SendError};
+use storage::Location;
 
 /// Deliveries that may wait for the journal. Senders beyond wait for room, so memory is bounded whatever the disk does;
 /// delivery's concurrency limit is usually lower.
@@ -78,7 +78,7 @@ impl ParquetDestination {
     /// What is wrong with an option, or with the journal.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
         let rules = options.check()?;
-        let objects = options.location.open(UPLOAD_TIMEOUT)?;
+        let objects = crate::store::open(&options.location, UPLOAD_TIMEOUT)?;
         let journal = Journal::open(&options.journal, rules, || hex::encode(rand::random::<[u8; 8]>()))?;
         let directory = match &options.location {
             Location::Directory(path) => Some(path.clone()),

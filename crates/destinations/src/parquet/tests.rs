@@ -13,7 +13,8 @@ use event::{Event, EventId, Outcome, Timestamp};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{Options, ParquetDestination};
-use crate::{Destination, Location, OutgoingDelivery, SendError};
+use crate::{Destination, OutgoingDelivery, SendError};
+use storage::Location;
 
 /// No state takes longer to come about, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);

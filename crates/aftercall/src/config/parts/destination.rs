@@ -136,7 +136,7 @@ fn file_options(name: &str, table: &DestinationTable) -> Result<destinations::fi
     refuse(name, "file", &[("url", table.url.is_some()), ("ca", table.ca.is_some())])?;
     refuse(name, "file", &http_keys(table))?;
     refuse(name, "file", &postgres::keys(table))?;
-    refuse(name, "file", &place::keys(table))?;
+    refuse(name, "file", &place::of(name, table).bucket_keys())?;
     refuse(name, "file", &parquet::keys(table))?;
     refuse(name, "file", &objects::keys(table))?;
     let path =
@@ -165,7 +165,7 @@ fn http(
     let key = |key: &str| format!("destinations.{name}.{key}");
     refuse(name, "http", &[("path", table.path.is_some())])?;
     refuse(name, "http", &postgres::keys(table))?;
-    refuse(name, "http", &place::keys(table))?;
+    refuse(name, "http", &place::of(name, table).bucket_keys())?;
     refuse(name, "http", &parquet::keys(table))?;
     refuse(name, "http", &objects::keys(table))?;
     let url = table

@@ -43,7 +43,7 @@ fn options(name: &str, table: &DestinationTable, delivery: &delivery::Options) -
     refuse(name, "objects", &http_keys(table))?;
     refuse(name, "objects", &postgres::keys(table))?;
     refuse(name, "objects", &parquet::keys(table))?;
-    let mut options = Options::new(place::location(name, table)?);
+    let mut options = Options::new(place::of(name, table).location()?);
     options.key = table.object.clone().unwrap_or(options.key);
     options.timeout = delivery.timeout;
     Ok(options)

@@ -78,7 +78,7 @@ mod built {
         refuse(name, "parquet", &postgres::keys(table))?;
         refuse(name, "parquet", &objects::keys(table))?;
         let journal = table.journal.clone().unwrap_or_else(|| data.join(JOURNALS).join(name));
-        let mut options = Options::new(place::location(name, table)?, journal);
+        let mut options = Options::new(place::of(name, table).location()?, journal);
         options.partition = match table.partition {
             Some(GrainSetting::Day) => Grain::Day,
             Some(GrainSetting::Hour) => Grain::Hour,

@@ -104,7 +104,7 @@ mod built {
         let key = |key: &str| format!("destinations.{name}.{key}");
         refuse(name, "postgres", &[("path", table.path.is_some())])?;
         refuse(name, "postgres", &http_keys(table))?;
-        refuse(name, "postgres", &place::keys(table))?;
+        refuse(name, "postgres", &place::of(name, table).bucket_keys())?;
         refuse(name, "postgres", &parquet::keys(table))?;
         refuse(name, "postgres", &objects::keys(table))?;
         let url = table.url.as_deref().ok_or_else(|| {
