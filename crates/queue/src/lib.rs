@@ -109,7 +109,8 @@ pub trait Queue: Send + Sync {
     /// The earliest time at which a waiting retry of this destination, or the end of a lease, falls due.
     fn next_due(&self, consumer: ConsumerId) -> Option<Timestamp>;
 
-    /// Settles leases; durable on return. A settlement that comes after its lease has ended is ignored.
+    /// Settles leases; durable on return. A settlement counts, also behind the end of its lease, as long as
+    /// nobody has leased the event again; otherwise it is ignored.
     fn settle(&self, settlements: Vec<Settle>, now: Timestamp) -> BoxFuture<'_, Result<(), QueueError>>;
 
     /// The dead letters that the query selects, oldest first, at most `limit`; without their bodies.

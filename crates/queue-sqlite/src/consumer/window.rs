@@ -55,6 +55,8 @@ pub(crate) struct Window {
     /// Lanes that wait for a retry: when, lane, front.
     retries: BinaryHeap<Reverse<(Timestamp, LaneKey, u64)>>,
     leases: HashMap<u64, LeaseState>,
+    /// Leases that have ended unsettled, until their places are leased again: a settlement may still come.
+    ended: HashMap<u64, Ended>,
     /// When leases end: when, place, generation. May name leases that have ended before.
     lease_ends: BinaryHeap<Reverse<(Timestamp, u64, u64)>>,
     hot: HashMap<u64, Hot>,
@@ -96,6 +98,14 @@ struct LeaseState {
     until: Timestamp,
     /// A settlement is on its way to the disk; the lease no longer ends by time.
     settling: bool,
+    redriven: bool,
+}
+
+/// A lease that has ended by time.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    lane: LaneKey,
+    generation: u64,
     redriven: bool,
 }
 
@@ -233,6 +243,7 @@ impl Window {
     fn note_lease(&mut self, key: LaneKey, seq: u64, until: Timestamp, redriven: bool) -> u64 {
         self.generation += 1;
         let generation = self.generation;
+        self.ended.remove(&seq);
         self.leases.insert(seq, LeaseState { lane: key, generation, until, settling: false, redriven });
         self.lease_ends.push(Reverse((until, seq, generation)));
         if self.lease_ends.len() > 2 * self.leases.len() + MAX_STALE_ENDS {
@@ -265,10 +276,7 @@ impl Window {
             if self.holds(seq, generation)
                 && let Some(lease) = self.leases.remove(&seq)
             {
-                match lease.redriven {
-                    true => self.redriven.give_back(lease.lane),
-                    false => self.make_ready(lease.lane),
-                }
+                self.end_lease(seq, &lease);
             }
         }
     }

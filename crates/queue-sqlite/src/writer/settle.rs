@@ -55,7 +55,7 @@ impl Settling {
         }
         let begin = |settle: &Settle| {
             let consumer = shared.consumer(settle.token.consumer).ok()?;
-            let held = consumer.state.lock().window.begin_settle(settle.token, self.now);
+            let held = consumer.state.lock().window.begin_settle(settle.token);
             held.then_some(consumer)
         };
         self.held = Some(self.settlements.iter().map(begin).collect());

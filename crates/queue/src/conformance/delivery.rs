@@ -119,6 +119,26 @@ pub async fn an_unsettled_lease_ends<H: Harness>() {
     assert_eq!(f.bodies(f.crm).await, ["1"]);
 }
 
+/// A settlement that comes behind the end of its lease counts, if nobody has leased the event since: also where the end
+/// was noticed in between. The next of the conversation follows, and nothing is delivered again.
+pub async fn a_late_settlement_counts_while_nobody_else_has_the_event<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "a", "a1"), event("crm", "a", "a2"), event("crm", "b", "b1")]).await;
+    let late = f.lease(f.crm, 10).await;
+    assert_eq!(late.iter().map(body).collect::<Vec<_>>(), ["a1", "b1"]);
+    f.wait(60);
+    // Takes notice of the ends, and leases neither.
+    assert!(f.lease(f.crm, 0).await.is_empty());
+    f.wait_back(60);
+    f.settle(&late[..1], Outcome::Done).await;
+    f.settle(&late[..1], Outcome::Done).await;
+    f.wait(3_600);
+    f.settle(&late[1..], Outcome::Done).await;
+    assert_eq!(f.drain(f.crm).await, ["a2"]);
+    let status = f.queue.status(f.now).await.unwrap();
+    assert_eq!((status.consumers[0].delivered, status.consumers[0].unsettled), (3, 0));
+}
+
 /// Who comes too late settles nothing.
 pub async fn a_settlement_of_an_ended_lease_is_ignored<H: Harness>() {
     let mut f = Fixture::<H>::new();

@@ -102,6 +102,11 @@ impl<H: Harness> Fixture<H> {
         self.now = self.now.plus(Duration::from_secs(seconds));
     }
 
+    /// Lets the clock be set back.
+    pub fn wait_back(&mut self, seconds: u64) {
+        self.now = self.now.minus(Duration::from_secs(seconds));
+    }
+
     /// Publishes events in one publication.
     pub async fn publish(&self, events: Vec<NewEvent>) -> Vec<Published> {
         let content = |body: &[u8]| {

@@ -189,11 +189,10 @@ impl ConsumerState {
         ready
     }
 
-    /// The delivery that this token leases, if the lease still holds.
-    pub(super) fn leased(&mut self, token: LeaseToken, now: Timestamp) -> Option<&mut DeliveryState> {
+    /// The delivery that this token leases, if nobody has leased it since.
+    pub(super) fn leased(&mut self, token: LeaseToken) -> Option<&mut DeliveryState> {
         let delivery = self.unsettled.get_mut(&token.seq.0)?;
-        let held =
-            matches!(delivery.phase, Phase::Leased(generation, until) if generation == token.generation && until > now);
+        let held = matches!(delivery.phase, Phase::Leased(generation, _) if generation == token.generation);
         held.then_some(delivery)
     }
 

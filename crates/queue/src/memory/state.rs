@@ -246,7 +246,7 @@ impl State {
             return;
         };
         let name = Arc::clone(&consumer.name);
-        let Some(delivery) = consumer.leased(settle.token, now) else {
+        let Some(delivery) = consumer.leased(settle.token) else {
             return;
         };
         self.trail.extend(trail::attempted(settle.token.seq, &name, &settle.outcome, now));

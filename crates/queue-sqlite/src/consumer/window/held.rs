@@ -33,17 +33,22 @@ impl Window {
     pub(super) fn release(&mut self, key: LaneKey) {
         self.redriven.wake(key);
         self.overflow.look();
-        let Some(lane) = self.lanes.get_mut(&key).filter(|lane| lane.state == LaneState::Held) else {
+        let Some(lane) = self.lanes.get(&key).filter(|lane| lane.state == LaneState::Held) else {
             return;
         };
         if self.stuck.holds(key, lane.front) {
             return;
         }
-        let count = 1 + lane.behind.len();
+        self.count_as_queued(key);
+        self.make_ready(key);
+    }
+
+    /// A lane is not held any more; its state is still to be set.
+    pub(super) fn count_as_queued(&mut self, key: LaneKey) {
+        let count = self.lanes.get(&key).map_or(0, |lane| 1 + lane.behind.len());
         self.held -= count;
         self.queued += count;
         self.held_lanes -= 1;
-        self.make_ready(key);
     }
 
     /// An event became a dead letter, or is in the log again as redriven: what comes behind it may have to wait.

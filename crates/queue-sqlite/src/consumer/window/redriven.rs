@@ -73,6 +73,14 @@ impl Redriven {
         self.wake(key);
     }
 
+    /// Takes up a lease that has ended, if nothing else of its lane was leased since.
+    pub(super) fn resume(&mut self, key: LaneKey, seq: u64) -> bool {
+        let Some(lane) = self.lanes.get_mut(&key) else { return false };
+        let waits = !lane.leased && lane.waiting.iter().any(|place| place.seq == seq);
+        lane.leased |= waits;
+        waits
+    }
+
     fn is_waiting(&self, key: LaneKey, seq: u64, at: Timestamp) -> bool {
         let front = self.lanes.get(&key).filter(|lane| !lane.leased).and_then(|lane| lane.waiting.front());
         front.is_some_and(|front| front.seq == seq && front.due == at)

@@ -30,6 +30,7 @@ impl Window {
             self.advance(key);
         }
         dropped.into_iter().for_each(|seq| self.cool(seq));
+        self.ended.retain(|ended, _| *ended > seq);
         self.drop_redriven_through(seq);
         self.overflow.drop_through(seq);
     }

@@ -35,7 +35,7 @@ fn one_slow_delivery_does_not_make_the_ends_of_leases_pile_up() {
         add(&mut window, seq, &seq.to_string(), 1);
         let taken = window.take(1, at, LEASE_TIME);
         let token = LeaseToken { consumer: ConsumerId(1), seq: Seq(seq), generation: taken[0].generation };
-        assert!(window.begin_settle(token, at));
+        assert!(window.begin_settle(token));
         window.finish_settle(seq, Advance::Next);
     }
     assert!(window.lease_ends.len() <= MAX_STALE_ENDS + 4, "{}", window.lease_ends.len());
@@ -81,7 +81,7 @@ fn a_backlog_of_held_conversations_costs_bits_and_blocks_no_other() {
         let Some(taken) = window.take(1, at, LEASE_TIME).pop() else { break };
         assert_eq!(taken.seq, delivered + 1);
         let token = LeaseToken { consumer: ConsumerId(1), seq: Seq(taken.seq), generation: taken.generation };
-        assert!(window.begin_settle(token, at));
+        assert!(window.begin_settle(token));
         window.finish_settle(taken.seq, Advance::Next);
         delivered += 1;
     }
