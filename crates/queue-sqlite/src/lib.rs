@@ -110,7 +110,7 @@ impl SqliteQueue {
         let dead = connection
             .query_row("SELECT count(*) FROM dead_letters WHERE destination IS NULL", [], |row| row.get::<_, i64>(0));
         let readers = Readers::new(options.dir.clone());
-        let shared = Arc::new(Shared::new(options.dir.clone(), options.queue.lease_time, readers, consumers)?);
+        let shared = Arc::new(Shared::new(options.dir.clone(), options.queue.times, readers, consumers)?);
         shared.last.store(counters.last_seq, Ordering::Release);
         shared.counts.dead_letters.store(dead.unwrap_or(0).unsigned_abs(), Ordering::Relaxed);
         let checkpointer = Checkpointer::start(&options.dir, TellWriter(Arc::clone(&shared)))?;

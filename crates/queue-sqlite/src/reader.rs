@@ -116,11 +116,11 @@ pub(crate) async fn lease(
             if state.placed.is_none() {
                 return Ok(Vec::new());
             }
-            let mut taken = state.window.take(max, now, shared.lease_time);
+            let mut taken = state.window.take(max, now, shared.times);
             let last = shared.last();
             // Redriven events only when it is certain that nothing else can be leased.
             if taken.len() < max && matches!(state.wanted(last, false), None | Some(Reading::Redriven)) {
-                taken.extend(state.window.take_redriven(max - taken.len(), now, shared.lease_time));
+                taken.extend(state.window.take_redriven(max - taken.len(), now, shared.times));
             }
             let wanted = state.wanted(last, taken.len() == max);
             (taken, wanted)

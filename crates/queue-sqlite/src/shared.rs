@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use parking_lot::RwLock;
-use queue::{ConsumerId, DeadLetter, Order, QueueError, Router, Routes, Target};
+use queue::{ConsumerId, DeadLetter, Order, QueueError, Router, Routes, Target, Times};
 
 use crate::consumer::{Consumer, conversation_key};
 use crate::data_file::DataFile;
@@ -20,7 +19,7 @@ pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) inbox: Inbox,
     pub(crate) readers: Readers,
-    pub(crate) lease_time: Duration,
+    pub(crate) times: Times,
     /// Every consumer that the store knows, configured or not.
     pub(crate) consumers: RwLock<Vec<Arc<Consumer>>>,
     pub(crate) routing: RwLock<Option<Arc<Routing>>>,
@@ -68,7 +67,7 @@ impl Shared {
     /// The state of a queue in a directory that holds a database already.
     pub(crate) fn new(
         dir: PathBuf,
-        lease_time: Duration,
+        times: Times,
         readers: Readers,
         consumers: Vec<Arc<Consumer>>,
     ) -> Result<Self, Failed> {
@@ -79,7 +78,7 @@ impl Shared {
             dir,
             inbox: Inbox::default(),
             readers,
-            lease_time,
+            times,
             consumers: RwLock::new(consumers),
             routing: RwLock::new(None),
             last: AtomicU64::new(0),

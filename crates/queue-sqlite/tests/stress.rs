@@ -32,7 +32,7 @@ fn options(dir: &Path) -> queue_sqlite::Options {
     let times = Options {
         dedupe_window: Duration::from_secs(3_600),
         retention: Duration::from_secs(7_200),
-        lease_time: Duration::from_secs(60),
+        times: queue::Times { lease: queue::Times::LEASE, longest_wait: queue::Times::LONGEST_WAIT },
     };
     queue_sqlite::Options { queue: times, ..queue_sqlite::Options::new(dir) }
 }

@@ -52,7 +52,7 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@group $harness, delivery: a_new_destination_gets_what_comes_from_now_on,
             gives_each_destination_its_events, keeps_the_order_of_a_conversation, has_no_order_without_a_conversation,
             has_no_order_when_told_so, retries_when_due, buries_the_dead, a_released_lease_counts_nothing,
-            an_unsettled_lease_ends, a_late_settlement_counts_while_nobody_else_has_the_event,
+            an_unsettled_lease_ends, a_retry_further_ahead_than_anybody_waits_is_due, a_late_settlement_counts_while_nobody_else_has_the_event,
             a_settlement_of_an_ended_lease_is_ignored, one_stuck_conversation_blocks_no_other,
             one_stuck_destination_blocks_no_other, tells_of_changes, misses_no_change, counts_what_matches_no_route,
             a_destination_that_comes_back_gets_its_backlog, refuses_work_when_closed, pages_through_dead_letters,

@@ -49,7 +49,7 @@ pub use fingerprint::{DeadLetterGroup, Fingerprint, Grouping, NoFingerprint};
 pub use masking::normalise;
 pub use memory::MemoryQueue;
 pub use mention::Mention;
-pub use options::Options;
+pub use options::{Options, Times};
 pub use publish::{Content, ContentName, Publication, Published, Rejection, body_hash, conflict_id};
 pub use redrive::{NotRedriven, RedriveOutcome};
 pub use replay::{LogPage, Replay, ReplayPiece};

@@ -39,8 +39,8 @@ pub(crate) struct Watched {
     /// Says that the process is gone; nothing is answered any more.
     gone: Arc<Signal>,
     consumers: Mutex<Vec<ConsumerId>>,
-    /// The newest lease of each delivery: its generation, and until when it holds.
-    leases: Mutex<HashMap<Delivery, (u64, Timestamp)>>,
+    /// The newest lease of each delivery, by its generation: its settlement counts.
+    leases: Mutex<HashMap<Delivery, u64>>,
     /// How much of the log was there when the last caller was answered.
     synced: Mutex<u64>,
 }
@@ -135,17 +135,17 @@ impl Watched {
     }
 
     /// The deliveries whose settlement will count, and as what.
-    fn counting(&self, settlements: &[Settle], now: Timestamp) -> Vec<(Delivery, Asked)> {
+    fn counting(&self, settlements: &[Settle]) -> Vec<(Delivery, Asked)> {
         let leases = self.leases.lock();
         let counts = |settle: &Settle| {
             let at = self.delivery(settle.token)?;
-            let (generation, until) = *leases.get(&at)?;
+            let generation = *leases.get(&at)?;
             let asked = match &settle.outcome {
                 Outcome::Done | Outcome::Delivered(_) => Asked::Done,
                 Outcome::Dead { failure, .. } => Asked::Dead(failure.class),
                 Outcome::Retry { .. } | Outcome::Release => Asked::Again,
             };
-            (generation == settle.token.generation && until > now).then_some((at, asked))
+            (generation == settle.token.generation).then_some((at, asked))
         };
         settlements.iter().filter_map(counts).collect()
     }
@@ -192,7 +192,7 @@ impl Queue for Watched {
         Box::pin(async move {
             let lease = |queue: &dyn Queue| block_on(queue.lease(consumer, max, now));
             let mut leases = self.step("a lease", lease, false).await?;
-            let is_new = |lease: &Lease| Some((self.delivery(lease.token)?, (lease.token.generation, lease.until)));
+            let is_new = |lease: &Lease| Some((self.delivery(lease.token)?, lease.token.generation));
             self.leases.lock().extend(leases.iter().filter_map(is_new));
             if let Some(planted) = self.world.planted {
                 planted.change(&mut leases, &self.world, |token| {
@@ -216,7 +216,7 @@ impl Queue for Watched {
     fn settle(&self, mut settlements: Vec<Settle>, now: Timestamp) -> BoxFuture<'_, Result<(), QueueError>> {
         Box::pin(async move {
             self.disk().await?;
-            let counting = self.counting(&settlements, now);
+            let counting = self.counting(&settlements);
             counting.iter().for_each(|(at, asked)| self.world.oracle.settles(*at, *asked));
             if self.world.planted == Some(Planted::LostSettlement) && self.world.strikes() {
                 settlements.pop();

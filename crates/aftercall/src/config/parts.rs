@@ -101,7 +101,9 @@ impl File {
         }
         // A lease must outlive every attempt, or a slow destination would get the same event twice at once.
         let longest = self.destinations.values().filter_map(|table| table.timeout).map(|timeout| timeout.0).max();
-        options.lease_time = options.lease_time.max(longest.unwrap_or_default() * 2);
+        options.times.lease = options.times.lease.max(longest.unwrap_or_default() * 2);
+        let waits = self.destinations.values().filter_map(|table| table.backoff?.cap).map(|cap| cap.0).max();
+        options.times.longest_wait = options.times.longest_wait.max(waits.unwrap_or_default());
         let defaults = queue_sqlite::Options::new(self.data_dir());
         let audit_retention = self.audit.retention.map_or(defaults.audit_retention, |time| time.0);
         Ok(queue_sqlite::Options { queue: options, audit_retention, ..defaults })

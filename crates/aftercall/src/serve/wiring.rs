@@ -43,7 +43,7 @@ impl Server {
         let Parts { queue, quarantine, intake, console, sources, destinations, routes, alarms, archive, redaction } =
             parts;
         let dir = queue.dir.clone();
-        let mut started = Started { lease_time: queue.queue.lease_time, ..Started::default() };
+        let mut started = Started { lease_time: queue.queue.times.lease, ..Started::default() };
         started.note(&config.file);
         let opened = tokio::task::spawn_blocking(move || SqliteQueue::open(&queue)).await?;
         let queue: Arc<dyn Queue> =

@@ -12,21 +12,22 @@ mod held;
 mod overflow;
 mod redriven;
 mod retention;
+mod retries;
 mod settle;
 mod stuck;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use event::Timestamp;
 use hashbrown::HashMap;
-use queue::{Attempts, Order, Stored};
+use queue::{Attempts, Order, Stored, Times};
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::overflow::Overflow;
 use self::redriven::Redriven;
+use self::retries::{Retries, Retry};
 use self::stuck::Stuck;
 
 /// Bodies kept in memory for one destination: enough for the largest concurrency several times over.
@@ -52,8 +53,8 @@ pub(crate) type LaneKey = u64;
 pub(crate) struct Window {
     lanes: HashMap<LaneKey, Lane>,
     ready: VecDeque<LaneKey>,
-    /// Lanes that wait for a retry: when, lane, front.
-    retries: BinaryHeap<Reverse<(Timestamp, LaneKey, u64)>>,
+    /// Lanes that wait for a retry of their front.
+    retries: Retries,
     leases: HashMap<u64, LeaseState>,
     /// Leases that have ended unsettled, until their places are leased again: a settlement may still come.
     ended: HashMap<u64, Ended>,
@@ -209,9 +210,9 @@ impl Window {
         }
     }
 
-    /// Takes up to `max` fronts that are ready or due at `now`, each for a lease of `lease_time`.
-    pub(crate) fn take(&mut self, max: usize, now: Timestamp, lease_time: Duration) -> Vec<Taken> {
-        self.wake(now);
+    /// Takes up to `max` fronts that are ready or due at `now`, each for a lease.
+    pub(crate) fn take(&mut self, max: usize, now: Timestamp, times: Times) -> Vec<Taken> {
+        self.wake(now, times);
         let mut taken = Vec::with_capacity(max.min(self.ready.len()));
         let mut put_off = Vec::new();
         while taken.len() < max {
@@ -222,7 +223,7 @@ impl Window {
             if closed || self.redriven.is_out(key) {
                 put_off.push(key);
             } else {
-                taken.extend(self.lease(key, now.plus(lease_time)));
+                taken.extend(self.lease(key, now.plus(times.lease)));
             }
         }
         self.ready.extend(put_off);
@@ -254,20 +255,12 @@ impl Window {
     }
 
     /// Makes lanes ready whose retry is due, and those whose lease has ended unsettled.
-    fn wake(&mut self, now: Timestamp) {
-        self.forget_ended();
-        while let Some(&Reverse((at, key, seq))) = self.retries.peek()
-            && at <= now
-        {
-            self.retries.pop();
-            if let Some(lane) = self.lanes.get_mut(&key)
-                && lane.state == LaneState::Retry(at)
-                && lane.front == seq
-            {
+    fn wake(&mut self, now: Timestamp, times: Times) {
+        while let Some(retry @ (_, key, _)) = self.retries.pop_due(now, times) {
+            if is_waiting(&self.lanes, retry) {
                 self.retrying -= 1;
                 self.make_ready(key);
             }
-            self.forget_ended();
         }
         while let Some(&Reverse((until, seq, generation))) = self.lease_ends.peek()
             && (until <= now || !self.holds(seq, generation))
@@ -311,7 +304,7 @@ impl Window {
 
     fn wait(&mut self, at: Timestamp, key: LaneKey, front: u64) {
         self.retrying += 1;
-        self.retries.push(Reverse((at, key, front)));
+        self.retries.push((at, key, front));
     }
 
     /// Lets go of an event's body.
@@ -323,7 +316,7 @@ impl Window {
 
     pub(crate) fn next_due(&mut self) -> Option<Timestamp> {
         self.forget_ended();
-        let retry = self.retries.peek().map(|&Reverse((at, ..))| at);
+        let retry = self.retries.next(|retry| is_waiting(&self.lanes, retry));
         let lease = self.lease_ends.peek().map(|&Reverse((until, ..))| until);
         [retry, lease, self.redriven.next_due()].into_iter().flatten().min()
     }
@@ -341,13 +334,8 @@ impl Window {
         !self.ready.is_empty()
     }
 
-    /// Drops what the heaps say of retries and leases that have ended otherwise.
+    /// Drops what the heap says of leases that have ended otherwise.
     fn forget_ended(&mut self) {
-        while let Some(&Reverse((at, key, seq))) = self.retries.peek()
-            && self.lanes.get(&key).is_none_or(|lane| lane.front != seq || lane.state != LaneState::Retry(at))
-        {
-            self.retries.pop();
-        }
         while let Some(&Reverse((_, seq, generation))) = self.lease_ends.peek()
             && !self.holds(seq, generation)
         {
@@ -369,6 +357,11 @@ impl Window {
         self.hot.clear();
         self.hot_bytes = 0;
     }
+}
+
+/// Whether a lane waits for this retry.
+fn is_waiting(lanes: &HashMap<LaneKey, Lane>, (at, key, seq): Retry) -> bool {
+    lanes.get(&key).is_some_and(|lane| lane.front == seq && lane.state == LaneState::Retry(at))
 }
 
 fn holds(leases: &HashMap<u64, LeaseState>, seq: u64, generation: u64) -> bool {

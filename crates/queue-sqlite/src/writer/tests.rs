@@ -3,7 +3,7 @@
 use event::{Event, EventId, Timestamp};
 use queue::{
     Attempts, Consumer as Configured, Failure, FailureClass, LeaseToken, Order, Outcome, Router, Routes, Seq, Settle,
-    Stage, Target, Topology, body_hash,
+    Stage, Target, Times, Topology, body_hash,
 };
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::oneshot::{self, Receiver};
@@ -14,7 +14,7 @@ use crate::log::Damage;
 use crate::reader::Readers;
 use crate::{TellWriter, schema};
 
-const LEASE_TIME: Duration = Duration::from_secs(60);
+const TIMES: Times = Times { lease: Times::LEASE, longest_wait: Times::LONGEST_WAIT };
 const LARGE: usize = 1 << 20;
 const NOW: Timestamp = Timestamp::from_millis(1_773_957_888_000);
 
@@ -38,7 +38,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let connection = schema::open_writer(dir.path()).unwrap();
         let readers = Readers::new(dir.path().to_owned());
-        let shared = Arc::new(Shared::new(dir.path().to_owned(), LEASE_TIME, readers, Vec::new()).unwrap());
+        let shared = Arc::new(Shared::new(dir.path().to_owned(), TIMES, readers, Vec::new()).unwrap());
         let dedupe = Dedupe::load(&connection, 3_600, 100).unwrap();
         let counters = Counters::load(&connection).unwrap();
         let checkpointer = Checkpointer::start(dir.path(), TellWriter(Arc::clone(&shared))).unwrap();
@@ -89,7 +89,7 @@ impl Bench {
 
     fn lease(&self, now: Timestamp) -> Vec<LeaseToken> {
         let consumer = self.shared.consumer(self.id).unwrap();
-        let taken = consumer.state.lock().window.take(10, now, LEASE_TIME);
+        let taken = consumer.state.lock().window.take(10, now, TIMES);
         let token = |seq, generation| LeaseToken { consumer: self.id, seq: Seq(seq), generation };
         taken.into_iter().map(|taken| token(taken.seq, taken.generation)).collect()
     }
@@ -128,7 +128,7 @@ fn a_full_disk_refuses_publishers_and_keeps_the_rest() {
     assert_eq!(settled.try_recv().unwrap_err(), TryRecvError::Empty);
     assert_eq!(bench.writer.patience(), Some(FULL_PAUSE), "neither spins nor sleeps for ever");
     // Long after both leases have ended, only the one that is not being settled can be taken again.
-    let again = bench.lease(NOW.plus(LEASE_TIME * 100));
+    let again = bench.lease(NOW.plus(TIMES.lease * 100));
     assert_eq!(again.iter().map(|token| token.seq).collect::<Vec<_>>(), [leases[1].seq]);
     bench.writer.turn(Vec::new());
     assert_eq!((settled.try_recv().unwrap_err(), bench.dead_letters()), (TryRecvError::Empty, 0));

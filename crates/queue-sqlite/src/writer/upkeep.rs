@@ -86,8 +86,8 @@ impl Writer {
 
     /// Keeps every destination from leasing what is about to go; stops before an event that is being delivered.
     fn close_windows(&self, last: u64, now: Timestamp) -> u64 {
-        let consumers = self.shared.consumers.read();
-        consumers.iter().fold(last, |last, consumer| consumer.state.lock().window.close_through(last, now))
+        let (consumers, times) = (self.shared.consumers.read(), self.shared.times);
+        consumers.iter().fold(last, |last, consumer| consumer.state.lock().window.close_through(last, now, times))
     }
 
     /// Lets destinations lease again, whether the upkeep is durable or undone.

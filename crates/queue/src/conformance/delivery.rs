@@ -119,6 +119,21 @@ pub async fn an_unsettled_lease_ends<H: Harness>() {
     assert_eq!(f.bodies(f.crm).await, ["1"]);
 }
 
+/// A clock that was set back by days does not keep a retry waiting for days; one that is due soon still waits.
+pub async fn a_retry_further_ahead_than_anybody_waits_is_due<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "a", "1"), event("crm", "b", "2"), event("crm", "b", "3")]).await;
+    let leases = f.lease(f.crm, 10).await;
+    let retry = |at| Outcome::Retry { at, attempts: Attempts::default(), failure: failure("busy") };
+    f.settle(&leases[1..], retry(f.now.plus(Duration::from_secs(10)))).await;
+    f.wait_back(2 * 86_400);
+    assert_eq!(f.bodies(f.crm).await, ["2"], "and 1 is out on its lease");
+    f.settle(&leases[..1], retry(f.now.plus(Duration::from_secs(10)))).await;
+    assert!(f.lease(f.crm, 10).await.is_empty());
+    f.wait(10);
+    assert_eq!(f.bodies(f.crm).await, ["1"]);
+}
+
 /// A settlement that comes behind the end of its lease counts, if nobody has leased the event since: also where the end
 /// was noticed in between. The next of the conversation follows, and nothing is delivered again.
 pub async fn a_late_settlement_counts_while_nobody_else_has_the_event<H: Harness>() {

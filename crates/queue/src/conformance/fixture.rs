@@ -9,7 +9,7 @@ use event::{Event, EventId, Timestamp};
 use super::Harness;
 use crate::{
     BehindDead, By, Consumer, ConsumerId, Failure, FailureClass, Lease, NewEvent, Options, Order, Outcome, Publication,
-    Published, Queue, Router, Routes, Settle, Stage, Target, Topology,
+    Published, Queue, Router, Routes, Settle, Stage, Target, Times, Topology,
 };
 
 /// A queue with the destinations `crm` and `lake`, both in order of conversation, and a time of its own.
@@ -32,7 +32,7 @@ pub struct Fixture<H: Harness> {
 pub const OPTIONS: Options = Options {
     dedupe_window: Duration::from_secs(3_600),
     retention: Duration::from_secs(7_200),
-    lease_time: Duration::from_secs(60),
+    times: Times { lease: Times::LEASE, longest_wait: Times::LONGEST_WAIT },
 };
 
 /// Sends an event where its topic says.

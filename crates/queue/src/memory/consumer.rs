@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use event::{Event, Timestamp};
 
-use crate::{Attempts, BehindDead, ConsumerId, ConsumerStatus, Lease, LeaseToken, Order, Seq, Stored};
+use crate::{Attempts, BehindDead, ConsumerId, ConsumerStatus, Lease, LeaseToken, Order, Seq, Stored, Times};
 
 #[derive(Debug)]
 pub(super) struct ConsumerState {
@@ -18,6 +17,7 @@ pub(super) struct ConsumerState {
     pub(super) delivered: u64,
     /// The dead letters of each conversation: where their events stood first.
     pub(super) dead: HashMap<Arc<str>, Vec<Seq>>,
+    times: Times,
     unsettled: BTreeMap<u64, DeliveryState>,
     generation: u64,
 }
@@ -44,9 +44,11 @@ impl DeliveryState {
         matches!(self.phase, Phase::Leased(_, until) if until > now)
     }
 
-    fn is_due(&self, now: Timestamp) -> bool {
-        let (Phase::Due(at) | Phase::Leased(_, at)) = self.phase;
-        at <= now
+    fn is_due(&self, now: Timestamp, times: Times) -> bool {
+        match self.phase {
+            Phase::Due(at) => times.is_due(at, now),
+            Phase::Leased(_, until) => until <= now,
+        }
     }
 
     fn is_live(&self) -> bool {
@@ -55,7 +57,7 @@ impl DeliveryState {
 }
 
 impl ConsumerState {
-    pub(super) fn new(name: &Arc<str>) -> Self {
+    pub(super) fn new(name: &Arc<str>, times: Times) -> Self {
         Self {
             name: Arc::clone(name),
             place: None,
@@ -63,6 +65,7 @@ impl ConsumerState {
             behind_dead: BehindDead::default(),
             delivered: 0,
             dead: HashMap::new(),
+            times,
             unsettled: BTreeMap::new(),
             generation: 0,
         }
@@ -91,14 +94,14 @@ impl ConsumerState {
         }
     }
 
-    pub(super) fn lease(&mut self, id: ConsumerId, max: usize, now: Timestamp, lease_time: Duration) -> Vec<Lease> {
+    pub(super) fn lease(&mut self, id: ConsumerId, max: usize, now: Timestamp) -> Vec<Lease> {
         // What no route leads here any more is done with when its turn comes.
-        let comes = |phase| matches!(phase, Phase::Due(at) | Phase::Leased(_, at) if at <= now);
-        self.unsettled.retain(|_, delivery| delivery.route.is_some() || !comes(delivery.phase));
+        let times = self.times;
+        self.unsettled.retain(|_, delivery| delivery.route.is_some() || !delivery.is_due(now, times));
         let mut chosen: Vec<u64> = self.ready_live(now).into_iter().take(max).collect();
         let left = max - chosen.len();
         chosen.extend(self.ready_redriven(now).into_iter().take(left));
-        chosen.into_iter().filter_map(|seq| self.lease_one(id, seq, now.plus(lease_time))).collect()
+        chosen.into_iter().filter_map(|seq| self.lease_one(id, seq, now.plus(times.lease))).collect()
     }
 
     fn lease_one(&mut self, id: ConsumerId, seq: u64, until: Timestamp) -> Option<Lease> {
@@ -153,7 +156,7 @@ impl ConsumerState {
 
     /// Whether a head waits for a dead letter, and for nothing else.
     fn is_held_head(&self, head: &DeliveryState, now: Timestamp) -> bool {
-        !head.is_leased(now) && head.is_due(now) && self.is_held(&head.stored)
+        !head.is_leased(now) && head.is_due(now, self.times) && self.is_held(&head.stored)
     }
 
     /// The conversations of which a redriven event is out on lease.
@@ -166,7 +169,7 @@ impl ConsumerState {
         let out = self.redriven_out(now);
         let ready = self.live_heads().into_iter().filter(|head| {
             let free = self.conversation(&head.stored).is_none_or(|conversation| !out.contains(conversation));
-            free && head.is_due(now) && !self.is_held(&head.stored)
+            free && head.is_due(now, self.times) && !self.is_held(&head.stored)
         });
         ready.map(|head| head.stored.seq.0).collect()
     }
@@ -182,7 +185,7 @@ impl ConsumerState {
             let conversation = self.conversation(&delivery.stored);
             let first = conversation.is_none_or(|conversation| busy.insert(Arc::clone(conversation)));
             let waits = self.behind_dead == BehindDead::Hold && self.is_behind_dead(&delivery.stored);
-            first && !waits && delivery.is_due(now)
+            first && !waits && delivery.is_due(now, self.times)
         });
         let mut ready: Vec<u64> = ready.map(|delivery| delivery.stored.seq.0).collect();
         ready.sort_unstable();

@@ -212,7 +212,7 @@ impl State {
         let mut ids = Vec::with_capacity(topology.consumers.len());
         for (place, wanted) in (0u16..).zip(&topology.consumers) {
             let index = self.consumers.iter().position(|c| c.name == wanted.name).unwrap_or_else(|| {
-                self.consumers.push(ConsumerState::new(&wanted.name));
+                self.consumers.push(ConsumerState::new(&wanted.name, self.options.times));
                 self.consumers.len() - 1
             });
             self.consumers[index].place = Some(place);
@@ -230,10 +230,9 @@ impl State {
     }
 
     pub(super) fn lease(&mut self, id: ConsumerId, max: usize, now: Timestamp) -> Result<Vec<Lease>, QueueError> {
-        let lease_time = self.options.lease_time;
         let consumer = self.consumers.get_mut(usize::from(id.0));
         let consumer = consumer.ok_or_else(|| QueueError::Invalid(format!("no destination has id {}", id.0)))?;
-        Ok(if consumer.place.is_some() { consumer.lease(id, max, now, lease_time) } else { Vec::new() })
+        Ok(if consumer.place.is_some() { consumer.lease(id, max, now) } else { Vec::new() })
     }
 
     pub(super) fn next_due(&self, id: ConsumerId) -> Option<Timestamp> {

@@ -1,14 +1,13 @@
 //! Redriven events that wait: they are leased only when nothing else of the destination is ready. Only their places are
 //! kept; what there is of each is read when it is leased.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-use std::time::Duration;
+use std::collections::VecDeque;
 
 use event::Timestamp;
 use hashbrown::HashMap;
-use queue::{Attempts, Order, Stored};
+use queue::{Attempts, Order, Stored, Times};
 
+use super::retries::{Retries, Retry};
 use super::{Advance, LaneKey, LaneState, MAX_QUEUED, Taken, Window, lane_key};
 
 /// Redriven events that are ready, below which more are read from the log.
@@ -18,8 +17,7 @@ const LOW: usize = 64;
 pub(super) struct Redriven {
     lanes: HashMap<LaneKey, Lane>,
     ready: VecDeque<LaneKey>,
-    /// When, lane, place. May name what has gone on otherwise.
-    retries: BinaryHeap<Reverse<(Timestamp, LaneKey, u64)>>,
+    retries: Retries,
     places: usize,
 }
 
@@ -81,29 +79,16 @@ impl Redriven {
         waits
     }
 
-    fn is_waiting(&self, key: LaneKey, seq: u64, at: Timestamp) -> bool {
-        let front = self.lanes.get(&key).filter(|lane| !lane.leased).and_then(|lane| lane.waiting.front());
-        front.is_some_and(|front| front.seq == seq && front.due == at)
-    }
-
-    fn forget_ended(&mut self) {
-        while let Some(&Reverse((at, key, seq))) = self.retries.peek()
-            && !self.is_waiting(key, seq, at)
-        {
-            self.retries.pop();
-        }
-    }
-
     pub(super) fn next_due(&mut self) -> Option<Timestamp> {
-        self.forget_ended();
-        self.retries.peek().map(|&Reverse((at, ..))| at)
+        let is_waiting = |(at, key, seq): Retry| {
+            let front = self.lanes.get(&key).filter(|lane| !lane.leased).and_then(|lane| lane.waiting.front());
+            front.is_some_and(|front| front.seq == seq && front.due == at)
+        };
+        self.retries.next(is_waiting)
     }
 
-    fn wake_due(&mut self, now: Timestamp) {
-        while let Some(&Reverse((at, key, _))) = self.retries.peek()
-            && at <= now
-        {
-            self.retries.pop();
+    fn wake_due(&mut self, now: Timestamp, times: Times) {
+        while let Some((_, key, _)) = self.retries.pop_due(now, times) {
             self.wake(key);
         }
     }
@@ -122,7 +107,7 @@ impl Redriven {
         } else if let Some(front) = lane.waiting.front()
             && Self::is_retrying(front)
         {
-            self.retries.push(Reverse((front.due, key, front.seq)));
+            self.retries.push((front.due, key, front.seq));
         }
     }
 
@@ -149,14 +134,14 @@ impl Window {
         self.redriven.places += 1;
         if Redriven::is_retrying(&place) {
             self.retrying += 1;
-            self.redriven.retries.push(Reverse((due, key, place.seq)));
+            self.redriven.retries.push((due, key, place.seq));
         }
         self.redriven.wake(key);
     }
 
     /// Takes up to `max` redriven events that may go now. To be asked only when nothing else is ready.
-    pub(crate) fn take_redriven(&mut self, max: usize, now: Timestamp, lease_time: Duration) -> Vec<Taken> {
-        self.redriven.wake_due(now);
+    pub(crate) fn take_redriven(&mut self, max: usize, now: Timestamp, times: Times) -> Vec<Taken> {
+        self.redriven.wake_due(now, times);
         let (mut taken, mut put_off) = (Vec::new(), Vec::new());
         while taken.len() < max
             && let Some(key) = self.redriven.ready.pop_front()
@@ -170,7 +155,7 @@ impl Window {
             }
             // Each of these tells when it is over.
             let behind = self.lanes.get(&key).is_some_and(|lane| lane.state != LaneState::Held);
-            let waits = leased || front.due > now || behind;
+            let waits = leased || !times.is_due(front.due, now) || behind;
             if waits || self.stuck.holds_redriven(key, front.seq, front.first) {
                 continue;
             }
@@ -181,7 +166,7 @@ impl Window {
             if Redriven::is_retrying(&front) {
                 self.retrying = self.retrying.saturating_sub(1);
             }
-            taken.push(self.lease_redriven(key, front, now.plus(lease_time)));
+            taken.push(self.lease_redriven(key, front, now.plus(times.lease)));
         }
         put_off.into_iter().for_each(|key| self.redriven.wake(key));
         taken
@@ -215,7 +200,7 @@ impl Window {
             place.due = at;
             place.attempts = attempts.unwrap_or(place.attempts);
             if at > Timestamp::default() {
-                self.redriven.retries.push(Reverse((at, key, seq)));
+                self.redriven.retries.push((at, key, seq));
             }
         }
     }

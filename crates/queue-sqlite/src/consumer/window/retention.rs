@@ -1,6 +1,7 @@
 //! What retention asks of the window: to lease nothing that is about to go, and to forget it when it is gone.
 
 use event::Timestamp;
+use queue::Times;
 
 use super::{LaneKey, LaneState, Window};
 
@@ -37,8 +38,8 @@ impl Window {
 
     /// Lets nothing up to `last` be leased until [`Self::open`], or less if something of it is out on lease at `now`;
     /// returns up to where. A lease that has ended by then can no longer be settled.
-    pub(crate) fn close_through(&mut self, last: u64, now: Timestamp) -> u64 {
-        self.wake(now);
+    pub(crate) fn close_through(&mut self, last: u64, now: Timestamp, times: Times) -> u64 {
+        self.wake(now, times);
         let closed = self.leases.keys().min().map_or(last, |leased| last.min(leased - 1));
         self.closed_through = closed;
         closed

@@ -6,7 +6,7 @@ use queue::{ConsumerId, LeaseToken, Seq};
 
 use super::*;
 
-const LEASE_TIME: Duration = Duration::from_secs(60);
+const TIMES: Times = Times { lease: Times::LEASE, longest_wait: Times::LONGEST_WAIT };
 
 fn stored(seq: u64, conversation: &str, bytes: usize) -> Arc<Stored> {
     let event = Event {
@@ -30,16 +30,16 @@ fn one_slow_delivery_does_not_make_the_ends_of_leases_pile_up() {
     let mut window = Window::default();
     let at = Timestamp::from_millis(1);
     add(&mut window, 1, "slow", 1);
-    assert_eq!(window.take(1, at, LEASE_TIME).len(), 1);
+    assert_eq!(window.take(1, at, TIMES).len(), 1);
     for seq in 2..20_000 {
         add(&mut window, seq, &seq.to_string(), 1);
-        let taken = window.take(1, at, LEASE_TIME);
+        let taken = window.take(1, at, TIMES);
         let token = LeaseToken { consumer: ConsumerId(1), seq: Seq(seq), generation: taken[0].generation };
         assert!(window.begin_settle(token));
         window.finish_settle(seq, Advance::Next);
     }
     assert!(window.lease_ends.len() <= MAX_STALE_ENDS + 4, "{}", window.lease_ends.len());
-    assert_eq!(window.next_due(), Some(at.plus(LEASE_TIME)));
+    assert_eq!(window.next_due(), Some(at.plus(TIMES.lease)));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_conversation_of_large_events_leaves_room_for_others() {
     }
     assert!(window.is_low());
     add(&mut window, 9, "small", 1);
-    let taken = window.take(10, Timestamp::default(), LEASE_TIME);
+    let taken = window.take(10, Timestamp::default(), TIMES);
     assert_eq!(taken.iter().map(|taken| taken.seq).collect::<Vec<_>>(), [1, 9]);
 }
 
@@ -67,7 +67,7 @@ fn a_backlog_of_held_conversations_costs_bits_and_blocks_no_other() {
     assert!(window.is_low() && window.has_room(), "others have all the room");
     assert_eq!((window.held(), window.about(key, 1)), ((1, EVENTS), (false, EVENTS)));
     add(&mut window, EVENTS + 2, "other", 1);
-    assert_eq!(window.take(10, at, LEASE_TIME).len(), 1);
+    assert_eq!(window.take(10, at, TIMES).len(), 1);
     window.unmark_dead(key, 1);
     let mut delivered = 1;
     loop {
@@ -78,7 +78,7 @@ fn a_backlog_of_held_conversations_costs_bits_and_blocks_no_other() {
                 window.enter(key, seq, 1, None);
             }
         }
-        let Some(taken) = window.take(1, at, LEASE_TIME).pop() else { break };
+        let Some(taken) = window.take(1, at, TIMES).pop() else { break };
         assert_eq!(taken.seq, delivered + 1);
         let token = LeaseToken { consumer: ConsumerId(1), seq: Seq(taken.seq), generation: taken.generation };
         assert!(window.begin_settle(token));
