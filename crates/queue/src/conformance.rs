@@ -17,6 +17,7 @@ pub mod durable;
 pub mod erase;
 pub mod fixture;
 pub mod identity;
+pub mod leases;
 pub mod model;
 pub mod replay;
 pub mod review;
@@ -51,13 +52,14 @@ macro_rules! conformance_tests {
             takes_the_same_content_for_a_duplicate, keeps_a_rejected_body_once, finds_an_event_by_its_id);
         $crate::conformance_tests!(@group $harness, delivery: a_new_destination_gets_what_comes_from_now_on,
             gives_each_destination_its_events, keeps_the_order_of_a_conversation, has_no_order_without_a_conversation,
-            has_no_order_when_told_so, retries_when_due, buries_the_dead, a_released_lease_counts_nothing,
-            an_unsettled_lease_ends, a_retry_further_ahead_than_anybody_waits_is_due, a_late_settlement_counts_while_nobody_else_has_the_event,
-            a_settlement_of_an_ended_lease_is_ignored, one_stuck_conversation_blocks_no_other,
+            has_no_order_when_told_so, buries_the_dead, one_stuck_conversation_blocks_no_other,
             one_stuck_destination_blocks_no_other, tells_of_changes, misses_no_change, counts_what_matches_no_route,
             a_destination_that_comes_back_gets_its_backlog, refuses_work_when_closed, pages_through_dead_letters,
             selects_and_groups_dead_letters, discards_dead_letters, redrives_dead_letters,
             redrives_nothing_into_the_void, refuses_an_unknown_destination);
+        $crate::conformance_tests!(@group $harness, leases: retries_when_due,
+            a_retry_further_ahead_than_anybody_waits_is_due, a_released_lease_counts_nothing, an_unsettled_lease_ends,
+            a_late_settlement_counts_while_nobody_else_has_the_event, a_settlement_of_an_ended_lease_is_ignored);
         $crate::conformance_tests!(@group $harness, configuring: routes_anew_what_waits);
         $crate::conformance_tests!(@group $harness, review: keeps_an_edited_copy_beside_the_original,
             redrives_the_edited_copy, drops_the_copy_with_its_letter, a_new_letter_opens_its_group_again,

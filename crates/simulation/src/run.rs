@@ -106,6 +106,8 @@ pub fn simulate_with(seed: u64, planted: Option<Planted>) -> std::result::Result
     runtime.block_on(async {
         let world = World::new(Plan::new(seed), planted);
         let result = run(&world).await;
+        // The world and what is up hold each other.
+        world.set_up(None);
         let (steps, all) = world.steps.last();
         let what = match &result {
             Err(error) => Some(format!("{error:#}")),
