@@ -17,6 +17,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The spool cannot be used.
+    #[error("the spool for large bodies in {} cannot be used: {source}; let the user who runs Aftercall write there", dir.display())]
+    Spool {
+        /// Its directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A source's name does not fit into a URL as it is.
     #[error("`{name}` cannot be the name of a source; use letters, digits, `-`, `_` and `.`")]
     SourceName {

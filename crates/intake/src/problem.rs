@@ -39,6 +39,8 @@ pub enum Reason {
     BodyTooLarge,
     /// The body is not declared to be JSON, or is compressed.
     ContentType,
+    /// A large body is authentic but cannot become events.
+    BatchUnreadable,
     /// The source's own rate limit.
     RateLimited,
     /// The headers are over the limit.
@@ -47,6 +49,10 @@ pub enum Reason {
     Internal,
     /// Intake has as much to do as it may.
     Busy,
+    /// The spool for large bodies has no room.
+    SpoolFull,
+    /// A large body was accepted, and the queue does not take all of it yet.
+    BatchPending,
     /// The queue has as much to do as it may, or cannot store for the moment.
     QueueBusy,
     /// The queue's disk is full.
@@ -57,7 +63,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::BodyIncomplete,
         Self::AuthMissing,
         Self::AuthMalformed,
@@ -70,10 +76,13 @@ impl Reason {
         Self::Timeout,
         Self::BodyTooLarge,
         Self::ContentType,
+        Self::BatchUnreadable,
         Self::RateLimited,
         Self::HeadersTooLarge,
         Self::Internal,
         Self::Busy,
+        Self::SpoolFull,
+        Self::BatchPending,
         Self::QueueBusy,
         Self::QueueFull,
         Self::QueueStopped,
@@ -117,10 +126,13 @@ impl Reason {
             Self::Timeout => ("timeout", 408, "The request came too slowly"),
             Self::BodyTooLarge => ("body-too-large", 413, "The body is too large"),
             Self::ContentType => ("content-type", 415, "The body is not plain JSON"),
+            Self::BatchUnreadable => ("batch-unreadable", 422, "The large body cannot become events"),
             Self::RateLimited => ("rate-limited", 429, "The source sends too many requests"),
             Self::HeadersTooLarge => ("headers-too-large", 431, "The headers are too large"),
             Self::Internal => ("internal", 500, "Something is wrong inside Aftercall"),
             Self::Busy => ("busy", 503, "Aftercall is busy"),
+            Self::SpoolFull => ("spool-full", 503, "There is no room for another large body"),
+            Self::BatchPending => ("batch-pending", 503, "The batch is accepted and still being published"),
             Self::QueueBusy => ("queue-busy", 503, "The queue is busy"),
             Self::QueueFull => ("queue-full", 503, "The queue is full"),
             Self::QueueStopped => ("queue-stopped", 503, "The queue has stopped"),

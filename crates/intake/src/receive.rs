@@ -17,8 +17,9 @@ use queue::{DeadLetterId, Failure, FailureClass, Publication, Published, QueueEr
 use smallvec::SmallVec;
 
 use crate::auth::{self, Proof};
-use crate::body::{self, BodyFailure};
+use crate::body::{self, BodyFailure, Read};
 use crate::head;
+use crate::large::Large;
 use crate::options::{BUSY_RETRY, LARGE_BODY_BYTES, MIN_PROGRESS_BYTES, SMALL_BODY_BYTES, STOPPED_RETRY};
 use crate::problem::{Answer, Reason, Refusal};
 use crate::quarantine::{self, Quarantine, Quarantined};
@@ -164,8 +165,18 @@ async fn accept(peer: &Peer, served: &Arc<ServedSource>, head: &Parts, body: &mu
     head::check(head, max, limits.header_bytes)?;
     let proof = auth::check_headers(&source.auth, &head.headers, (shared.clock)()).await?;
     let reading = peer.activity.reads();
-    let (body, mut reserved) =
-        body::read(body, max, limits, &shared.memory).await.map_err(|failure| unread(&failure, max, shared))?;
+    let in_memory = shared.spool.as_ref().map_or(max, |_| max.min(limits.spool_above));
+    let read = body::read_up_to(body, in_memory, limits, &shared.memory).await;
+    let (body, mut reserved) = match read.map_err(|failure| unread(&failure, max, shared))? {
+        Read::Whole(body, reserved) => (body, reserved),
+        Read::Longer(longer) => {
+            let Some(spool) = shared.spool.as_ref().filter(|_| max > in_memory) else {
+                return Err(head::too_large(max));
+            };
+            let large = Large { peer, served, headers: &head.headers, max, spool };
+            return large.accept(proof, longer, body, reading).await;
+        }
+    };
     drop(reading);
     let received = (shared.clock)();
     let size = body.len();
@@ -204,14 +215,18 @@ async fn examine(
         Proof::Complete(proof) => proof,
         Proof::Claimed(claim) => signer(served, &claim, headers, body, now).await?,
     };
-    if let Some(rate) = &served.rate {
-        rate.admit(now).map_err(|wait| {
-            let detail =
-                "this source sends more requests than its `max_requests_per_second`; send more slowly, or raise it";
-            Refusal::new(Reason::RateLimited, detail).retry_after(wait)
-        })?;
-    }
+    charge(served, now)?;
     Ok((split_apart(served, body).await?, proof))
+}
+
+/// Charges the source's rate limit for an authentic request.
+pub(crate) fn charge(served: &ServedSource, now: Timestamp) -> Result<(), Refusal> {
+    let Some(rate) = &served.rate else { return Ok(()) };
+    rate.admit(now).map_err(|wait| {
+        let detail =
+            "this source sends more requests than its `max_requests_per_second`; send more slowly, or raise it";
+        Refusal::new(Reason::RateLimited, detail).retry_after(wait)
+    })
 }
 
 /// The key that has made a signature.
@@ -299,7 +314,7 @@ pub(crate) async fn reject(
     Ok(id)
 }
 
-fn unread(failure: &BodyFailure, max: usize, shared: &Shared) -> Refusal {
+pub(crate) fn unread(failure: &BodyFailure, max: usize, shared: &Shared) -> Refusal {
     let limits = &shared.options.limits;
     match failure {
         BodyFailure::TooLarge => head::too_large(max),
@@ -324,13 +339,13 @@ fn busy() -> Refusal {
     Refusal::new(Reason::Busy, detail).retry_after(BUSY_RETRY)
 }
 
-fn internal() -> Refusal {
+pub(crate) fn internal() -> Refusal {
     let detail = "reading the body failed because of a fault in Aftercall; send it again, and report it";
     Refusal::new(Reason::Internal, detail)
 }
 
 /// The refusal when the queue did not take the events. What exactly happened is for the log, not for the sender.
-fn not_stored(error: &QueueError) -> Refusal {
+pub(crate) fn not_stored(error: &QueueError) -> Refusal {
     let (reason, happened, wait) = match error {
         QueueError::Full { retry_after, .. } => (Reason::QueueFull, "the disk is full", *retry_after),
         QueueError::Busy { retry_after } => (Reason::QueueBusy, "too much is waiting to be stored", *retry_after),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use event::EventId;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use http_body_util::Full;
@@ -11,16 +12,25 @@ use queue::{DeadLetterId, Published};
 use crate::problem::Answer;
 use crate::redact::Unusable;
 
+/// The same for a large batch.
+pub(crate) fn accepted_batch(ids: &[EventId], duplicates: usize) -> Answer {
+    answer_with(ids.iter().copied(), ids.len(), duplicates)
+}
+
 /// `{"accepted":n,"duplicates":n,"events":[ids]}`, the ids in the order of the events.
 pub(crate) fn accepted(published: &[Published]) -> Answer {
+    let duplicates = published.iter().filter(|one| one.is_duplicate()).count();
+    answer_with(published.iter().map(Published::id), published.len(), duplicates)
+}
+
+fn answer_with(ids: impl Iterator<Item = EventId>, count: usize, duplicates: usize) -> Answer {
     const AROUND: usize = 64;
     const PER_EVENT: usize = 39;
-    let duplicates = published.iter().filter(|one| one.is_duplicate()).count();
-    let mut text = String::with_capacity(AROUND + PER_EVENT * published.len());
+    let mut text = String::with_capacity(AROUND + PER_EVENT * count);
     // Writing to a string does not fail.
-    let _ = write!(text, r#"{{"accepted":{},"duplicates":{duplicates},"events":["#, published.len() - duplicates);
-    for (at, one) in published.iter().enumerate() {
-        let _ = write!(text, r#"{}"{}""#, if at == 0 { "" } else { "," }, one.id());
+    let _ = write!(text, r#"{{"accepted":{},"duplicates":{duplicates},"events":["#, count - duplicates);
+    for (at, id) in ids.enumerate() {
+        let _ = write!(text, r#"{}"{id}""#, if at == 0 { "" } else { "," });
     }
     text.push_str("]}");
     json(StatusCode::OK, text.into())

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -21,11 +22,13 @@ use crate::connections::{Connections, Entered, Evicted, Guest};
 use crate::counters::{Counters, Pauses, SourceCounts};
 use crate::error::Error;
 use crate::handle::Handle;
+use crate::large;
 use crate::memory::BodyMemory;
 use crate::options::{ACCEPT_PAUSE, BACKLOG, BUSY_RETRY, CUT_TIME, LOG_EVERY, Options, REFUSED_BODY_MEMORY};
 use crate::problem::{Reason, Refusal};
 use crate::quarantine::Quarantine;
 use crate::source::{self, Source, Sources};
+use crate::spool::Spool;
 use crate::tls::Tls;
 
 /// Tells the time.
@@ -35,10 +38,12 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Intake {
     listener: TcpListener,
     shared: Arc<Shared>,
+    /// Files of large bodies that were accepted before the start.
+    accepted: Vec<PathBuf>,
 }
 
 impl Intake {
-    /// Checks the settings and listens. Reads the certificate, so it blocks for a moment.
+    /// Checks the settings and listens. Reads the certificate and looks into the spool, so it blocks for a moment.
     pub fn bind(
         options: Options,
         sources: Vec<Source>,
@@ -47,6 +52,14 @@ impl Intake {
     ) -> Result<(Self, Handle), Error> {
         let tls = options.tls.clone().map(Tls::load).transpose()?;
         let address = options.listen;
+        let (spool, accepted) = match &options.spool {
+            None => (None, Vec::new()),
+            Some(spool) => {
+                let opened = Spool::open(spool);
+                let refuse = |source| Error::Spool { dir: spool.dir.clone(), source };
+                opened.map(|(spool, accepted)| (Some(spool), accepted)).map_err(refuse)?
+            }
+        };
         let listener = listen(address).map_err(|source| Error::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| Error::Listen { address, source })?;
         let shared = Arc::new(Shared {
@@ -63,6 +76,7 @@ impl Intake {
             evictions: Pauses::default(),
             mode: watch::Sender::new(Mode::Normal),
             loopback: address.ip().is_loopback(),
+            spool,
             options,
             queue,
             clock,
@@ -70,13 +84,14 @@ impl Intake {
         });
         shared.set_sources(sources)?;
         let handle = Handle::new(Arc::clone(&shared), address);
-        Ok((Self { listener, shared }, handle))
+        Ok((Self { listener, shared, accepted }, handle))
     }
 
     /// Accepts and serves until [`Handle::shutdown`], then until every request that is being served has been answered
     /// or [`Options::drain`] is over.
     pub async fn run(self) {
-        let Self { listener, shared } = self;
+        let Self { listener, shared, accepted } = self;
+        let resuming = tokio::spawn(large::resume(Arc::clone(&shared), accepted));
         let refreshing = tokio::spawn(refresh(Arc::clone(&shared)));
         let mut mode = shared.mode.subscribe();
         while *mode.borrow_and_update() < Mode::Draining {
@@ -97,6 +112,8 @@ impl Intake {
             shared.mode.send_replace(Mode::Cut);
             shared.connections.all_closed(CUT_TIME).await;
         }
+        // Stops by itself once the mode is draining.
+        let _ = resuming.await;
         shared.mode.send_replace(Mode::Stopped);
     }
 }
@@ -210,6 +227,8 @@ pub(crate) struct Shared {
     /// Of bodies that are read only for the quarantine.
     pub(crate) refused_memory: Arc<BodyMemory>,
     pub(crate) mode: watch::Sender<Mode>,
+    /// Of large bodies.
+    pub(crate) spool: Option<Arc<Spool>>,
     pub(crate) tls: Option<Tls>,
     pub(crate) connections: Arc<Connections>,
     evictions: Pauses,
@@ -242,6 +261,11 @@ impl Shared {
                 keyring.remember(old.usage());
             }
         }
+    }
+
+    /// The counts of a source, whether it is still configured or not.
+    pub(crate) fn counters_of(&self, name: &Arc<str>) -> Arc<Counters> {
+        Arc::clone(self.counters.lock().entry(Arc::clone(name)).or_default())
     }
 
     /// Counts one more request, unless there are too many.

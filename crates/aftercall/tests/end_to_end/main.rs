@@ -10,6 +10,9 @@ mod alarms;
 mod archive;
 mod audit;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod batches;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod commands;

@@ -1,0 +1,219 @@
+//! Batches that are too large for memory: into the spool, and from there into the queue.
+
+use std::fs;
+use std::process::Command;
+use std::thread;
+
+use crate::client::{Answer, signed};
+use crate::site::{AFTERCALL, Server, Site, TO_FILE};
+use crate::waiting;
+
+/// Just above what is read into memory.
+const LARGE: usize = 17 << 20;
+
+/// Both sources of the site take large bodies.
+fn site(head: &str, rest: &str) -> Site {
+    let limits = format!("[intake.limits]\nbody = \"512MiB\"\nbody_timeout = \"120s\"\n{head}");
+    Site::with_head(&limits, rest)
+}
+
+/// A batch of at least so many bytes, of events of `event` bytes each, and how many they are.
+fn batch(name: &str, bytes: usize, event: usize) -> (Vec<u8>, usize) {
+    let count = bytes / event + 1;
+    let mut body = b"{\"eventType\":\"t\",\"data\":[".to_vec();
+    for id in 0..count {
+        let start = body.len();
+        let comma = if id == 0 { "" } else { "," };
+        body.extend(format!("{comma}{{\"webhookEventId\":\"{name}-{id}\",\"filler\":\"").as_bytes());
+        body.resize((start + event).saturating_sub(2).max(body.len()), b'f');
+        body.extend(b"\"}");
+    }
+    body.extend(b"]}");
+    (body, count)
+}
+
+fn spool(site: &Site) -> Vec<String> {
+    let files = fs::read_dir(site.path("data/spool")).unwrap();
+    files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn stored_nothing(site: &Site, server: &Server) {
+    assert_eq!((server.count("accepted"), server.count("dead_letters")), (0, 0));
+    waiting::until_so("the spool is empty", || spool(site).is_empty());
+}
+
+/// The number of each delivered event, in the order of delivery.
+fn delivered(site: &Site, name: &str) -> Vec<usize> {
+    let mark = format!("{name}-");
+    let number = |line: &String| {
+        let rest = &line[line.find(&mark)? + mark.len()..];
+        rest[..rest.find(|c: char| !c.is_ascii_digit())?].parse().ok()
+    };
+    site.events().iter().filter_map(number).collect()
+}
+
+#[test]
+fn a_large_batch_is_accepted_whole_and_once() {
+    let site = site("", TO_FILE);
+    let server = site.start();
+    let (body, count) = batch("a", LARGE, 8_192);
+    let answer = server.post(&body);
+    assert_eq!(answer.counts(), (count as u64, 0));
+    let ids = answer.json()["events"].as_array().unwrap().clone();
+    assert_eq!(ids.len(), count);
+    assert!(spool(&site).is_empty());
+    server.until_settled("events");
+    let mut all = delivered(&site, "a");
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..count));
+
+    let again = server.post(&body);
+    assert_eq!(again.counts(), (0, count as u64));
+    assert_eq!(again.json()["events"].as_array().unwrap(), &ids);
+    assert_eq!(server.count("accepted"), count as u64);
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(site.check().0, 0);
+}
+
+#[test]
+fn what_is_wrong_with_a_large_batch_leaves_nothing() {
+    let site = site("", TO_FILE);
+    let server = site.start();
+    let (body, _) = batch("w", LARGE, 8_192);
+    let refused = |body: &[u8], headers: &[(&str, String)]| -> (u16, String, Answer) {
+        let answer = server.client().post("/in/genesys", headers, body).unwrap();
+        (answer.status, answer.code(), answer)
+    };
+    let (status, code, _) = refused(&body, &signed(b"another body"));
+    assert_eq!((status, code.as_str()), (401, "auth-mismatch"));
+    stored_nothing(&site, &server);
+
+    let cut = &body[..body.len() - 1];
+    let (status, code, answer) = refused(cut, &signed(cut));
+    assert_eq!((status, code.as_str()), (422, "batch-unreadable"), "{answer:?}");
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains(&format!("byte {}", cut.len())), "names the place: {detail}");
+    stored_nothing(&site, &server);
+
+    let single = format!("{{\"webhookEventId\":\"x\",\"filler\":\"{}\"}}", "f".repeat(LARGE)).into_bytes();
+    let (status, code, _) = refused(&single, &signed(&single));
+    assert_eq!((status, code.as_str()), (413, "body-too-large"));
+    stored_nothing(&site, &server);
+    assert_eq!(server.post(r#"{"webhookEventId":"after"}"#).counts(), (1, 0));
+}
+
+#[test]
+fn a_kill_in_the_middle_of_publishing_loses_and_doubles_nothing() {
+    let site = site("", TO_FILE);
+    let server = site.start();
+    let (body, count) = batch("k", 3 * LARGE, 1_024);
+    let headers = signed(&body);
+    let mut client = server.client();
+    let sending = thread::spawn(move || client.post("/in/genesys", &headers, &body));
+    waiting::until_so("publishing has begun", || server.count("accepted") > 0);
+    server.kill();
+    let answered = sending.join().unwrap().is_ok();
+    assert!(!answered, "it was killed too late to show anything");
+    assert!(spool(&site).iter().any(|name| name.ends_with(".accepted")), "{:?}", spool(&site));
+
+    let server = site.start();
+    waiting::until_so("all events are there", || server.count("accepted") == count as u64);
+    waiting::until_so("the spool is empty", || spool(&site).is_empty());
+    server.until_settled("events");
+    assert_eq!(server.count("accepted"), count as u64);
+    let mut all = delivered(&site, "k");
+    all.sort_unstable();
+    all.dedup();
+    assert!(all.into_iter().eq(0..count));
+}
+
+#[test]
+fn four_large_batches_at_once_stay_within_the_memory() {
+    let site = site("", TO_FILE);
+    let server = site.start();
+    let senders: Vec<_> = (0..4)
+        .map(|number| {
+            let (body, count) = batch(&format!("m{number}"), 2 * LARGE, 1_024);
+            let (headers, mut client) = (signed(&body), server.client());
+            thread::spawn(move || (client.post("/in/genesys", &headers, &body).unwrap().counts(), count))
+        })
+        .collect();
+    for sender in senders {
+        let (counts, count) = sender.join().unwrap();
+        assert_eq!(counts, (count as u64, 0));
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let most: u64 = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    assert!(most <= 128 * 1024, "{most} KiB at the most");
+    println!("VmHWM of four batches of {} MiB: {most} KiB", 2 * LARGE >> 20);
+}
+
+#[test]
+fn without_room_a_large_batch_is_refused_and_later_taken() {
+    let site = site("", TO_FILE);
+    let limited =
+        format!("trap '' XFSZ; ulimit -S -f 12288; exec {AFTERCALL} serve --config aftercall.toml --log json");
+    let mut command = Command::new("bash");
+    command.current_dir(site.path("")).args(["-c", &limited]);
+    let server = site.start_with(&mut command);
+    let (body, count) = batch("r", LARGE, 65_536);
+    let mut client = server.client();
+    // The server stops reading where the disk ends, so not all of it can be sent.
+    if let Ok(answer) = client.post_signed(&body).or_else(|_| client.answer()) {
+        assert_eq!((answer.status, answer.code().as_str()), (503, "queue-full"), "{answer:?}");
+    }
+    stored_nothing(&site, &server);
+    let more = Command::new("prlimit").args(["--fsize=unlimited", "--pid", &server.id().to_string()]).output().unwrap();
+    assert!(more.status.success(), "{more:?}");
+    assert_eq!(server.post(&body).counts(), (count as u64, 0));
+    assert!(!site.logs().contains("panicked"));
+}
+
+#[test]
+fn a_sender_that_stops_in_the_middle_is_let_go_and_leaves_nothing() {
+    let site = Site::with_head("[intake.limits]\nbody = \"512MiB\"\nbody_stall = \"300ms\"\n", TO_FILE);
+    let server = site.start();
+    let (body, _) = batch("s", LARGE, 65_536);
+    let mut client = server.client();
+    let mut head = format!("POST /in/genesys HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in signed(&body) {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    client.send(head + "\r\n").unwrap();
+    client.send(&body[..1 << 20]).unwrap();
+    waiting::until_so("it is being spooled", || !spool(&site).is_empty());
+    assert_eq!(client.answer().unwrap().code(), "timeout");
+    stored_nothing(&site, &server);
+}
+
+#[test]
+fn the_spool_has_a_limit() {
+    let site = Site::with_head(
+        "[intake.limits]\nbody = \"20MiB\"\nspool = \"30MiB\"\nbody_stall = \"60s\"\nbody_timeout = \"60s\"\n",
+        TO_FILE,
+    );
+    let server = site.start();
+    let (body, count) = batch("b", LARGE, 65_536);
+    let mut held = server.client();
+    let head = format!(
+        "POST /in/genesys HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\
+         x-genesys-webhook-signature: {}\r\n\r\n",
+        body.len(),
+        "0".repeat(64)
+    );
+    held.send(head).unwrap();
+    held.send(&body[..16 << 20]).unwrap();
+    let spooled = || {
+        let files = fs::read_dir(site.path("data/spool")).unwrap();
+        files.map(|file| file.unwrap().metadata().map_or(0, |data| data.len())).sum::<u64>()
+    };
+    waiting::until_so("most of it is spooled", || spooled() >= 15 << 20);
+    let mut client = server.client();
+    if let Ok(answer) = client.post_signed(&body).or_else(|_| client.answer()) {
+        assert_eq!((answer.status, answer.code().as_str()), (503, "spool-full"), "{answer:?}");
+    }
+    drop(held);
+    waiting::until_so("there is room again", || spool(&site).is_empty());
+    assert_eq!(server.post(&body).counts(), (count as u64, 0));
+}
