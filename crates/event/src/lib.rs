@@ -27,7 +27,7 @@ pub use outcome::Outcome;
 pub use shortened::shortened;
 pub use split::{
     Batch, DEFAULT_MAX_EVENTS_PER_BODY, LargeError, LargeLimits, MAX_PIECE_BYTES, NewEvent, Outline, Portions,
-    SourceKind, SplitSettings, Splitter, Stored,
+    SourceKind, SplitSettings, Splitter, Stored, conversation_key,
 };
 pub use timestamp::Timestamp;
 

@@ -23,6 +23,7 @@
 //! A body that is too large for memory is split as a stream ([`large`]).
 
 mod around;
+mod conversations;
 mod items;
 mod large;
 mod stored;
@@ -36,6 +37,7 @@ use crate::json::{self, Fault, Kind, Pointer, Raw, Scanner};
 use crate::{BodyError, EventId, identity};
 use items::{Items, Parent, Wrapping};
 
+pub use conversations::conversation_key;
 pub use large::{LargeError, LargeLimits, MAX_PIECE_BYTES, Outline, Portions};
 pub use stored::Stored;
 

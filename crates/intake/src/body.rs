@@ -44,7 +44,7 @@ pub(crate) struct Longer {
     begun: Vec<u8>,
     /// What came last.
     piece: Bytes,
-    _reserved: Reserved,
+    reserved: Reserved,
 }
 
 impl Longer {
@@ -62,8 +62,11 @@ impl Longer {
         E: From<BodyFailure>,
         F: Future<Output = Result<(T, Vec<u8>), E>>,
     {
-        let Self { mut arrival, begun: mut gathered, piece, _reserved } = self;
-        let mut total = gathered.len() + piece.len();
+        let Self { mut arrival, begun, piece, mut reserved } = self;
+        let mut total = begun.len() + piece.len();
+        reserved.grow_to(total.max(2 * size)).map_err(BodyFailure::from)?;
+        let mut gathered = begun;
+        gathered.reserve((size + size / 4).saturating_sub(gathered.len()));
         gathered.extend_from_slice(&piece);
         drop(piece);
         loop {
@@ -73,7 +76,7 @@ impl Longer {
             if gathered.len() >= size {
                 (state, gathered) = write(state, gathered).await?;
                 gathered.clear();
-                gathered.shrink_to(2 * size);
+                gathered.shrink_to(size + size / 4);
             }
             match arrival.next(body).await? {
                 Some(piece) => {
@@ -109,8 +112,7 @@ pub(crate) async fn read_up_to<B: Body<Data = Bytes> + Unpin>(
     let announced = body.size_hint().upper().map_or(max, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     let mut arrival = Arrival::new(limits);
     let mut reserved = Reserved::nothing(memory);
-    let longer =
-        |arrival, begun, piece, reserved| Ok(Read::Longer(Longer { arrival, begun, piece, _reserved: reserved }));
+    let longer = |arrival, begun, piece, reserved| Ok(Read::Longer(Longer { arrival, begun, piece, reserved }));
     if body.size_hint().upper().is_some() && announced > max {
         return longer(arrival, Vec::new(), Bytes::new(), reserved);
     }

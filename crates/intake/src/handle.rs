@@ -91,10 +91,11 @@ impl Handle {
         release::publish_mended(&self.shared, source, body, dry_run).await
     }
 
-    /// Bytes of a body of this source, at most.
+    /// Bytes of a body of this source that is handled in memory, at most.
     pub fn body_limit(&self, source: &str) -> usize {
+        let limits = &self.shared.options.limits;
         let own = self.shared.sources.load().get(source).and_then(|served| served.source.max_body_bytes);
-        own.unwrap_or(self.shared.options.limits.body_bytes)
+        own.unwrap_or(limits.body_bytes).min(limits.spool_above)
     }
 
     /// Opens what was sealed with these keys from now on.

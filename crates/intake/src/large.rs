@@ -1,10 +1,15 @@
 //! The way of a body that is too large for memory: into the spool, compared with its signature on the way, looked through
-//! for anything that is no event, accepted, and published some events at a time ([`publish`]).
+//! for anything that is no event and accepted ([`accept`]), and published some events at a time ([`publish`]).
 //!
 //! What arrives is never whole in memory. Nothing is published before all of the body has been found good and its file
 //! is durable under the name of an accepted one, so a crash in the middle of publishing loses no event of it: the rest is
 //! published after the next start ([`resume`]). A body that is refused leaves nothing.
+//!
+//! A body that does not announce its size goes the same way at first; if it turns out to be small enough it is read back
+//! and treated like any other.
 
+mod accept;
+mod pending;
 mod publish;
 mod resume;
 
@@ -12,7 +17,8 @@ use std::io;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use event::{LargeError, LargeLimits, Outline, Timestamp};
+use bytes::Bytes;
+use event::Timestamp;
 use http::HeaderMap;
 use hyper::body::Incoming;
 use tokio::task::spawn_blocking;
@@ -20,17 +26,18 @@ use tokio::task::spawn_blocking;
 use crate::activity::Reading;
 use crate::auth::{self, Proof};
 use crate::body::{BodyFailure, Longer};
-use crate::options::{BUSY_RETRY, SPOOL_RETRY, SPOOL_WRITE_BYTES};
-use crate::problem::{Answer, Reason, Refusal};
-use crate::receive::{charge, internal, unread};
-use crate::respond;
+use crate::memory::Reserved;
+use crate::options::{QUARANTINED_HEAD_BYTES, SPOOL_WRITE_BYTES};
+use crate::problem::{Answer, Refusal};
+use crate::receive::{charge, internal, offer_beginning, unread};
 use crate::server::Peer;
 use crate::signature::{Comparing, SignatureFailure};
 use crate::source::{Auth, ServedSource};
 use crate::spool::{Digest, Head, Spool, SpoolFailure, Spooled};
-use publish::Publishing;
 
-pub(crate) use resume::resume;
+pub(crate) use accept::refusal;
+pub(crate) use pending::Pending;
+pub(crate) use resume::{Left, resume};
 
 /// A request with a large body.
 pub(crate) struct Large<'a> {
@@ -40,6 +47,14 @@ pub(crate) struct Large<'a> {
     /// Bytes that the body may have.
     pub(crate) max: usize,
     pub(crate) spool: &'a Arc<Spool>,
+}
+
+/// What became of it.
+pub(crate) enum Taken {
+    /// All of its events are durable, or it is a dead letter.
+    Answered(Answer),
+    /// It has turned out to be small.
+    Small(Proof, Bytes, Reserved),
 }
 
 /// A body while it is written to the spool.
@@ -63,13 +78,13 @@ impl From<BodyFailure> for Failure {
 
 impl Large<'_> {
     /// Takes the rest of the body, and answers when all of its events are durable.
-    pub(crate) async fn accept(
+    pub(crate) async fn take(
         self,
         proof: Proof,
         longer: Longer,
         body: &mut Incoming,
         reading: Reading<'_>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Taken, Refusal> {
         let (shared, source) = (&self.peer.shared, &self.served.source);
         let comparing = match (&proof, &source.auth) {
             (Proof::Claimed(claim), Auth::Signature { scheme, keyring }) => {
@@ -81,6 +96,10 @@ impl Large<'_> {
         drop(reading);
         let received = (shared.clock)();
         let Arriving { spooled, digest, comparing } = arrived;
+        if spooled.body_bytes() <= shared.options.limits.spool_above as u64 {
+            let (body, reserved) = self.read_back(spooled).await?;
+            return Ok(Taken::Small(proof, body, reserved));
+        }
         let (spooled, signer) = match comparing {
             Some(comparing) => self.signer(spooled, comparing, received).await?,
             None => (spooled, None),
@@ -104,10 +123,7 @@ impl Large<'_> {
             digest: whole,
             split: source.split.clone(),
         };
-        let (spooled, outline) = self.keep(spooled, &head).await?;
-        let publishing = Publishing::new(shared, spooled, &head, self.served.splitter.clone(), outline);
-        let (ids, duplicates) = publishing.answered().await?;
-        Ok(respond::accepted_batch(&ids, duplicates))
+        accept::answered(shared, self.served, spooled, head).await.map(Taken::Answered)
     }
 
     /// Writes the body to the spool as it arrives.
@@ -140,6 +156,16 @@ impl Large<'_> {
         })
     }
 
+    /// The body of a spooled file, which is small, in memory.
+    async fn read_back(&self, spooled: Spooled) -> Result<(Bytes, Reserved), Refusal> {
+        let shared = &self.peer.shared;
+        let mut reserved = Reserved::nothing(&shared.memory);
+        let bytes = usize::try_from(spooled.body_bytes()).unwrap_or(usize::MAX);
+        reserved.grow_to(bytes).map_err(|exhausted| unread(&exhausted.into(), self.max, shared))?;
+        let read = spawn_blocking(move || spooled.stored().first(bytes)).await.map_err(|_| internal())?;
+        Ok((read.map_err(|error| refusal(SpoolFailure::Disk(error)))?.into(), reserved))
+    }
+
     /// The key that has made the signature. If none has and there are other keys now, the body is read once more.
     async fn signer(
         &self,
@@ -160,57 +186,19 @@ impl Large<'_> {
             signer = compared.map_err(|error| refusal(SpoolFailure::Disk(error)))?;
         }
         if signer.is_none() {
-            if let Some(quarantine) = self.peer.shared.quarantine.get() {
-                quarantine.too_large(&self.served.source.name);
-            }
-            return Err(auth::unsigned(scheme, &SignatureFailure::Mismatch));
+            let refusal = auth::unsigned(scheme, &SignatureFailure::Mismatch);
+            self.quarantine(spooled, &refusal, now).await;
+            return Err(refusal);
         }
         Ok((spooled, signer))
     }
 
-    /// Looks through the body, and accepts it.
-    async fn keep(&self, mut spooled: Spooled, head: &Head) -> Result<(Spooled, Outline), Refusal> {
-        let (splitter, head) = (self.served.splitter.clone(), head.clone());
-        let keep = move || {
-            let outline = splitter.outline(spooled.stored(), LargeLimits::default()).map_err(|error| match error {
-                LargeError::Body(error) => {
-                    let reason = if error.is_size() { Reason::BodyTooLarge } else { Reason::BatchUnreadable };
-                    Refusal::new(reason, format!("{error}. Nothing of it was stored"))
-                }
-                LargeError::Read(error) => refusal(SpoolFailure::Disk(error)),
-            })?;
-            spooled.accept(&head).map_err(refusal)?;
-            Ok((spooled, outline))
-        };
-        spawn_blocking(keep).await.map_err(|_| internal())?
-    }
-}
-
-/// The refusal of a body that was not spooled. What exactly happened is for the log.
-fn refusal(failure: SpoolFailure) -> Refusal {
-    match failure {
-        SpoolFailure::NoRoom => {
-            let detail = "as much is being received in large bodies as `spool` allows; send it again later";
-            Refusal::new(Reason::SpoolFull, detail).retry_after(SPOOL_RETRY)
-        }
-        SpoolFailure::Twice => pending().because("the same body was sent again while it is being published".to_owned()),
-        SpoolFailure::Disk(error) => {
-            use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-            let full = matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge);
-            let (reason, happened) = match full {
-                true => (Reason::QueueFull, "the disk is full"),
-                false => (Reason::QueueBusy, "storing failed for the moment"),
-            };
-            let detail = format!("{happened}; nothing of this request was stored, send it again later");
-            let wait = if full { SPOOL_RETRY } else { BUSY_RETRY };
-            Refusal::new(reason, detail).retry_after(wait).because(format!("writing to the spool: {error}"))
+    /// Offers the beginning of a body with a wrong signature to the quarantine.
+    async fn quarantine(&self, spooled: Spooled, refusal: &Refusal, now: Timestamp) {
+        let bytes = spooled.body_bytes();
+        let begins = spawn_blocking(move || spooled.stored().first(QUARANTINED_HEAD_BYTES));
+        if let Ok(Ok(begins)) = begins.await {
+            offer_beginning(self.peer, &self.served.source, refusal, self.headers, (&begins.into(), bytes), now);
         }
     }
-}
-
-/// The refusal of a body that was accepted and is not in the queue yet.
-fn pending() -> Refusal {
-    let detail = "this batch was accepted, and its events are still being published; none is lost. Send it again later to \
-                  learn their ids, they will be duplicates";
-    Refusal::new(Reason::BatchPending, detail).retry_after(SPOOL_RETRY)
 }

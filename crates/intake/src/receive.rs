@@ -19,10 +19,13 @@ use smallvec::SmallVec;
 use crate::auth::{self, Proof};
 use crate::body::{self, BodyFailure, Read};
 use crate::head;
-use crate::large::Large;
-use crate::options::{BUSY_RETRY, LARGE_BODY_BYTES, MIN_PROGRESS_BYTES, SMALL_BODY_BYTES, STOPPED_RETRY};
+use crate::large::{Large, Taken};
+use crate::options::{
+    BUSY_RETRY, LARGE_BODY_BYTES, Limits, MIN_PROGRESS_BYTES, ORDER_PATIENCE, SMALL_BODY_BYTES, SPOOL_UNANNOUNCED_BYTES,
+    STOPPED_RETRY,
+};
 use crate::problem::{Answer, Reason, Refusal};
-use crate::quarantine::{self, Quarantine, Quarantined};
+use crate::quarantine::{self, CUT_FROM, Quarantine, Quarantined};
 use crate::redact::{self, Events, Unusable};
 use crate::respond;
 use crate::server::{Peer, Shared};
@@ -126,6 +129,24 @@ fn offer(peer: &Peer, source: &Source, refusal: &Refusal, headers: &HeaderMap, b
     }
 }
 
+/// Offers the beginning of a large body of so many bytes: to be looked at, never to be released.
+pub(crate) fn offer_beginning(
+    peer: &Peer,
+    source: &Source,
+    refusal: &Refusal,
+    headers: &HeaderMap,
+    (begins, bytes): (&Bytes, u64),
+    received: Timestamp,
+) {
+    let Some(quarantine) = peer.shared.quarantine.get() else { return };
+    if quarantine.admits(&source.name, begins.len(), received)
+        && let Some(mut request) = quarantined(source, peer, refusal, headers, begins, received)
+    {
+        request.headers.insert(CUT_FROM, bytes.into());
+        quarantine.keep(request);
+    }
+}
+
 /// The request as it is kept; `None` if its body would have to be sealed and cannot be.
 fn quarantined(
     source: &Source,
@@ -161,23 +182,34 @@ async fn accept(peer: &Peer, served: &Arc<ServedSource>, head: &Parts, body: &mu
     }
     let _in_flight = shared.admit().ok_or_else(busy)?;
     let limits = &shared.options.limits;
-    let max = source.max_body_bytes.unwrap_or(limits.body_bytes);
-    head::check(head, max, limits.header_bytes)?;
+    let max = shared.max_body(source);
+    head::check(head, max, limits.header_bytes).map_err(|refusal| not_redacted(refusal, source, limits))?;
     let proof = auth::check_headers(&source.auth, &head.headers, (shared.clock)()).await?;
     let reading = peer.activity.reads();
-    let in_memory = shared.spool.as_ref().map_or(max, |_| max.min(limits.spool_above));
+    let in_memory = match &shared.spool {
+        // No body of a source with rules may lie on the disk as it came.
+        None => max,
+        Some(_) if source.redaction.is_some() => max,
+        Some(_) if body.size_hint().exact().is_none() => max.min(limits.spool_above).min(SPOOL_UNANNOUNCED_BYTES),
+        Some(_) => max.min(limits.spool_above),
+    };
     let read = body::read_up_to(body, in_memory, limits, &shared.memory).await;
-    let (body, mut reserved) = match read.map_err(|failure| unread(&failure, max, shared))? {
-        Read::Whole(body, reserved) => (body, reserved),
+    let (proof, body, mut reserved) = match read.map_err(|failure| unread(&failure, max, shared))? {
+        Read::Whole(body, reserved) => {
+            drop(reading);
+            (proof, body, reserved)
+        }
         Read::Longer(longer) => {
             let Some(spool) = shared.spool.as_ref().filter(|_| max > in_memory) else {
-                return Err(head::too_large(max));
+                return Err(not_redacted(head::too_large(max), source, limits));
             };
             let large = Large { peer, served, headers: &head.headers, max, spool };
-            return large.accept(proof, longer, body, reading).await;
+            match large.take(proof, longer, body, reading).await? {
+                Taken::Answered(answer) => return Ok(answer),
+                Taken::Small(proof, body, reserved) => (proof, body, reserved),
+            }
         }
     };
-    drop(reading);
     let received = (shared.clock)();
     let size = body.len();
     let (events, proof) = match examine(served, proof, &head.headers, &body, received).await {
@@ -200,6 +232,19 @@ async fn accept(peer: &Peer, served: &Arc<ServedSource>, head: &Parts, body: &mu
         Ok(events) => Ok(respond::accepted(&publish(shared, served, proof, events, received).await?)),
         Err(error) => Ok(respond::dead_lettered(reject(shared, served, proof, &error, body, received).await?, &error)),
     }
+}
+
+/// Says why a body of this source may not be as large as others.
+fn not_redacted(refusal: Refusal, source: &Source, limits: &Limits) -> Refusal {
+    let allowed = source.max_body_bytes.unwrap_or(limits.body_bytes);
+    if refusal.reason != Reason::BodyTooLarge || source.redaction.is_none() || allowed <= limits.spool_above {
+        return refusal;
+    }
+    let detail = format!(
+        "a body of a source with rules for redaction may have {} bytes, because a larger one would have to lie on the disk as          it came; send smaller batches",
+        limits.spool_above
+    );
+    Refusal::new(Reason::BodyTooLarge, detail)
 }
 
 /// Verifies the signature, charges the rate limit and makes events; what is large on a thread of its own. Returns also
@@ -286,6 +331,12 @@ pub(crate) async fn publish(
         return Ok(Vec::new());
     }
     let source = Arc::clone(&served.source.name);
+    let conversations = events.iter().filter_map(|event| event.conversation.as_deref());
+    if !shared.pending.behind(&source, conversations, ORDER_PATIENCE).await {
+        let detail = "an earlier batch of this source, with events of the same conversation, is still being published; \
+                      nothing of this request was stored, send it again later";
+        return Err(Refusal::new(Reason::BatchPending, detail).retry_after(BUSY_RETRY));
+    }
     let topics: SmallVec<[_; 1]> = events.iter().map(|event| Arc::clone(&event.topic)).collect();
     let publication = Publication { source, received, proof, events, content };
     let published = shared.queue.publish(publication).await.map_err(|error| not_stored(&error))?;

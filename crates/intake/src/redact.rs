@@ -44,32 +44,30 @@ impl Events {
 /// Makes events of a body.
 pub(crate) fn events(served: &ServedSource, body: &Bytes) -> Result<Events, Unusable> {
     let events = served.splitter.split(body)?;
-    let publishable = |event: event::NewEvent, body| queue::NewEvent {
-        id: event.id,
-        topic: event.topic,
-        conversation: event.conversation,
-        body,
-    };
-    let Some(redactor) = &served.source.redaction else {
-        let as_it_came = |mut event: event::NewEvent| {
-            let body = std::mem::take(&mut event.body);
-            publishable(event, body)
-        };
-        let content = Content::Plain(event::content_hash);
-        return Ok(Events { events: events.into_iter().map(as_it_came).collect(), content });
+    dressed(served.source.redaction.as_ref(), events, body.len()).map_err(Unusable::Redaction)
+}
+
+/// Events as they are stored; `bytes` is the size of what they were made of.
+pub(crate) fn dressed(
+    redactor: Option<&Arc<Redactor>>,
+    events: Vec<event::NewEvent>,
+    bytes: usize,
+) -> Result<Events, redaction::Error> {
+    let Some(redactor) = redactor else {
+        return Ok(Events { events, content: Content::Plain(event::content_hash) });
     };
     let content = content(redactor, &events);
-    let max = redaction::limits::redacted_max(body.len());
+    let max = redaction::limits::redacted_max(bytes);
     let mut left = max;
-    let redacted = |event: event::NewEvent| {
-        let body = redactor.apply_within(&event.body, left).map_err(|error| match error {
+    let redacted = |mut event: event::NewEvent| -> Result<_, redaction::Error> {
+        event.body = redactor.apply_within(&event.body, left).map_err(|error| match error {
             redaction::Error::TooLarge { .. } => redaction::Error::TooLarge { max },
             error => error,
         })?;
-        left = left.saturating_sub(body.len());
-        Ok(publishable(event, body))
+        left = left.saturating_sub(event.body.len());
+        Ok(event)
     };
-    let events = events.into_iter().map(redacted).collect::<Result<_, _>>().map_err(Unusable::Redaction)?;
+    let events = events.into_iter().map(redacted).collect::<Result<_, _>>()?;
     Ok(Events { events, content })
 }
 
@@ -127,7 +125,17 @@ pub(crate) async fn erase_refused(shared: &Shared, conversation: &str, dry_run: 
     if !dry_run && !sealed.is_empty() {
         erased = quarantine.remove(QuarantineSelection::Ids(sealed)).await?;
     }
+    erased += spooled(shared, conversation, dry_run).await?;
     Ok(erased + quarantine.erase(conversation.to_owned(), dry_run).await?)
+}
+
+/// The large bodies that could not be read and name a conversation.
+async fn spooled(shared: &Shared, conversation: &str, dry_run: bool) -> Result<u64, QuarantineError> {
+    let Some(spool) = shared.spool.clone() else { return Ok(0) };
+    let mention = Mention::of(conversation);
+    let failed = |error: String| QuarantineError::Failed(format!("files of the spool cannot be searched: {error}"));
+    let erased = tokio::task::spawn_blocking(move || spool.erase(&mention, dry_run)).await;
+    erased.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
 }
 
 /// The sealed requests whose bodies name a conversation.

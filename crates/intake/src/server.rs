@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -22,7 +21,7 @@ use crate::connections::{Connections, Entered, Evicted, Guest};
 use crate::counters::{Counters, Pauses, SourceCounts};
 use crate::error::Error;
 use crate::handle::Handle;
-use crate::large;
+use crate::large::{self, Left, Pending};
 use crate::memory::BodyMemory;
 use crate::options::{ACCEPT_PAUSE, BACKLOG, BUSY_RETRY, CUT_TIME, LOG_EVERY, Options, REFUSED_BODY_MEMORY};
 use crate::problem::{Reason, Refusal};
@@ -38,8 +37,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Intake {
     listener: TcpListener,
     shared: Arc<Shared>,
-    /// Files of large bodies that were accepted before the start.
-    accepted: Vec<PathBuf>,
+    /// Large bodies that were accepted before the start.
+    left: Left,
 }
 
 impl Intake {
@@ -52,14 +51,10 @@ impl Intake {
     ) -> Result<(Self, Handle), Error> {
         let tls = options.tls.clone().map(Tls::load).transpose()?;
         let address = options.listen;
-        let (spool, accepted) = match &options.spool {
-            None => (None, Vec::new()),
-            Some(spool) => {
-                let opened = Spool::open(spool);
-                let refuse = |source| Error::Spool { dir: spool.dir.clone(), source };
-                opened.map(|(spool, accepted)| (Some(spool), accepted)).map_err(refuse)?
-            }
-        };
+        let opened = options.spool.as_ref().map(|spool| {
+            Spool::open(spool).map_err(|source| Error::Spool { dir: spool.dir.clone(), source })
+        });
+        let (spool, accepted) = opened.transpose()?.unzip();
         let listener = listen(address).map_err(|source| Error::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| Error::Listen { address, source })?;
         let shared = Arc::new(Shared {
@@ -76,6 +71,7 @@ impl Intake {
             evictions: Pauses::default(),
             mode: watch::Sender::new(Mode::Normal),
             loopback: address.ip().is_loopback(),
+            pending: Pending::new(),
             spool,
             options,
             queue,
@@ -84,14 +80,15 @@ impl Intake {
         });
         shared.set_sources(sources)?;
         let handle = Handle::new(Arc::clone(&shared), address);
-        Ok((Self { listener, shared, accepted }, handle))
+        let left = Left::find(&shared, accepted.unwrap_or_default());
+        Ok((Self { listener, shared, left }, handle))
     }
 
     /// Accepts and serves until [`Handle::shutdown`], then until every request that is being served has been answered
     /// or [`Options::drain`] is over.
     pub async fn run(self) {
-        let Self { listener, shared, accepted } = self;
-        let resuming = tokio::spawn(large::resume(Arc::clone(&shared), accepted));
+        let Self { listener, shared, left } = self;
+        let resuming = tokio::spawn(large::resume(Arc::clone(&shared), left));
         let refreshing = tokio::spawn(refresh(Arc::clone(&shared)));
         let mut mode = shared.mode.subscribe();
         while *mode.borrow_and_update() < Mode::Draining {
@@ -229,6 +226,8 @@ pub(crate) struct Shared {
     pub(crate) mode: watch::Sender<Mode>,
     /// Of large bodies.
     pub(crate) spool: Option<Arc<Spool>>,
+    /// Those that are accepted and not all in the queue.
+    pub(crate) pending: Arc<Pending>,
     pub(crate) tls: Option<Tls>,
     pub(crate) connections: Arc<Connections>,
     evictions: Pauses,
@@ -261,6 +260,13 @@ impl Shared {
                 keyring.remember(old.usage());
             }
         }
+    }
+
+    /// Bytes that a body of a source may have.
+    pub(crate) fn max_body(&self, source: &Source) -> usize {
+        let limits = &self.options.limits;
+        let max = source.max_body_bytes.unwrap_or(limits.body_bytes);
+        if source.redaction.is_some() { max.min(limits.spool_above) } else { max }
     }
 
     /// The counts of a source, whether it is still configured or not.

@@ -4,6 +4,8 @@
 //! events, what is needed to publish it is written behind it ([`head`]), the file is synced and renamed to `N.accepted`:
 //! from then on all of its events will be in the queue. It is removed when they are.
 //!
+//! A body that is authentic and cannot become events is kept as `DIGEST.unreadable`, until a person removes it.
+//!
 //! A crash leaves files. Those that were arriving are removed at the next start, and nobody was told that they were
 //! taken; those that were accepted are published from their beginning, which their identities make harmless.
 
@@ -19,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use event::Stored;
 use parking_lot::Mutex;
+use queue::Mention;
 
 use crate::options::{SPOOL_SYNC_BYTES, SpoolOptions};
 
@@ -26,6 +29,9 @@ pub(crate) use head::{Digest, Head};
 
 const ARRIVING: &str = "arriving";
 const ACCEPTED: &str = "accepted";
+const UNREADABLE: &str = "unreadable";
+/// Bytes of a piece that are looked at again with the next one: longer than any id of a conversation, written in escapes.
+const MENTION_BYTES: usize = 64 * 1024;
 
 /// The directory, and how many bytes more may go into it.
 pub(crate) struct Spool {
@@ -34,6 +40,8 @@ pub(crate) struct Spool {
     next: AtomicU64,
     /// Digests of the bodies that are accepted, so that the same one that is sent again does not take room twice.
     accepted: Mutex<HashSet<Digest>>,
+    /// Files of bodies that cannot become events, and their bytes.
+    unreadable: Mutex<Vec<(u64, PathBuf)>>,
 }
 
 /// A body was not spooled.
@@ -58,9 +66,13 @@ impl Spool {
     /// accepted bodies, oldest first. Blocks.
     pub(crate) fn open(options: &SpoolOptions) -> io::Result<(Arc<Self>, Vec<PathBuf>)> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&options.dir)?;
-        let (mut accepted, mut bytes, mut next) = (Vec::new(), 0, 0);
+        let (mut accepted, mut unreadable, mut bytes, mut next) = (Vec::new(), Vec::new(), 0, 0);
         for entry in fs::read_dir(&options.dir)? {
             let path = entry?.path();
+            if is_unreadable(&path) {
+                unreadable.push((path.metadata()?.len(), path));
+                continue;
+            }
             let Some((number, extension)) = parts(&path) else { continue };
             next = next.max(number + 1);
             if extension == ARRIVING {
@@ -71,11 +83,13 @@ impl Spool {
             }
         }
         accepted.sort();
+        bytes += unreadable.iter().map(|(bytes, _)| bytes).sum::<u64>();
         let spool = Self {
             dir: options.dir.clone(),
             free: AtomicU64::new(options.bytes.saturating_sub(bytes)),
             next: AtomicU64::new(next),
             accepted: Mutex::default(),
+            unreadable: Mutex::new(unreadable),
         };
         Ok((Arc::new(spool), accepted.into_iter().map(|(_, path)| path).collect()))
     }
@@ -107,9 +121,43 @@ impl Spool {
         Ok((Spooled { spool, file: Arc::new(file), path, body: head.bytes, taken, unsynced: 0, state }, head))
     }
 
+    /// Gives the room of files back that were removed by hand. Blocks.
+    fn find_room(&self) {
+        self.unreadable.lock().retain(|(bytes, path)| {
+            let there = path.exists();
+            if !there {
+                self.free.fetch_add(*bytes, Ordering::Relaxed);
+            }
+            there
+        });
+    }
+
+    /// Removes the unreadable bodies that mention a conversation, or only counts them. Blocks.
+    pub(crate) fn erase(&self, mention: &Mention, dry_run: bool) -> io::Result<u64> {
+        self.find_room();
+        let files: Vec<PathBuf> = self.unreadable.lock().iter().map(|(_, path)| path.clone()).collect();
+        let mut erased = 0;
+        for path in files {
+            let file = File::open(&path)?;
+            let body = InFile { size: file.metadata()?.len(), file: Arc::new(file) };
+            if body.mentions(mention)? {
+                erased += 1;
+                if !dry_run {
+                    fs::remove_file(&path)?;
+                }
+            }
+        }
+        self.find_room();
+        Ok(erased)
+    }
+
     fn sync(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()
     }
+}
+
+fn is_unreadable(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == UNREADABLE)
 }
 
 /// Number and kind of one of the spool's files.
@@ -137,6 +185,8 @@ enum State {
     Arriving,
     Accepted(Digest),
     Published(Digest),
+    /// It is not this any more which removes the file.
+    Unreadable,
 }
 
 impl Spooled {
@@ -177,6 +227,22 @@ impl Spooled {
         Ok(())
     }
 
+    /// Keeps a body that cannot become events; durable on return. The same one has the same file. Blocks.
+    pub(crate) fn keep_unreadable(mut self, digest: &Digest) -> io::Result<PathBuf> {
+        self.file.sync_all()?;
+        let kept = self.spool.dir.join(format!("{}.{UNREADABLE}", hex::encode(digest)));
+        let mut unreadable = self.spool.unreadable.lock();
+        fs::rename(&self.path, &kept)?;
+        self.state = State::Unreadable;
+        match unreadable.iter().any(|(_, path)| *path == kept) {
+            true => drop(self.spool.free.fetch_add(self.taken, Ordering::Relaxed)),
+            false => unreadable.push((self.taken, kept.clone())),
+        }
+        drop(unreadable);
+        self.spool.sync()?;
+        Ok(kept)
+    }
+
     fn finish(&mut self, head: &[u8]) -> Result<PathBuf, SpoolFailure> {
         self.take(head.len() as u64)?;
         (&*self.file).write_all(head)?;
@@ -204,8 +270,11 @@ impl Spooled {
 
     fn take(&mut self, bytes: u64) -> Result<(), SpoolFailure> {
         let free = &self.spool.free;
-        free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes))
-            .map_err(|_| SpoolFailure::NoRoom)?;
+        let take = || free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes));
+        if take().is_err() {
+            self.spool.find_room();
+            take().map_err(|_| SpoolFailure::NoRoom)?;
+        }
         self.taken += bytes;
         Ok(())
     }
@@ -216,7 +285,7 @@ impl Drop for Spooled {
         if let State::Published(digest) | State::Accepted(digest) = self.state {
             self.spool.accepted.lock().remove(&digest);
         }
-        if let State::Accepted(_) = self.state {
+        if let State::Accepted(_) | State::Unreadable = self.state {
             return;
         }
         match fs::remove_file(&self.path) {
@@ -248,6 +317,26 @@ impl Stored for InFile {
 }
 
 impl InFile {
+    /// The first bytes, at most so many. Blocks.
+    pub(crate) fn first(&self, bytes: usize) -> io::Result<Vec<u8>> {
+        let bytes = bytes.min(usize::try_from(self.size).unwrap_or(usize::MAX));
+        let mut first = vec![0; bytes];
+        self.file.read_exact_at(&mut first, 0)?;
+        Ok(first)
+    }
+
+    /// Whether it mentions a conversation. Blocks.
+    fn mentions(&self, mention: &Mention) -> io::Result<bool> {
+        let (mut found, mut seen) = (false, Vec::new());
+        self.for_each(|piece| {
+            seen.extend_from_slice(piece);
+            found |= mention.is_in(&seen);
+            // What goes over the end of the piece is found with the next one.
+            seen.drain(..seen.len().saturating_sub(MENTION_BYTES));
+        })?;
+        Ok(found)
+    }
+
     /// Hands all of it to `each`, piece by piece. Blocks.
     pub(crate) fn for_each(&self, mut each: impl FnMut(&[u8])) -> io::Result<()> {
         let mut piece = vec![0; 256 * 1024];

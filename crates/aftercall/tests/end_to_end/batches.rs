@@ -88,18 +88,44 @@ fn what_is_wrong_with_a_large_batch_leaves_nothing() {
     assert_eq!((status, code.as_str()), (401, "auth-mismatch"));
     stored_nothing(&site, &server);
 
-    let cut = &body[..body.len() - 1];
-    let (status, code, answer) = refused(cut, &signed(cut));
-    assert_eq!((status, code.as_str()), (422, "batch-unreadable"), "{answer:?}");
-    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
-    assert!(detail.contains(&format!("byte {}", cut.len())), "names the place: {detail}");
-    stored_nothing(&site, &server);
-
     let single = format!("{{\"webhookEventId\":\"x\",\"filler\":\"{}\"}}", "f".repeat(LARGE)).into_bytes();
     let (status, code, _) = refused(&single, &signed(&single));
     assert_eq!((status, code.as_str()), (413, "body-too-large"));
     stored_nothing(&site, &server);
     assert_eq!(server.post(r#"{"webhookEventId":"after"}"#).counts(), (1, 0));
+}
+
+#[test]
+fn a_large_body_that_is_broken_at_its_very_end_is_one_dead_letter_with_the_whole_file() {
+    let site = site("", TO_FILE);
+    let server = site.start();
+    let (body, count) = batch("u", LARGE, 8_192);
+    let cut = &body[..body.len() - 1];
+    let broken = |server: &Server| server.client().post("/in/genesys", &signed(cut), cut).unwrap();
+    let answer = broken(&server);
+    assert_eq!(answer.counts(), (0, 0));
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains(&format!("byte {}", cut.len())), "names the place: {detail}");
+    let again = broken(&server);
+    assert_eq!(again.json()["dead_letters"], answer.json()["dead_letters"], "sent again it is the same one");
+    assert_eq!((server.count("accepted"), server.count("dead_letters")), (0, 1));
+    let files = spool(&site);
+    assert!(files.len() == 1 && files[0].ends_with(".unreadable"), "{files:?}");
+    assert!(fs::read(site.path("data/spool").join(&files[0])).unwrap() == cut, "all of it is there");
+    let letter = site.run(&["dead-letters", "show", "1", "--body", "--console", &server.console.to_string()]);
+    let letter = String::from_utf8_lossy(&letter.stdout).into_owned();
+    assert!(letter.contains(&files[0]) && letter.contains("u-0"), "{letter}");
+
+    // It stays over a restart, and what is erased is not left in it.
+    server.kill();
+    let server = site.start();
+    assert_eq!(spool(&site), files);
+    assert_eq!(server.post(&body).counts(), (count as u64, 0));
+    let console = server.console.to_string();
+    let erase = ["erase", "--conversation", "u-1", "--reason", "asked for", "--yes", "--console", &console];
+    let erased = site.run(&erase);
+    assert_eq!(erased.status.code(), Some(0), "{erased:?}");
+    assert!(spool(&site).is_empty(), "{erased:?}");
 }
 
 #[test]

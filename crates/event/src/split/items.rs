@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::conversations::Conversations;
 use super::{Body, NewEvent, SourceKind, Splitter};
 use crate::fields::Fields;
 use crate::json::{Kind, Raw, Scanner};
@@ -22,8 +23,8 @@ pub(super) enum Wrapping {
 pub(super) struct Items<'a> {
     splitter: &'a Splitter,
     body: &'a Body<'a>,
-    /// Whether the events are made, or only checked.
-    makes: bool,
+    /// What is noted of events that are only checked; without it they are made.
+    checked: Option<&'a mut Conversations>,
     collected: Collected,
     /// Items so far, also if they are only checked.
     count: usize,
@@ -85,12 +86,17 @@ impl<'a> Parent<'a> {
 
 impl<'a> Items<'a> {
     pub(super) fn new(splitter: &'a Splitter, body: &'a Body<'a>) -> Self {
-        Self::going_on(splitter, body, 0, true)
+        Self::going_on(splitter, body, 0, None)
     }
 
-    /// With so many events of the same batch before.
-    pub(super) fn going_on(splitter: &'a Splitter, body: &'a Body<'a>, first: usize, makes: bool) -> Self {
-        Self { splitter, body, makes, collected: Collected { items: Vec::new(), first }, count: 0 }
+    /// With so many events of the same batch before. With `checked` they are not made.
+    pub(super) fn going_on(
+        splitter: &'a Splitter,
+        body: &'a Body<'a>,
+        first: usize,
+        checked: Option<&'a mut Conversations>,
+    ) -> Self {
+        Self { splitter, body, checked, collected: Collected { items: Vec::new(), first }, count: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -150,7 +156,8 @@ impl<'a> Items<'a> {
             return self.payload(payload);
         }
         self.count += 1;
-        if !self.makes {
+        if let Some(checked) = &mut self.checked {
+            checked.add(fields.conversation().as_deref());
             return Ok(());
         }
         let id = match self.splitter.kind {

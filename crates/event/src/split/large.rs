@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use super::around::{Around, Candidate, Walk, place};
+use super::conversations::Conversations;
 use super::items::{Collected, Items, Parent, Wrapping};
 use super::stored::{Stored, Window};
 use super::{Batch, Body, NewEvent, SourceKind, Splitter};
@@ -24,7 +25,7 @@ pub const MAX_PIECE_BYTES: usize = 16 * 1024 * 1024;
 /// What splitting a large body may cost in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LargeLimits {
-    /// Bytes of the body that are read at once, and of the events that are made at once. Default 1 MiB.
+    /// Bytes of the body that are read at once, and of the events that are made at once. Default 256 KiB.
     pub window: usize,
     /// Bytes of an item, for which the window grows. Default [`MAX_PIECE_BYTES`].
     pub piece: usize,
@@ -36,7 +37,7 @@ pub struct LargeLimits {
 
 impl Default for LargeLimits {
     fn default() -> Self {
-        Self { window: 1024 * 1024, piece: MAX_PIECE_BYTES, around: 1024 * 1024, events: 2_048 }
+        Self { window: 256 * 1024, piece: MAX_PIECE_BYTES, around: 1024 * 1024, events: 2_048 }
     }
 }
 
@@ -61,6 +62,7 @@ pub struct Outline {
     stated: Option<EventId>,
     topic: Option<Arc<str>>,
     conversation: Option<Arc<str>>,
+    conversations: Box<[u64]>,
 }
 
 impl Outline {
@@ -68,13 +70,18 @@ impl Outline {
     pub fn events(&self) -> usize {
         self.events
     }
+
+    /// The [keys](crate::conversation_key) of the conversations that its events belong to, in ascending order.
+    pub fn conversations(&self) -> &[u64] {
+        &self.conversations
+    }
 }
 
 /// How far a batch's array has been gone through.
 pub(super) struct Portion {
     wrapping: Wrapping,
-    /// Make the events, and do not only check that they can be made.
-    makes: bool,
+    /// What is found out while the events are only checked; without it they are made.
+    checked: Option<Conversations>,
     /// Items of the array so far.
     index: usize,
     /// Events so far.
@@ -87,7 +94,16 @@ pub(super) struct Portion {
 
 impl Portion {
     pub(super) fn checking(wrapping: Wrapping) -> Self {
-        Self { wrapping, makes: false, index: 0, events: 0, more: false, wrong: None }
+        Self { checked: Some(Conversations::default()), ..Self::making(wrapping) }
+    }
+
+    fn making(wrapping: Wrapping) -> Self {
+        Self { wrapping, checked: None, index: 0, events: 0, more: false, wrong: None }
+    }
+
+    /// The conversations of its events; those that say none belong to `inherited`.
+    fn conversations(&mut self, inherited: Option<&str>) -> Box<[u64]> {
+        self.checked.take().unwrap_or_default().keys(inherited)
     }
 }
 
@@ -120,7 +136,7 @@ impl Splitter {
     pub fn portions<S: Stored>(&self, body: S, outline: Outline, digest: [u8; 32], limits: LargeLimits) -> Portions<S> {
         let window = Window::new(body, outline.at, limits);
         let wrapping = if outline.wrapped { Wrapping::Payload } else { Wrapping::None };
-        let portion = Portion { makes: true, ..Portion::checking(wrapping) };
+        let portion = Portion::making(wrapping);
         Portions { splitter: self.clone(), window, outline, digest, portion, begun: false }
     }
 
@@ -141,7 +157,8 @@ impl Splitter {
         }
         at_end(window)?;
         let wrapped = wrapping == Wrapping::Payload;
-        Ok(Outline { at, wrapped, events: found.events, stated: None, topic: None, conversation: None })
+        let conversations = found.conversations(None);
+        Ok(Outline { at, wrapped, events: found.events, stated: None, topic: None, conversation: None, conversations })
     }
 
     fn outline_object(&self, window: &mut Window<impl Stored>) -> Result<Outline, LargeError> {
@@ -159,23 +176,21 @@ impl Splitter {
             SourceKind::EventBridge => fields.request_payload().is_some(),
             SourceKind::Webhook => true,
         };
-        let Some(Candidate { at, portion }) = candidate.filter(|_| is_batch) else { return Err(alone().into()) };
-        if let Some(wrong) = portion.wrong {
+        let Some(Candidate { at, mut portion }) = candidate.filter(|_| is_batch) else { return Err(alone().into()) };
+        if let Some(wrong) = portion.wrong.take() {
             return Err(wrong.into());
         }
-        let outline =
-            Outline { at, wrapped: false, events: portion.events, stated: None, topic: None, conversation: None };
-        match self.kind {
-            SourceKind::EventBridge => Ok(outline),
+        let (mut stated, mut topic, mut conversation) = (None, None, None);
+        if self.kind == SourceKind::Webhook {
             // An empty array makes no batch.
-            SourceKind::Webhook if portion.events == 0 => Err(alone().into()),
-            SourceKind::Webhook => Ok(Outline {
-                stated: identity::stated(&fields),
-                topic: fields.topic().map(Arc::from),
-                conversation: fields.conversation().map(Arc::from),
-                ..outline
-            }),
+            if portion.events == 0 {
+                return Err(alone().into());
+            }
+            stated = identity::stated(&fields);
+            (topic, conversation) = (fields.topic().map(Arc::from), fields.conversation().map(Arc::from));
         }
+        let conversations = portion.conversations(conversation.as_deref());
+        Ok(Outline { at, wrapped: false, events: portion.events, stated, topic, conversation, conversations })
     }
 
     /// The names on the way to the array of a batch in an object, if it can be in one.
@@ -259,7 +274,7 @@ pub(super) fn portion<S: Stored>(
     loop {
         let (bytes, text) = window.rest()?;
         let body = Body { bytes: &bytes, text };
-        let mut items = Items::going_on(splitter, &body, portion.events, portion.makes);
+        let mut items = Items::going_on(splitter, &body, portion.events, portion.checked.as_mut());
         let mut scanner = Scanner::new(text);
         let mut taken = 0;
         while portion.more && items.len() < window.limits().events {

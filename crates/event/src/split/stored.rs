@@ -5,7 +5,7 @@
 
 use std::io;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::large::{LargeError, LargeLimits};
 use crate::BodyError;
@@ -141,16 +141,28 @@ impl<S: Stored> Window<S> {
             return Err(BodyError::PieceTooLarge { max: self.limits.piece, offset: self.offset(0) }.into());
         }
         let size = self.limits.window.max(2 * rest).min(self.limits.piece).max(rest + 1);
-        let mut bytes = Vec::with_capacity(size);
-        bytes.extend_from_slice(&self.bytes[self.done..]);
-        self.bytes = Bytes::new();
+        let mut bytes = self.emptied(rest, size);
         (self.at, self.done) = (self.place(), 0);
         bytes.resize(size, 0);
         let filled = fill(&self.stored, self.at, &mut bytes, rest)?;
         self.ended = filled < size || self.at + filled as u64 >= self.stored.size();
         bytes.truncate(filled);
-        self.bytes = bytes.into();
+        self.bytes = bytes.freeze();
         Ok(())
+    }
+
+    /// Memory that holds what is not done with: that of the window itself if nobody else has a part of it and it is no
+    /// larger than usual.
+    fn emptied(&mut self, rest: usize, size: usize) -> BytesMut {
+        match std::mem::take(&mut self.bytes).try_into_mut() {
+            Ok(mut own) if own.capacity() >= size && own.capacity() <= 2 * size => {
+                own.copy_within(self.done.., 0);
+                own.truncate(rest);
+                own
+            }
+            Ok(own) => copied(&own[self.done..], size),
+            Err(shared) => copied(&shared[self.done..], size),
+        }
     }
 
     /// The error of a fault in the text that comes next.
@@ -217,6 +229,12 @@ impl<S: Stored> Window<S> {
         head.truncate(filled);
         Ok(head)
     }
+}
+
+fn copied(rest: &[u8], size: usize) -> BytesMut {
+    let mut bytes = BytesMut::with_capacity(size);
+    bytes.extend_from_slice(rest);
+    bytes
 }
 
 /// Reads into `bytes` from `from` on, until they are full or the body ends. Returns how many are filled.

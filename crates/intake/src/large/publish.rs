@@ -1,44 +1,52 @@
-//! Publishes an accepted body, some events at a time and in their order, until all are durable.
+//! Publishes an accepted body when its turn has come, some events at a time and in their order, until all are durable.
 //!
-//! It runs as a task of its own, which does not end with the request: a sender that goes away in the middle changes
-//! nothing. When the queue is full or busy it goes on trying. If nothing of the body is in the queue by then, the body is
-//! given up, as a small one would be; if something is, the rest follows, and the sender is told to come again. A stop of
-//! the server leaves the file for the next start.
+//! When the queue is full or busy it goes on trying. If nothing of the body is in the queue by then, the body is given up,
+//! as a small one would be; if something is, the rest follows, and the sender is told to come again. A stop of the server
+//! leaves the file for the next start.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use event::{EventId, LargeError, LargeLimits, Outline, Portions, Splitter};
-use queue::{Publication, Published, QueueError};
+use event::{EventId, NewEvent, Outline, Portions, Splitter};
+use queue::{Content, Publication, Published, QueueError};
+use redaction::Redactor;
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::accept::{Outcome, Tell, pending};
+use super::pending::{Place, Turn};
 use crate::counters::Counters;
-use crate::options::{BATCH_PATIENCE, BATCH_PAUSE};
+use crate::options::{BATCH_PATIENCE, BATCH_PAUSE, SPOOL_PORTION, TURN_PATIENCE};
 use crate::problem::Refusal;
 use crate::receive::{internal, not_stored};
+use crate::redact::{self, Events};
 use crate::server::{Mode, Shared};
 use crate::spool::{Head, InFile, Spooled};
 
-/// The ids of all events, and how many were known.
-pub(super) type Outcome = (Vec<EventId>, usize);
-
-type Next = JoinHandle<(Result<Option<Vec<queue::NewEvent>>, LargeError>, Portions<InFile>)>;
+/// The next events; `None` behind the last ones.
+type Made = Result<Option<Events>, String>;
 
 /// An accepted body that is being published.
 pub(super) struct Publishing {
-    shared: Arc<Shared>,
-    counters: Arc<Counters>,
     spooled: Spooled,
     portions: Portions<InFile>,
+    redactor: Option<Arc<Redactor>>,
+    events: usize,
+    work: Work,
+}
+
+struct Work {
+    shared: Arc<Shared>,
+    counters: Arc<Counters>,
     publication: Publication,
     ids: Vec<EventId>,
     duplicates: usize,
     /// Who waits for the outcome, until it is told.
-    sender: Option<oneshot::Sender<Result<Outcome, Refusal>>>,
+    sender: Option<Tell>,
 }
 
 /// Why publishing has ended before the end.
@@ -58,38 +66,48 @@ impl Publishing {
         outline: Outline,
     ) -> Self {
         let source: Arc<str> = Arc::from(head.source.as_str());
-        let ids = Vec::with_capacity(outline.events());
-        let portions = splitter.portions(spooled.stored(), outline, head.digest, LargeLimits::default());
+        let events = outline.events();
+        let portions = splitter.portions(spooled.stored(), outline, head.digest, SPOOL_PORTION);
         let counters = shared.counters_of(&source);
+        // It may have got rules after the body was accepted.
+        let redactor = shared.sources.load().get(&source).and_then(|served| served.source.redaction.clone());
         let publication = Publication {
             source,
             received: head.received,
             proof: Arc::from(head.proof.as_str()),
             events: Vec::new(),
-            content: queue::Content::Plain(event::content_hash),
+            content: Content::Plain(event::content_hash),
         };
-        Self { shared: Arc::clone(shared), counters, spooled, portions, publication, ids, duplicates: 0, sender: None }
+        let (shared, ids) = (Arc::clone(shared), Vec::new());
+        let work = Work { shared, counters, publication, ids, duplicates: 0, sender: None };
+        Self { spooled, portions, redactor, events, work }
     }
 
     /// Publishes for a sender, who is told how it went.
-    pub(super) async fn answered(mut self) -> Result<Outcome, Refusal> {
-        let (sender, outcome) = oneshot::channel();
-        self.sender = Some(sender);
-        tokio::spawn(self.run());
-        outcome.await.unwrap_or_else(|_| Err(internal()))
+    pub(super) fn answering(mut self, tell: Tell) -> Self {
+        self.work.sender = Some(tell);
+        self
     }
 
-    /// Publishes all that is left.
-    pub(super) async fn run(self) {
-        let Self { shared, counters, spooled, portions, publication, ids, duplicates, sender } = self;
-        let mut work = Work { shared, counters, publication, ids, duplicates, sender };
-        match work.all(portions).await {
+    /// Waits for its turn, and publishes all. It leaves its place when others may go on.
+    pub(super) async fn run(mut self, place: Place) {
+        if let Some(_turn) = self.work.turn().await {
+            self.in_turn().await;
+        }
+        drop(place);
+    }
+
+    /// Publishes all; the turn is the caller's.
+    pub(super) async fn in_turn(self) {
+        let Self { spooled, portions, redactor, events, mut work } = self;
+        work.ids.reserve_exact(events);
+        match work.all(made(portions, redactor)).await {
             Ok(()) => {
                 // A file that stays for want of a sync is published again, as duplicates.
                 let _ = spawn_blocking(move || spooled.remove()).await;
-                let Work { ids, duplicates, sender, .. } = work;
-                if let Some(sender) = sender {
-                    let _ = sender.send(Ok((ids, duplicates)));
+                let outcome = Outcome::Published(work.ids, work.duplicates);
+                if let Some(sender) = work.sender {
+                    let _ = sender.send(Ok(outcome));
                 }
             }
             Err(Ended::GivenUp) => {
@@ -100,30 +118,47 @@ impl Publishing {
     }
 }
 
-struct Work {
-    shared: Arc<Shared>,
-    counters: Arc<Counters>,
-    publication: Publication,
-    ids: Vec<EventId>,
-    duplicates: usize,
-    sender: Option<oneshot::Sender<Result<Outcome, Refusal>>>,
-}
-
 impl Work {
-    async fn all(&mut self, portions: Portions<InFile>) -> Result<(), Ended> {
-        let mut next = read(portions);
+    /// The turn; `None` if the server stops before. A sender is not kept waiting for ever, since the body is accepted.
+    async fn turn(&mut self) -> Option<Turn> {
+        let shared = Arc::clone(&self.shared);
+        let mut mode = shared.mode.subscribe();
+        let mut turn = pin!(shared.pending.turn());
+        let mut patience = pin!(sleep(TURN_PATIENCE));
         loop {
-            let Ok((events, portions)) = next.await else { return self.unreadable("a fault in Aftercall") };
-            match events {
-                Ok(Some(events)) => {
-                    // The next ones are made while these are being stored.
-                    next = read(portions);
-                    self.publish(events).await?;
+            let stops_at = self.stops_at();
+            tokio::select! {
+                biased;
+                turn = &mut turn => return Some(turn),
+                _ = mode.wait_for(|mode| *mode >= stops_at) => {
+                    self.tell(pending().because("the server is being stopped".to_owned()));
+                    return None;
                 }
-                Ok(None) => return Ok(()),
-                Err(error) => return self.unreadable(&error.to_string()),
+                () = &mut patience, if self.sender.is_some() => {
+                    self.tell(pending().because("other large batches are being published before it".to_owned()));
+                }
             }
         }
+    }
+
+    async fn all(&mut self, mut made: mpsc::Receiver<Made>) -> Result<(), Ended> {
+        loop {
+            match made.recv().await {
+                Some(Ok(Some(events))) => self.publish(events).await?,
+                Some(Ok(None)) => return Ok(()),
+                Some(Err(error)) => return self.unreadable(&error),
+                None => return self.unreadable("a fault in Aftercall"),
+            }
+            if *self.shared.mode.borrow() >= self.stops_at() {
+                self.tell(pending().because("the server is being stopped".to_owned()));
+                return Err(Ended::Left);
+            }
+        }
+    }
+
+    /// When it is left for the next start: one whose sender waits is finished like any request.
+    fn stops_at(&self) -> Mode {
+        if self.sender.is_some() { Mode::Cut } else { Mode::Draining }
     }
 
     fn unreadable(&mut self, why: &str) -> Result<(), Ended> {
@@ -138,8 +173,8 @@ impl Work {
     }
 
     /// Publishes some events, however long that takes.
-    async fn publish(&mut self, events: Vec<queue::NewEvent>) -> Result<(), Ended> {
-        self.publication.events = events;
+    async fn publish(&mut self, Events { events, content }: Events) -> Result<(), Ended> {
+        (self.publication.events, self.publication.content) = (events, content);
         let mut waited = Duration::ZERO;
         loop {
             match self.shared.queue.publish(self.publication.clone()).await {
@@ -158,7 +193,7 @@ impl Work {
                             source = &*self.publication.source, published = self.ids.len(), %error,
                             "the queue does not take the rest of an accepted batch; it is tried again until it does"
                         );
-                        self.tell(super::pending().because(error.to_string()));
+                        self.tell(pending().because(error.to_string()));
                     }
                 }
                 Err(error) => {
@@ -167,7 +202,7 @@ impl Work {
                 }
             }
             if !self.pause().await {
-                self.tell(super::pending().because("the server is being stopped".to_owned()));
+                self.tell(pending().because("the server is being stopped".to_owned()));
                 return Err(Ended::Left);
             }
             waited += BATCH_PAUSE;
@@ -202,17 +237,31 @@ impl Work {
     }
 }
 
-/// Makes the next events, on a thread of their own.
-fn read(mut portions: Portions<InFile>) -> Next {
+/// Makes the events while others are being stored, not far ahead. All on one thread: what is given back anywhere is used
+/// again there, while on a thread that does nothing any more it would be kept.
+fn made(mut portions: Portions<InFile>, redactor: Option<Arc<Redactor>>) -> mpsc::Receiver<Made> {
+    let (hand_over, made) = mpsc::channel(1);
     spawn_blocking(move || {
-        let publishable = |event: event::NewEvent| queue::NewEvent {
-            id: event.id,
-            topic: event.topic,
-            conversation: event.conversation,
-            // A piece of the window would keep all of it.
-            body: Bytes::copy_from_slice(&event.body),
-        };
-        let events = portions.next_events();
-        (events.map(|events| events.map(|events| events.into_iter().map(publishable).collect())), portions)
-    })
+        loop {
+            let next = match portions.next_events() {
+                Ok(None) => Ok(None),
+                Ok(Some(events)) => apart(events, redactor.as_ref()).map(Some).map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            let goes_on = matches!(next, Ok(Some(_)));
+            if hand_over.blocking_send(next).is_err() || !goes_on {
+                return;
+            }
+        }
+    });
+    made
+}
+
+/// Events as they are stored, with bodies of their own: a piece of the window would keep all of it.
+fn apart(mut events: Vec<NewEvent>, redactor: Option<&Arc<Redactor>>) -> Result<Events, redaction::Error> {
+    let bytes = events.iter().map(|event| event.body.len()).sum();
+    if redactor.is_none() {
+        events.iter_mut().for_each(|event| event.body = Bytes::copy_from_slice(&event.body));
+    }
+    redact::dressed(redactor, events, bytes)
 }
