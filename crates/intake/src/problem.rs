@@ -39,8 +39,6 @@ pub enum Reason {
     BodyTooLarge,
     /// The body is not declared to be JSON, or is compressed.
     ContentType,
-    /// A large body is authentic but cannot become events.
-    BatchUnreadable,
     /// The source's own rate limit.
     RateLimited,
     /// The headers are over the limit.
@@ -51,7 +49,8 @@ pub enum Reason {
     Busy,
     /// The spool for large bodies has no room.
     SpoolFull,
-    /// A large body was accepted, and the queue does not take all of it yet.
+    /// A large body was accepted, and not all of it is in the queue yet: this one, or one with earlier events of the same
+    /// conversation.
     BatchPending,
     /// The queue has as much to do as it may, or cannot store for the moment.
     QueueBusy,
@@ -63,7 +62,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 21] = [
         Self::BodyIncomplete,
         Self::AuthMissing,
         Self::AuthMalformed,
@@ -76,7 +75,6 @@ impl Reason {
         Self::Timeout,
         Self::BodyTooLarge,
         Self::ContentType,
-        Self::BatchUnreadable,
         Self::RateLimited,
         Self::HeadersTooLarge,
         Self::Internal,
@@ -126,13 +124,12 @@ impl Reason {
             Self::Timeout => ("timeout", 408, "The request came too slowly"),
             Self::BodyTooLarge => ("body-too-large", 413, "The body is too large"),
             Self::ContentType => ("content-type", 415, "The body is not plain JSON"),
-            Self::BatchUnreadable => ("batch-unreadable", 422, "The large body cannot become events"),
             Self::RateLimited => ("rate-limited", 429, "The source sends too many requests"),
             Self::HeadersTooLarge => ("headers-too-large", 431, "The headers are too large"),
             Self::Internal => ("internal", 500, "Something is wrong inside Aftercall"),
             Self::Busy => ("busy", 503, "Aftercall is busy"),
             Self::SpoolFull => ("spool-full", 503, "There is no room for another large body"),
-            Self::BatchPending => ("batch-pending", 503, "The batch is accepted and still being published"),
+            Self::BatchPending => ("batch-pending", 503, "An accepted batch is still being published"),
             Self::QueueBusy => ("queue-busy", 503, "The queue is busy"),
             Self::QueueFull => ("queue-full", 503, "The queue is full"),
             Self::QueueStopped => ("queue-stopped", 503, "The queue has stopped"),

@@ -51,9 +51,10 @@ impl Intake {
     ) -> Result<(Self, Handle), Error> {
         let tls = options.tls.clone().map(Tls::load).transpose()?;
         let address = options.listen;
-        let opened = options.spool.as_ref().map(|spool| {
-            Spool::open(spool).map_err(|source| Error::Spool { dir: spool.dir.clone(), source })
-        });
+        let opened = options
+            .spool
+            .as_ref()
+            .map(|spool| Spool::open(spool).map_err(|source| Error::Spool { dir: spool.dir.clone(), source }));
         let (spool, accepted) = opened.transpose()?.unzip();
         let listener = listen(address).map_err(|source| Error::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| Error::Listen { address, source })?;

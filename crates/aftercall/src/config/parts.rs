@@ -172,7 +172,9 @@ impl File {
         self.archive_location()?;
         let keys = self.redaction_keys()?;
         let intake = self.intake_options();
-        self.sources.iter().try_for_each(|(name, table)| source::make(name, table, keys.as_ref(), &intake).map(drop))?;
+        self.sources
+            .iter()
+            .try_for_each(|(name, table)| source::make(name, table, keys.as_ref(), &intake).map(drop))?;
         let data = self.data_dir();
         self.destinations.iter().try_for_each(|(name, table)| destination::check(name, table, &data))?;
         self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;

@@ -41,7 +41,7 @@ fn streamed(splitter: &Splitter, body: &[u8], window: usize) -> Option<Result<Ve
         Err(error) => return Some(Err(error)),
         Ok(outline) => outline,
     };
-    let expected = outline.events();
+    let (expected, keys) = (outline.events(), outline.conversations().to_vec());
     let mut portions = splitter.portions(Kept(body), outline, [7; 32], limits(window));
     let mut events = Vec::new();
     while let Some(more) = portions.next_events().expect("what was passed can be split") {
@@ -49,6 +49,11 @@ fn streamed(splitter: &Splitter, body: &[u8], window: usize) -> Option<Result<Ve
         events.extend(more);
     }
     assert_eq!(events.len(), expected);
+    let mut belong: Vec<u64> =
+        events.iter().filter_map(|event| event.conversation.as_deref()).map(conversation_key).collect();
+    belong.sort_unstable();
+    belong.dedup();
+    assert_eq!(keys, belong);
     Some(Ok(events))
 }
 

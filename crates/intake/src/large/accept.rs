@@ -67,12 +67,7 @@ async fn run(shared: Arc<Shared>, served: Arc<ServedSource>, spooled: Spooled, h
 type Looked = (Spooled, Result<Outline, BodyError>);
 
 /// Looks through the body, and makes sure that its file outlives the server if it can be published.
-async fn look(
-    shared: &Shared,
-    served: &ServedSource,
-    mut spooled: Spooled,
-    head: &Head,
-) -> Result<Looked, Refusal> {
+async fn look(shared: &Shared, served: &ServedSource, mut spooled: Spooled, head: &Head) -> Result<Looked, Refusal> {
     let _leave = shared.pending.look().await;
     let (splitter, head) = (served.splitter.clone(), head.clone());
     let look = move || match splitter.outline(spooled.stored(), LargeLimits::default()) {

@@ -66,7 +66,11 @@ pub(crate) async fn resume(shared: Arc<Shared>, Left { bodies, turn }: Left) {
         if *shared.mode.borrow() >= Mode::Draining {
             return;
         }
-        tracing::info!(file, events = outline.events(), "a batch that was accepted before the start is being published");
+        tracing::info!(
+            file,
+            events = outline.events(),
+            "a batch that was accepted before the start is being published"
+        );
         let splitter = Splitter::new(&head.split);
         Publishing::new(&shared, spooled, &head, splitter, outline).in_turn().await;
         drop(place);

@@ -104,3 +104,65 @@ fn a_damaged_head_is_refused() {
     fs::write(&path, b"x").unwrap();
     assert!(spool.reopen(path).is_err());
 }
+
+#[test]
+fn a_file_of_each_old_format_is_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(&options(dir.path(), 10_000)).unwrap();
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats/spool-version-1.accepted");
+    let path = dir.path().join("spool/7.accepted");
+    fs::copy(kept, &path).unwrap();
+    let (spooled, head) = spool.reopen(path).unwrap();
+    assert_eq!((&*head.source, &*head.proof, head.received.as_millis()), ("genesys", "key 00", 1_800_000_000_123));
+    assert_eq!((head.split.max_events_per_body, head.split.kind), (77, SourceKind::Webhook));
+    assert_eq!(head.split.event_id, ["/a~1b".parse().unwrap()]);
+    assert_eq!(head.split.batch, Batch::At("/data".parse().unwrap()));
+    let body = spooled.stored().first(1_000).unwrap();
+    assert_eq!(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &body).as_ref(), head.digest);
+    let splitter = event::Splitter::new(&head.split);
+    let limits = event::LargeLimits::default();
+    let outline = splitter.outline(spooled.stored(), limits).unwrap();
+    let events = splitter.portions(spooled.stored(), outline, head.digest, limits).next_events().unwrap().unwrap();
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[1].conversation.as_deref(), Some("c"));
+}
+
+#[test]
+fn another_version_is_refused_and_not_guessed_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(&options(dir.path(), 10_000)).unwrap();
+    let path = dir.path().join("spool/9.accepted");
+    let mut written = [b"body".as_slice(), &head(b"body").written()].concat();
+    let version = written.len() - 20;
+    written[version] = 2;
+    fs::write(&path, written).unwrap();
+    let error = spool.reopen(path).err().unwrap();
+    assert!(error.to_string().contains("another version"), "{error}");
+}
+
+#[test]
+fn unreadable_bodies_are_found_by_what_they_mention_and_give_their_room_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = 1_000_000;
+    let (spool, _) = Spool::open(&options(dir.path(), room)).unwrap();
+    let kept = |name: &str, digest: u8| {
+        let mut spooled = spool.begin().unwrap();
+        spooled.write(&vec![b' '; 256 * 1024 - 10]).unwrap();
+        spooled.write(format!("{{\"conversationId\":\"{name}\"").as_bytes()).unwrap();
+        spooled.keep_unreadable(&[digest; 32]).unwrap()
+    };
+    // The id lies over the end of a piece that is read at once.
+    let (one, other) = (kept("c-1", 1), kept("c-2", 2));
+    assert_eq!(kept("c-1", 1), one, "the same body has the same file");
+    assert_eq!(files(dir.path()), 2);
+    assert_eq!(spool.erase(&Mention::of("c-1"), true).unwrap(), 1);
+    assert_eq!(spool.erase(&Mention::of("c-1"), false).unwrap(), 1);
+    assert_eq!(spool.erase(&Mention::of("c-3"), false).unwrap(), 0);
+    assert_eq!((one.exists(), other.exists()), (false, true));
+    // Removed by hand, also after a restart.
+    let (spool, _) = Spool::open(&options(dir.path(), room)).unwrap();
+    let mut all = spool.begin().unwrap();
+    assert!(matches!(all.write(&vec![0; room as usize]), Err(SpoolFailure::NoRoom)));
+    fs::remove_file(other).unwrap();
+    all.write(&vec![0; room as usize]).unwrap();
+}

@@ -38,7 +38,7 @@ fn max_body(table: &SourceTable, intake: &intake::Options) -> usize {
     table.max_body.map_or(intake.limits.body_bytes, |size| size.0)
 }
 
-/// A body that goes by the spool must fit into it.
+/// A body that goes by the spool must fit into it, and must be one that may lie on the disk as it came.
 fn check_spool(name: &str, table: &SourceTable, intake: &intake::Options) -> Result<(), ConfigError> {
     let (max, room) = (max_body(table, intake), intake.spool.as_ref().map_or(u64::MAX, |spool| spool.bytes));
     if max as u64 >= room && max > intake.limits.spool_above {
@@ -46,6 +46,13 @@ fn check_spool(name: &str, table: &SourceTable, intake: &intake::Options) -> Res
             format!("sources.{name}.max_body"),
             "is larger than the spool, so that such a body could never be accepted",
             "make `intake.limits.spool` several times as large",
+        ));
+    }
+    if table.max_body.is_some_and(|own| own.0 > intake.limits.spool_above) && !table.redact.is_empty() {
+        return Err(ConfigError::value_with_help(
+            format!("sources.{name}.max_body"),
+            "is more than a source with rules for redaction can have",
+            "larger bodies than 16MiB would lie on the disk as they came; lower it",
         ));
     }
     Ok(())
