@@ -8,6 +8,7 @@ use simulator::sign::{Scheme, Signer};
 
 use crate::batches::{LARGE, batch, delivered, site, spool, stored_nothing};
 use crate::client::{Client, signed};
+use crate::faults;
 use crate::site::{SECRET, Site, TO_FILE};
 use crate::waiting;
 
@@ -161,6 +162,50 @@ fn what_was_arriving_is_removed_at_the_start_and_what_is_damaged_is_said() {
     assert!(log.contains("cannot be published") && log.contains("4.accepted") && log.contains("ERROR"), "{log}");
     let (body, count) = batch("d", LARGE, 65_536);
     assert_eq!(server.post(&body).counts(), (count as u64, 0), "it takes others");
+}
+
+#[test]
+fn a_disk_that_fills_up_in_the_middle_of_publishing_delays_the_rest_and_doubles_nothing() {
+    let site = site("", TO_FILE);
+    let full = site.path("full");
+    let server =
+        site.start_with(faults::preload(&mut site.serve(), "write:1:ENOSPC:*").env("AFTERCALL_FAULT_WHILE", &full));
+    let (body, count) = batch("f", 3 * LARGE, 4_096);
+    let (headers, mut client) = (signed(&body), server.client());
+    let sent = body.clone();
+    let sending = thread::spawn(move || client.post("/in/genesys", &headers, &sent).unwrap());
+    waiting::until_so("publishing has begun", || server.count("accepted") > 0);
+    fs::write(&full, "").unwrap();
+    let answer = sending.join().unwrap();
+    assert_eq!((answer.status, answer.code().as_str()), (503, "batch-pending"), "{answer:?}");
+    assert!(answer.headers.contains_key("retry-after"));
+    let again = server.post(&body);
+    assert_eq!((again.status, again.code().as_str()), (503, "batch-pending"), "{again:?}");
+    fs::remove_file(&full).unwrap();
+    waiting::until_so("all of it is there", || server.count("accepted") == count as u64);
+    waiting::until_so("the spool is empty", || spool(&site).is_empty());
+    assert_eq!(server.post(&body).counts(), (0, count as u64));
+    server.until_settled("events");
+    let mut all = delivered(&site, "f");
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..count), "as they were written, none twice");
+    assert!(server.log().contains("does not take the rest of an accepted batch"));
+}
+
+#[test]
+fn a_disk_that_is_full_before_the_first_event_leaves_nothing_of_a_batch() {
+    let site = site("", TO_FILE);
+    let full = site.path("full");
+    let server =
+        site.start_with(faults::preload(&mut site.serve(), "write:1:ENOSPC:*").env("AFTERCALL_FAULT_WHILE", &full));
+    let (body, count) = batch("n", LARGE, 8_192);
+    fs::write(&full, "").unwrap();
+    let answer = server.post(&body);
+    assert_eq!((answer.status, answer.code().as_str()), (503, "queue-full"), "{answer:?}");
+    stored_nothing(&site, &server);
+    fs::remove_file(&full).unwrap();
+    waiting::until_so("it is taken", || server.post(&body).status == 200);
+    assert_eq!(server.count("accepted"), count as u64);
 }
 
 #[test]

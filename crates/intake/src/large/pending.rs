@@ -30,10 +30,19 @@ struct Batch {
     source: Arc<str>,
     /// The conversations of its events, in ascending order; not known yet while there are none here.
     conversations: Mutex<Option<Arc<[u64]>>>,
-    published: watch::Sender<bool>,
+    state: watch::Sender<State>,
 }
 
-/// The place of one batch among those that are pending; left when this is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Publishing,
+    /// It is for the next start, and still goes before what is newer.
+    Kept,
+    /// Nobody has to wait for it.
+    Over,
+}
+
+/// The place of one batch among those that are pending. It is kept when this is dropped, until the server ends.
 pub(crate) struct Place {
     pending: Arc<Pending>,
     batch: Arc<Batch>,
@@ -72,7 +81,7 @@ impl Pending {
         let batch = Arc::new(Batch {
             source: Arc::clone(source),
             conversations: Mutex::new(conversations.map(Arc::from)),
-            published: watch::Sender::new(false),
+            state: watch::Sender::new(State::Publishing),
         });
         let mut batches = self.batches.lock();
         batches.push(Arc::clone(&batch));
@@ -94,9 +103,9 @@ impl Pending {
         let ahead = self.ahead(source, conversations);
         let end = Instant::now() + patience;
         for batch in ahead {
-            let mut published = batch.published.subscribe();
-            // It ends with an error only when the batch is gone.
-            if timeout_at(end, published.wait_for(|published| *published)).await.is_err() {
+            let mut state = batch.state.subscribe();
+            let ended = timeout_at(end, state.wait_for(|state| *state != State::Publishing)).await;
+            if !ended.is_ok_and(|ended| ended.is_ok_and(|state| *state == State::Over)) {
                 return false;
             }
         }
@@ -121,15 +130,26 @@ impl Place {
     pub(crate) fn narrow(&self, conversations: &[u64]) {
         *self.batch.conversations.lock() = Some(Arc::from(conversations));
     }
-}
 
-impl Drop for Place {
-    fn drop(&mut self) {
+    /// Nobody has to wait for it any more.
+    pub(crate) fn leave(self) {
         let mut batches = self.pending.batches.lock();
         batches.retain(|batch| !Arc::ptr_eq(batch, &self.batch));
         self.pending.count.store(batches.len(), Ordering::Release);
         drop(batches);
-        self.batch.published.send_replace(true);
+        self.batch.state.send_replace(State::Over);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.batch.state.send_if_modified(|state| {
+            let kept = *state == State::Publishing;
+            if kept {
+                *state = State::Kept;
+            }
+            kept
+        });
     }
 }
 
@@ -153,9 +173,14 @@ mod tests {
         let waiting = Arc::clone(&pending);
         let waits = tokio::spawn(async move { waiting.behind("a", ["c"].into_iter(), LONG).await });
         tokio::task::yield_now().await;
-        drop(place);
+        place.leave();
         assert!(waits.await.unwrap(), "it goes on when the batch is published");
         assert!(pending.behind("a", ["c"].into_iter(), LONG).await);
+        drop(pending.enter(&source, Some(&[conversation_key("c")])));
+        let begun = Instant::now();
+        assert!(!pending.behind("a", ["c"].into_iter(), LONG).await, "it is for the next start");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "which nobody waits for");
+        assert!(pending.behind("a", ["x"].into_iter(), LONG).await);
     }
 
     #[tokio::test(start_paused = true)]

@@ -53,8 +53,10 @@ struct Work {
 enum Ended {
     /// Nothing is in the queue, and nothing will be.
     GivenUp,
-    /// The rest is for the next start.
+    /// The rest is for the next start, and goes before what is newer.
     Left,
+    /// The rest is for the next start, if it can be read then. Nobody waits for that.
+    Unreadable,
 }
 
 impl Publishing {
@@ -89,22 +91,22 @@ impl Publishing {
         self
     }
 
-    /// Waits for its turn, and publishes all. It leaves its place when others may go on.
+    /// Waits for its turn, and publishes all.
     pub(super) async fn run(mut self, place: Place) {
         if let Some(_turn) = self.work.turn().await {
-            self.in_turn().await;
+            self.in_turn(place).await;
         }
-        drop(place);
     }
 
-    /// Publishes all; the turn is the caller's.
-    pub(super) async fn in_turn(self) {
+    /// Publishes all; the turn is the caller's. Leaves its place when others may go on.
+    pub(super) async fn in_turn(self, place: Place) {
         let Self { spooled, portions, redactor, events, mut work } = self;
         work.ids.reserve_exact(events);
         match work.all(made(portions, redactor)).await {
             Ok(()) => {
                 // A file that stays for want of a sync is published again, as duplicates.
                 let _ = spawn_blocking(move || spooled.remove()).await;
+                place.leave();
                 let outcome = Outcome::Published(work.ids, work.duplicates);
                 if let Some(sender) = work.sender {
                     let _ = sender.send(Ok(outcome));
@@ -112,7 +114,9 @@ impl Publishing {
             }
             Err(Ended::GivenUp) => {
                 let _ = spawn_blocking(move || spooled.remove()).await;
+                place.leave();
             }
+            Err(Ended::Unreadable) => place.leave(),
             Err(Ended::Left) => {}
         }
     }
@@ -169,7 +173,7 @@ impl Work {
             "an accepted batch cannot be read back from the spool; it is tried again at the next start"
         );
         self.tell(internal());
-        Err(Ended::Left)
+        Err(Ended::Unreadable)
     }
 
     /// Publishes some events, however long that takes.

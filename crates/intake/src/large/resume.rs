@@ -58,7 +58,10 @@ pub(crate) async fn resume(shared: Arc<Shared>, Left { bodies, turn }: Left) {
                 place.narrow(outline.conversations());
                 outlined.push((file, spooled, head, outline, place));
             }
-            Ok(Err(error)) => lost(&file, &error),
+            Ok(Err(error)) => {
+                lost(&file, &error);
+                place.leave();
+            }
             Err(error) => tracing::error!(file, %error, "opening an accepted batch failed by a fault in Aftercall"),
         }
     }
@@ -72,8 +75,7 @@ pub(crate) async fn resume(shared: Arc<Shared>, Left { bodies, turn }: Left) {
             "a batch that was accepted before the start is being published"
         );
         let splitter = Splitter::new(&head.split);
-        Publishing::new(&shared, spooled, &head, splitter, outline).in_turn().await;
-        drop(place);
+        Publishing::new(&shared, spooled, &head, splitter, outline).in_turn(place).await;
     }
     drop(turn);
 }
