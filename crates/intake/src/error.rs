@@ -65,3 +65,17 @@ pub enum Error {
     #[error("the certificate and the key cannot be used: {0}")]
     Tls(#[from] rustls::Error),
 }
+
+/// Large bodies in the spool cannot be searched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpoolError {
+    /// What is being published would be in the queue afterwards.
+    #[error(
+        "a large batch with events of the conversation is being published; ask again when it is, which the log says if it \
+         takes long"
+    )]
+    Pending,
+    /// A file cannot be read or removed.
+    #[error("files of the spool cannot be searched: {0}; let the user who runs Aftercall read and write there")]
+    Failed(String),
+}

@@ -9,6 +9,7 @@
 //! and treated like any other.
 
 mod accept;
+mod erase;
 mod pending;
 mod publish;
 mod resume;
@@ -36,6 +37,7 @@ use crate::source::{Auth, ServedSource};
 use crate::spool::{Digest, Head, Spool, SpoolFailure, Spooled};
 
 pub(crate) use accept::refusal;
+pub(crate) use erase::erase;
 pub(crate) use pending::Pending;
 pub(crate) use resume::{Left, resume};
 

@@ -42,7 +42,7 @@ mod tls;
 mod topics;
 
 pub use counters::SourceCounts;
-pub use error::Error;
+pub use error::{Error, SpoolError};
 pub use handle::Handle;
 pub use keyring::{KeyStatus, Keyring, KeyringError, Reason as KeyringReason};
 pub use options::{Limits, Options, SpoolOptions, TlsFiles};

@@ -125,17 +125,7 @@ pub(crate) async fn erase_refused(shared: &Shared, conversation: &str, dry_run: 
     if !dry_run && !sealed.is_empty() {
         erased = quarantine.remove(QuarantineSelection::Ids(sealed)).await?;
     }
-    erased += spooled(shared, conversation, dry_run).await?;
     Ok(erased + quarantine.erase(conversation.to_owned(), dry_run).await?)
-}
-
-/// The large bodies that could not be read and name a conversation.
-async fn spooled(shared: &Shared, conversation: &str, dry_run: bool) -> Result<u64, QuarantineError> {
-    let Some(spool) = shared.spool.clone() else { return Ok(0) };
-    let mention = Mention::of(conversation);
-    let failed = |error: String| QuarantineError::Failed(format!("files of the spool cannot be searched: {error}"));
-    let erased = tokio::task::spawn_blocking(move || spool.erase(&mention, dry_run)).await;
-    erased.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
 }
 
 /// The sealed requests whose bodies name a conversation.

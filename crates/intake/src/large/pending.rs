@@ -112,16 +112,28 @@ impl Pending {
         true
     }
 
+    /// Whether a batch that is not all in the queue has, or may have, events of a conversation.
+    pub(crate) fn holds(&self, conversation: &str) -> bool {
+        let key = conversation_key(conversation);
+        self.batches.lock().iter().any(|batch| batch.has(key))
+    }
+
     fn ahead<'a>(&self, source: &str, conversations: impl Iterator<Item = &'a str>) -> Vec<Arc<Batch>> {
         let batches = self.batches.lock();
         let mut of_source: Vec<_> =
             batches.iter().filter(|batch| &*batch.source == source).map(|batch| (batch, false)).collect();
         for key in conversations.map(conversation_key) {
             for (batch, goes_before) in &mut of_source {
-                *goes_before |= batch.conversations.lock().as_ref().is_none_or(|keys| keys.binary_search(&key).is_ok());
+                *goes_before |= batch.has(key);
             }
         }
         of_source.into_iter().filter(|(_, goes_before)| *goes_before).map(|(batch, _)| Arc::clone(batch)).collect()
+    }
+}
+
+impl Batch {
+    fn has(&self, key: u64) -> bool {
+        self.conversations.lock().as_ref().is_none_or(|keys| keys.binary_search(&key).is_ok())
     }
 }
 
