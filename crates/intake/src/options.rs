@@ -37,8 +37,8 @@ pub const SPOOL_SYNC_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes in memory of a body that does not announce its size, before it goes to the spool: it may be a large one.
 pub const SPOOL_UNANNOUNCED_BYTES: usize = 1024 * 1024;
 /// Large bodies that are looked through at once. Each costs a window, which an item of 16 MiB makes as large as that; and
-/// more would be no faster on two cores.
-pub const SPOOL_LOOKERS: usize = 2;
+/// another one is being published meanwhile.
+pub const SPOOL_LOOKERS: usize = 1;
 /// Events that are made of a large body and published at once. About half of a commit of the queue: it costs a sync.
 pub const SPOOL_PORTION: LargeLimits =
     LargeLimits { window: 1024 * 1024, piece: event::MAX_PIECE_BYTES, around: 1024 * 1024, events: 2_048 };

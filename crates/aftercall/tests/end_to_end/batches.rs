@@ -12,7 +12,7 @@ use crate::waiting;
 pub(crate) const LARGE: usize = 17 << 20;
 
 /// What a server may take, whatever batches come.
-const MEMORY_KIB: u64 = 140 * 1024;
+const MEMORY_KIB: u64 = 128 * 1024;
 
 /// Both sources of the site take large bodies.
 pub(crate) fn site(head: &str, rest: &str) -> Site {

@@ -17,6 +17,9 @@ const CUT_WITHIN: usize = 8;
 /// Bytes that are looked at first for a piece outside of a batch.
 const FIRST_VIEW: usize = 4 * 1024;
 
+/// How many times what does not end in it a window is made.
+const GROWTH: usize = 4;
+
 /// A body that is kept somewhere else. Whoever keeps it does the reading.
 pub trait Stored {
     /// How many bytes it has.
@@ -140,7 +143,7 @@ impl<S: Stored> Window<S> {
         if rest >= self.limits.piece {
             return Err(BodyError::PieceTooLarge { max: self.limits.piece, offset: self.offset(0) }.into());
         }
-        let size = self.limits.window.max(2 * rest).min(self.limits.piece).max(rest + 1);
+        let size = self.limits.window.max(GROWTH * rest).min(self.limits.piece).max(rest + 1);
         let mut bytes = self.emptied(rest, size);
         (self.at, self.done) = (self.place(), 0);
         bytes.resize(size, 0);
@@ -151,11 +154,11 @@ impl<S: Stored> Window<S> {
         Ok(())
     }
 
-    /// Memory that holds what is not done with: that of the window itself if nobody else has a part of it and it is no
-    /// larger than usual.
+    /// Memory that holds what is not done with: that of the window itself if it is large enough and nobody else has a part
+    /// of it. Once it has grown it stays so for the rest of the body: what is given back is not free for others at once.
     fn emptied(&mut self, rest: usize, size: usize) -> BytesMut {
         match std::mem::take(&mut self.bytes).try_into_mut() {
-            Ok(mut own) if own.capacity() >= size && own.capacity() <= 2 * size => {
+            Ok(mut own) if own.capacity() >= size => {
                 own.copy_within(self.done.., 0);
                 own.truncate(rest);
                 own

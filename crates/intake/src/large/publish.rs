@@ -13,6 +13,7 @@ use event::{EventId, NewEvent, Outline, Portions, Splitter};
 use queue::{Content, Publication, Published, QueueError};
 use redaction::Redactor;
 use smallvec::SmallVec;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -241,19 +242,22 @@ impl Work {
     }
 }
 
-/// Makes the events while others are being stored, not far ahead. All on one thread: what is given back anywhere is used
+/// Makes the events while others are being stored, one portion ahead. All on one thread: what is given back anywhere is used
 /// again there, while on a thread that does nothing any more it would be kept.
 fn made(mut portions: Portions<InFile>, redactor: Option<Arc<Redactor>>) -> mpsc::Receiver<Made> {
     let (hand_over, made) = mpsc::channel(1);
+    let runtime = Handle::current();
     spawn_blocking(move || {
-        loop {
+        // There is room for what is made before it is made, so that no third portion is held here.
+        while let Ok(room) = runtime.block_on(hand_over.reserve()) {
             let next = match portions.next_events() {
                 Ok(None) => Ok(None),
                 Ok(Some(events)) => apart(events, redactor.as_ref()).map(Some).map_err(|error| error.to_string()),
                 Err(error) => Err(error.to_string()),
             };
             let goes_on = matches!(next, Ok(Some(_)));
-            if hand_over.blocking_send(next).is_err() || !goes_on {
+            room.send(next);
+            if !goes_on {
                 return;
             }
         }
