@@ -6,11 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::Full;
 use serde::Serialize;
 
+use crate::respond::AnswerBody;
+
 /// An answer of intake.
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<AnswerBody>;
 
 /// Why a request was not accepted: stable codes, which the documentation lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -176,7 +177,7 @@ impl Refusal {
 
     /// The answer. `close` tells the sender that the connection ends with it.
     pub(crate) fn answer(&self, close: bool) -> Answer {
-        let mut answer = Answer::new(Full::new(self.body()));
+        let mut answer = Answer::new(self.body().into());
         *answer.status_mut() = self.reason.status();
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

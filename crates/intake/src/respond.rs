@@ -1,36 +1,36 @@
 //! The answers of success and of health.
 
+mod ids;
+
 use std::fmt::Write as _;
 
 use bytes::Bytes;
 use event::EventId;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
-use http_body_util::Full;
 use queue::{DeadLetterId, Published};
 
 use crate::problem::Answer;
 use crate::redact::Unusable;
+use ids::Ids;
 
-/// The same for a large batch.
-pub(crate) fn accepted_batch(ids: &[EventId], duplicates: usize) -> Answer {
-    answer_with(ids.iter().copied(), ids.len(), duplicates)
+pub(crate) use ids::AnswerBody;
+
+/// The same as [`accepted`] for a large batch.
+pub(crate) fn accepted_batch(ids: Vec<EventId>, duplicates: usize) -> Answer {
+    json_of(StatusCode::OK, AnswerBody::Ids(Ids::new(ids, duplicates)))
 }
 
 /// `{"accepted":n,"duplicates":n,"events":[ids]}`, the ids in the order of the events.
 pub(crate) fn accepted(published: &[Published]) -> Answer {
-    let duplicates = published.iter().filter(|one| one.is_duplicate()).count();
-    answer_with(published.iter().map(Published::id), published.len(), duplicates)
-}
-
-fn answer_with(ids: impl Iterator<Item = EventId>, count: usize, duplicates: usize) -> Answer {
     const AROUND: usize = 64;
     const PER_EVENT: usize = 39;
-    let mut text = String::with_capacity(AROUND + PER_EVENT * count);
+    let duplicates = published.iter().filter(|one| one.is_duplicate()).count();
+    let mut text = String::with_capacity(AROUND + PER_EVENT * published.len());
     // Writing to a string does not fail.
-    let _ = write!(text, r#"{{"accepted":{},"duplicates":{duplicates},"events":["#, count - duplicates);
-    for (at, id) in ids.enumerate() {
-        let _ = write!(text, r#"{}"{id}""#, if at == 0 { "" } else { "," });
+    let _ = write!(text, r#"{{"accepted":{},"duplicates":{duplicates},"events":["#, published.len() - duplicates);
+    for (at, one) in published.iter().enumerate() {
+        let _ = write!(text, r#"{}"{}""#, if at == 0 { "" } else { "," }, one.id());
     }
     text.push_str("]}");
     json(StatusCode::OK, text.into())
@@ -65,7 +65,11 @@ pub(crate) fn ready(reason: Option<&str>) -> Answer {
 }
 
 fn json(status: StatusCode, body: Bytes) -> Answer {
-    let mut answer = Answer::new(Full::new(body));
+    json_of(status, body.into())
+}
+
+fn json_of(status: StatusCode, body: AnswerBody) -> Answer {
+    let mut answer = Answer::new(body);
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer

@@ -45,7 +45,7 @@ pub(super) async fn answered(
     let (tell, told) = oneshot::channel();
     tokio::spawn(run(Arc::clone(shared), Arc::clone(served), spooled, head, tell));
     Ok(match told.await.unwrap_or_else(|_| Err(internal()))? {
-        Outcome::Published(ids, duplicates) => respond::accepted_batch(&ids, duplicates),
+        Outcome::Published(ids, duplicates) => respond::accepted_batch(ids, duplicates),
         Outcome::DeadLetter(id, error) => respond::dead_lettered(id, &error),
     })
 }
