@@ -71,9 +71,9 @@ impl Outline {
         self.events
     }
 
-    /// The [keys](crate::conversation_key) of the conversations that its events belong to, in ascending order.
-    pub fn conversations(&self) -> &[u64] {
-        &self.conversations
+    /// Gives away the [keys](crate::conversation_key) of the conversations that its events belong to, in ascending order.
+    pub fn take_conversations(&mut self) -> Box<[u64]> {
+        std::mem::take(&mut self.conversations)
     }
 }
 

@@ -36,12 +36,12 @@ fn body_error(error: LargeError) -> BodyError {
 
 /// What a body becomes as a stream; `None` if it is not one for it.
 fn streamed(splitter: &Splitter, body: &[u8], window: usize) -> Option<Result<Vec<NewEvent>, BodyError>> {
-    let outline = match splitter.outline(Kept(body), limits(window)).map_err(body_error) {
+    let mut outline = match splitter.outline(Kept(body), limits(window)).map_err(body_error) {
         Err(BodyError::NoLargeBatch { .. }) => return None,
         Err(error) => return Some(Err(error)),
         Ok(outline) => outline,
     };
-    let (expected, keys) = (outline.events(), outline.conversations().to_vec());
+    let (expected, keys) = (outline.events(), outline.take_conversations().to_vec());
     let mut portions = splitter.portions(Kept(body), outline, [7; 32], limits(window));
     let mut events = Vec::new();
     while let Some(more) = portions.next_events().expect("what was passed can be split") {

@@ -14,6 +14,7 @@ use queue::DeadLetterId;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
+use super::pending::Place;
 use super::publish::Publishing;
 use crate::options::{BUSY_RETRY, SPOOL_RETRY, UNREADABLE_HEAD_BYTES};
 use crate::problem::{Answer, Reason, Refusal};
@@ -52,8 +53,7 @@ pub(super) async fn answered(
 
 async fn run(shared: Arc<Shared>, served: Arc<ServedSource>, spooled: Spooled, head: Head, tell: Tell) {
     match look(&shared, &served, spooled, &head).await {
-        Ok((spooled, Ok(outline))) => {
-            let place = shared.pending.enter(&served.source.name, Some(outline.conversations()));
+        Ok((spooled, Ok((outline, place)))) => {
             let publishing = Publishing::new(&shared, spooled, &head, served.splitter.clone(), outline);
             publishing.answering(tell).run(place).await;
         }
@@ -64,16 +64,24 @@ async fn run(shared: Arc<Shared>, served: Arc<ServedSource>, spooled: Spooled, h
     }
 }
 
-type Looked = (Spooled, Result<Outline, BodyError>);
+type Looked = (Spooled, Result<(Outline, Place), BodyError>);
 
 /// Looks through the body, and makes sure that its file outlives the server if it can be published.
 async fn look(shared: &Shared, served: &ServedSource, mut spooled: Spooled, head: &Head) -> Result<Looked, Refusal> {
     let _leave = shared.pending.look().await;
     let (splitter, head) = (served.splitter.clone(), head.clone());
+    let (pending, source) = (Arc::clone(&shared.pending), Arc::clone(&served.source.name));
     let look = move || match splitter.outline(spooled.stored(), LargeLimits::default()) {
-        Ok(outline) => {
-            spooled.accept(&head).map_err(refusal)?;
-            Ok((spooled, Ok(outline)))
+        Ok(mut outline) => {
+            // Before anybody can know that it is accepted.
+            let place = pending.enter(&source, Some(outline.take_conversations()));
+            match spooled.accept(&head) {
+                Ok(()) => Ok((spooled, Ok((outline, place)))),
+                Err(failure) => {
+                    place.leave();
+                    Err(refusal(failure))
+                }
+            }
         }
         Err(LargeError::Body(error)) if error.is_size() => {
             Err(Refusal::new(Reason::BodyTooLarge, format!("{error}. Nothing of it was stored")))

@@ -29,7 +29,7 @@ pub(crate) struct Pending {
 struct Batch {
     source: Arc<str>,
     /// The conversations of its events, in ascending order; not known yet while there are none here.
-    conversations: Mutex<Option<Arc<[u64]>>>,
+    conversations: Mutex<Option<Box<[u64]>>>,
     state: watch::Sender<State>,
 }
 
@@ -77,10 +77,10 @@ impl Pending {
     }
 
     /// A batch of this source is accepted. While its conversations are not known, all of the source wait for it.
-    pub(crate) fn enter(self: &Arc<Self>, source: &Arc<str>, conversations: Option<&[u64]>) -> Place {
+    pub(crate) fn enter(self: &Arc<Self>, source: &Arc<str>, conversations: Option<Box<[u64]>>) -> Place {
         let batch = Arc::new(Batch {
             source: Arc::clone(source),
-            conversations: Mutex::new(conversations.map(Arc::from)),
+            conversations: Mutex::new(conversations),
             state: watch::Sender::new(State::Publishing),
         });
         let mut batches = self.batches.lock();
@@ -139,8 +139,8 @@ impl Batch {
 
 impl Place {
     /// Only these conversations have to wait for it.
-    pub(crate) fn narrow(&self, conversations: &[u64]) {
-        *self.batch.conversations.lock() = Some(Arc::from(conversations));
+    pub(crate) fn narrow(&self, conversations: Box<[u64]>) {
+        *self.batch.conversations.lock() = Some(conversations);
     }
 
     /// Nobody has to wait for it any more.
@@ -177,7 +177,7 @@ mod tests {
         let source = Arc::from("a");
         let place = pending.enter(&source, None);
         assert!(!pending.behind("a", ["x"].into_iter(), LONG).await, "its conversations are not known");
-        place.narrow(&[conversation_key("c")]);
+        place.narrow(Box::from([conversation_key("c")]));
         assert!(pending.behind("a", ["x", "y"].into_iter(), LONG).await);
         assert!(pending.behind("b", ["c"].into_iter(), LONG).await, "another source");
         assert!(pending.behind("a", std::iter::empty(), LONG).await);
@@ -188,7 +188,7 @@ mod tests {
         place.leave();
         assert!(waits.await.unwrap(), "it goes on when the batch is published");
         assert!(pending.behind("a", ["c"].into_iter(), LONG).await);
-        drop(pending.enter(&source, Some(&[conversation_key("c")])));
+        drop(pending.enter(&source, Some(Box::from([conversation_key("c")]))));
         let begun = Instant::now();
         assert!(!pending.behind("a", ["c"].into_iter(), LONG).await, "it is for the next start");
         assert_eq!(begun.elapsed(), Duration::ZERO, "which nobody waits for");

@@ -54,8 +54,8 @@ pub(crate) async fn resume(shared: Arc<Shared>, Left { bodies, turn }: Left) {
             return;
         }
         match spawn_blocking(move || outline(&spooled, &head).map(|outline| (spooled, head, outline))).await {
-            Ok(Ok((spooled, head, outline))) => {
-                place.narrow(outline.conversations());
+            Ok(Ok((spooled, head, mut outline))) => {
+                place.narrow(outline.take_conversations());
                 outlined.push((file, spooled, head, outline, place));
             }
             Ok(Err(error)) => {
