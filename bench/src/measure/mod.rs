@@ -8,6 +8,7 @@ mod backlog;
 mod batches;
 mod dedupe;
 mod flood;
+mod large;
 mod latency;
 mod lifecycle;
 mod machine;
@@ -70,7 +71,7 @@ pub(crate) struct Arguments {
 enum What {
     /// Durable answers to requests of one event
     Acks,
-    /// Durable events in requests of 100
+    /// Durable events in requests of 100, and batches of 100 and 300 MB
     Batches,
     /// From the signed request to the settled delivery
     Lifecycle,
@@ -78,7 +79,7 @@ enum What {
     Latency,
     /// Matching patterns on one core
     Patterns,
-    /// All of the above
+    /// All of the above, without the large batches
     All,
     /// The speed of the others beside events that never pass, and beside a destination that is down
     Trouble,
@@ -99,7 +100,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     println!("{machine}");
     let lines = match arguments.what {
         What::Acks => acks::measure(&bench)?,
-        What::Batches => batches::measure(&bench)?,
+        What::Batches => [batches::measure(&bench)?, large::measure(&bench)?].concat(),
         What::Lifecycle => lifecycle::measure(&bench)?,
         What::Latency => latency::measure(&bench)?,
         What::Patterns => patterns::measure(&bench)?,

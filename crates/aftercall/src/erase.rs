@@ -63,7 +63,7 @@ pub(crate) fn run(args: &EraseArgs) -> anyhow::Result<ExitCode> {
             json!({ "parts": archived.parts, "events": archived.events, "bytes": archived.bytes, "damaged": archived.damaged })
         });
         output::print_json(&json!({
-            "queue": here["queue"], "quarantined": here["quarantined"],
+            "queue": here["queue"], "spooled": here["spooled"], "quarantined": here["quarantined"],
             "quarantine_error": here["quarantine_error"], "archive": archive,
         }))?;
     } else {
@@ -109,6 +109,7 @@ fn shown(args: &EraseArgs, here: &Value, archived: Option<&Archived>) -> String 
         ("not delivered yet", format!("{} deliveries, which will not be made", count("undelivered"))),
         ("dead letters", format!("{}, with their edited copies", count("dead_letters"))),
         ("answers on record", format!("{} texts; the hashes stay", count("answers"))),
+        ("spool", format!("{} large bodies that could not be read", text(&here["spooled"]))),
         (
             "quarantine",
             match here["quarantine_error"].as_str() {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use archive::ErasedParts;
 use audit::Conversation;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::{Extension, Json};
+use intake::SpoolError;
 use queue::{By, DeadLetterQuery, Erased, Erasure, Mention, Stage};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -70,6 +72,8 @@ struct ToEraseArchived {
 struct Done {
     /// From the queue.
     queue: Erased,
+    /// Large bodies in the spool that could not be read and name the conversation.
+    spooled: u64,
     /// Refused requests that name the conversation; none if the quarantine is out of order.
     quarantined: Option<u64>,
     /// Why the quarantine could not be asked.
@@ -88,7 +92,10 @@ fn check(conversation: &str, reason: &str) -> Result<(), Problem> {
 /// Erases the bodies of a conversation from the queue, its dead letters and the quarantine
 #[utoipa::path(
     post, path = "/api/v1/erase", operation_id = "erase", tag = "erasing", request_body = ToErase,
-    responses((status = 200, description = "What was erased", body = Done)),
+    responses(
+        (status = 200, description = "What was erased", body = Done),
+        (status = 409, description = "A large batch with events of the conversation is being published")
+    ),
     security(("token" = ["admin"]))
 )]
 async fn erase(
@@ -98,6 +105,7 @@ async fn erase(
     Body(ToErase { conversation, reason, dry_run }): Body<ToErase>,
 ) -> Answer<Done> {
     check(&conversation, &reason)?;
+    let spooled = tell.intake().erase_spooled(&conversation, dry_run).await.map_err(spool_problem)?;
     let by = By::new(Arc::clone(&caller.name), tell.now()).because(reason.as_str());
     let refused = match quarantine::of(&*tell) {
         Ok(_) => tell.intake().erase_refused(&conversation, dry_run).await,
@@ -108,6 +116,10 @@ async fn erase(
         Err(error) => (None, Some(error.to_string())),
     };
     let hash = Conversation::of(&conversation);
+    if spooled > 0 && !dry_run {
+        let detail = format!("{spooled} large bodies that name conversation {hash}: {reason}");
+        caller.note(&*tell, "erase", "spool", detail).await;
+    }
     if let Some(count @ 1..) = quarantined.filter(|_| !dry_run) {
         let detail = format!("{count} requests that name conversation {hash}: {reason}");
         caller.note(&*tell, "erase", "quarantine", detail).await;
@@ -115,7 +127,14 @@ async fn erase(
     let sealed = erase_sealed(&*tell, &conversation, dry_run, &by).await?;
     let mut queue = tell.queue().erase(Erasure { conversation, dry_run, by }).await?;
     queue.dead_letters += sealed;
-    Ok(Json(Done { queue, quarantined, quarantine_error, archive: tell.archive().is_some() }))
+    Ok(Json(Done { queue, spooled, quarantined, quarantine_error, archive: tell.archive().is_some() }))
+}
+
+fn spool_problem(error: SpoolError) -> Problem {
+    match error {
+        SpoolError::Pending => Problem::new(StatusCode::CONFLICT, "batch-pending", error),
+        SpoolError::Failed(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error),
+    }
 }
 
 /// Drops the dead letters whose sealed bodies, once opened, name the conversation; or only counts them. The queue cannot

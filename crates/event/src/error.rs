@@ -64,9 +64,35 @@ pub enum BodyError {
         /// How many it may hold.
         max: usize,
     },
+    /// A body that is split as a stream has a piece that is too large for memory.
+    #[error(
+        "an event or another single value of the body, at byte {offset}, has more than {max} bytes; send smaller events"
+    )]
+    PieceTooLarge {
+        /// How many bytes it may have.
+        max: usize,
+        /// Where it begins in the body.
+        offset: usize,
+    },
+    /// A body that is too large for a single event is no batch.
+    #[error(
+        "a body of more than {max} bytes must be a batch: an array, or an object with an array where its source looks for \
+         the batch and at most {around} bytes around it; send smaller bodies, or set `batch` for the source"
+    )]
+    NoLargeBatch {
+        /// From how many bytes on.
+        max: usize,
+        /// How many bytes there may be beside the array.
+        around: usize,
+    },
 }
 
 impl BodyError {
+    /// Whether the body would be taken if it were smaller, or held fewer events.
+    pub const fn is_size(&self) -> bool {
+        matches!(self, Self::TooManyEvents { .. } | Self::PieceTooLarge { .. } | Self::NoLargeBatch { .. })
+    }
+
     /// Finds the place of a fault in the body it was found in.
     pub(crate) fn at(body: &[u8], text: &str, fault: Fault) -> Self {
         let before = text.get(..fault.at).unwrap_or(text);

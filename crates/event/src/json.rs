@@ -25,7 +25,7 @@ pub use path::Path;
 pub use places::{Place, Places, Take};
 pub use pointer::{MAX_POINTER_TOKENS, ParsePointerError, Pointer};
 pub use raw::{Kind, Raw};
-pub(crate) use scan::{Container, Fault, Scanner, Text, Visit};
+pub(crate) use scan::{Container, Fault, Scanner, Text, Visit, is_whitespace};
 
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -38,18 +38,23 @@ pub fn text(body: &[u8]) -> Result<&str, BodyError> {
     if let Some(encoding) = other_encoding(body) {
         return Err(BodyError::Encoding { encoding });
     }
-    let rest = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
-    let skipped = body.len() - rest.len();
+    let skipped = mark_len(body);
+    let rest = &body[skipped..];
     let text =
         std::str::from_utf8(rest).map_err(|error| BodyError::NotUtf8 { offset: error.valid_up_to() + skipped })?;
-    if text.bytes().all(scan::is_whitespace) {
+    if text.bytes().all(is_whitespace) {
         return Err(BodyError::Empty);
     }
     Ok(text)
 }
 
+/// How long the byte order mark is that a body begins with.
+pub(crate) fn mark_len(body: &[u8]) -> usize {
+    if body.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 }
+}
+
 /// UTF-16 and UTF-32 give themselves away by a byte order mark, or by the zero bytes beside a first ASCII character.
-fn other_encoding(body: &[u8]) -> Option<&'static str> {
+pub(crate) fn other_encoding(body: &[u8]) -> Option<&'static str> {
     match body {
         [0, 0, 0xfe, 0xff, ..] | [0xff, 0xfe, 0, 0, ..] => Some("UTF-32"),
         [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => Some("UTF-16"),

@@ -25,7 +25,10 @@ pub use fields::{MAX_NAME_BYTES, known_names};
 pub use id::{EventId, ParseEventIdError};
 pub use outcome::Outcome;
 pub use shortened::shortened;
-pub use split::{Batch, DEFAULT_MAX_EVENTS_PER_BODY, NewEvent, SourceKind, SplitSettings, Splitter};
+pub use split::{
+    Batch, DEFAULT_MAX_EVENTS_PER_BODY, LargeError, LargeLimits, MAX_PIECE_BYTES, NewEvent, Outline, Portions,
+    SourceKind, SplitSettings, Splitter, Stored, conversation_key,
+};
 pub use timestamp::Timestamp;
 
 /// One event of a contact centre, as it was accepted.

@@ -19,8 +19,14 @@
 //! the batch, and the batch by its id or else its content. So a batch that is sent again is recognised item by item,
 //! equal items of one batch are all kept, and so are equal items of different batches. The items of an EventBridge
 //! array are identified each by itself, because EventBridge puts them together as it likes.
+//!
+//! A body that is too large for memory is split as a stream ([`large`]).
 
+mod around;
+mod conversations;
 mod items;
+mod large;
+mod stored;
 
 use std::sync::Arc;
 
@@ -30,6 +36,10 @@ use crate::fields::{Extra, Fields, Reader};
 use crate::json::{self, Fault, Kind, Pointer, Raw, Scanner};
 use crate::{BodyError, EventId, identity};
 use items::{Items, Parent, Wrapping};
+
+pub use conversations::conversation_key;
+pub use large::{LargeError, LargeLimits, MAX_PIECE_BYTES, Outline, Portions};
+pub use stored::Stored;
 
 /// Most events of one body by default: what fits into the largest body (10 MiB) at 1 KiB each.
 pub const DEFAULT_MAX_EVENTS_PER_BODY: usize = 10_000;
@@ -106,6 +116,8 @@ pub struct Splitter {
     kind: SourceKind,
     batch: Batch,
     max_events: usize,
+    /// First items of a batch that settings point into.
+    pointed: usize,
     reader: Reader,
 }
 
@@ -122,7 +134,10 @@ impl Splitter {
             topic: &settings.topic,
             batch,
         });
-        Self { kind: settings.kind, batch: settings.batch.clone(), max_events: settings.max_events_per_body, reader }
+        let pointers = [&settings.event_id, &settings.conversation, &settings.topic].into_iter().flatten();
+        let pointed = Self::pointed_items(&settings.batch, pointers);
+        let (kind, batch, max_events) = (settings.kind, settings.batch.clone(), settings.max_events_per_body);
+        Self { kind, batch, max_events, pointed, reader }
     }
 
     /// Makes events out of a body: all that it holds, in their order.
@@ -212,5 +227,7 @@ impl Body<'_> {
     }
 }
 
+#[cfg(test)]
+mod large_tests;
 #[cfg(test)]
 mod tests;

@@ -32,35 +32,106 @@ impl From<Exhausted> for BodyFailure {
     }
 }
 
-/// Reads the whole body, at most `max` bytes. One that comes in one piece is not copied.
+/// A body that was read, or the beginning of one that is longer.
+pub(crate) enum Read {
+    Whole(Bytes, Reserved),
+    Longer(Longer),
+}
+
+/// The beginning of a body that is not read into memory.
+pub(crate) struct Longer {
+    arrival: Arrival,
+    begun: Vec<u8>,
+    /// What came last.
+    piece: Bytes,
+    reserved: Reserved,
+}
+
+impl Longer {
+    /// Reads to the end, at most `max` bytes, and hands over pieces of about `size` bytes. `write` takes one with the
+    /// state and gives the state back.
+    pub(crate) async fn drain<B, T, E, F>(
+        self,
+        body: &mut B,
+        (size, max): (usize, usize),
+        mut state: T,
+        write: impl Fn(T, Vec<u8>) -> F,
+    ) -> Result<T, E>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        E: From<BodyFailure>,
+        F: Future<Output = Result<(T, Vec<u8>), E>>,
+    {
+        let Self { mut arrival, begun, piece, mut reserved } = self;
+        let mut total = begun.len() + piece.len();
+        reserved.grow_to(total.max(2 * size)).map_err(BodyFailure::from)?;
+        let mut gathered = begun;
+        gathered.reserve((size + size / 4).saturating_sub(gathered.len()));
+        gathered.extend_from_slice(&piece);
+        drop(piece);
+        loop {
+            if total > max {
+                return Err(BodyFailure::TooLarge.into());
+            }
+            if gathered.len() >= size {
+                (state, gathered) = write(state, gathered).await?;
+                gathered.clear();
+                gathered.shrink_to(size + size / 4);
+            }
+            match arrival.next(body).await? {
+                Some(piece) => {
+                    total += piece.len();
+                    gathered.extend_from_slice(&piece);
+                }
+                None => return Ok(write(state, gathered).await?.0),
+            }
+        }
+    }
+}
+
+/// Reads the whole body, at most `max` bytes.
 pub(crate) async fn read<B: Body<Data = Bytes> + Unpin>(
     body: &mut B,
     max: usize,
     limits: &Limits,
     memory: &Arc<BodyMemory>,
 ) -> Result<(Bytes, Reserved), BodyFailure> {
-    let announced = body.size_hint().upper().map_or(max, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    if announced > max {
-        return Err(BodyFailure::TooLarge);
+    match read_up_to(body, max, limits, memory).await? {
+        Read::Whole(bytes, reserved) => Ok((bytes, reserved)),
+        Read::Longer(_) => Err(BodyFailure::TooLarge),
     }
+}
+
+/// Reads the whole body if it has at most `max` bytes. One that comes in one piece is not copied.
+pub(crate) async fn read_up_to<B: Body<Data = Bytes> + Unpin>(
+    body: &mut B,
+    max: usize,
+    limits: &Limits,
+    memory: &Arc<BodyMemory>,
+) -> Result<Read, BodyFailure> {
+    let announced = body.size_hint().upper().map_or(max, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     let mut arrival = Arrival::new(limits);
     let mut reserved = Reserved::nothing(memory);
-    let Some(first) = arrival.next(body).await? else { return Ok((Bytes::new(), reserved)) };
+    let longer = |arrival, begun, piece, reserved| Ok(Read::Longer(Longer { arrival, begun, piece, reserved }));
+    if body.size_hint().upper().is_some() && announced > max {
+        return longer(arrival, Vec::new(), Bytes::new(), reserved);
+    }
+    let Some(first) = arrival.next(body).await? else { return Ok(Read::Whole(Bytes::new(), reserved)) };
     if first.len() > max {
-        return Err(BodyFailure::TooLarge);
+        return longer(arrival, Vec::new(), first, reserved);
     }
     reserved.grow_to(first.len())?;
     if body.is_end_stream() {
-        return Ok((first, reserved));
+        return Ok(Read::Whole(first, reserved));
     }
-    let Some(mut piece) = arrival.next(body).await? else { return Ok((first, reserved)) };
+    let Some(mut piece) = arrival.next(body).await? else { return Ok(Read::Whole(first, reserved)) };
     let mut whole = Vec::new();
     whole.extend_from_slice(&first);
     drop(first);
     loop {
         let total = whole.len() + piece.len();
         if total > max {
-            return Err(BodyFailure::TooLarge);
+            return longer(arrival, whole, piece, reserved);
         }
         if total > whole.capacity() {
             let capacity = total.max(announced.min(2 * whole.capacity().max(SMALL_BODY_BYTES / 2)));
@@ -70,7 +141,7 @@ pub(crate) async fn read<B: Body<Data = Bytes> + Unpin>(
         whole.extend_from_slice(&piece);
         match arrival.next(body).await? {
             Some(next) => piece = next,
-            None => return Ok((Bytes::from(whole), reserved)),
+            None => return Ok(Read::Whole(Bytes::from(whole), reserved)),
         }
     }
 }

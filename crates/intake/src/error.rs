@@ -17,6 +17,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The spool cannot be used.
+    #[error("the spool for large bodies in {} cannot be used: {source}; let the user who runs Aftercall write there", dir.display())]
+    Spool {
+        /// Its directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A source's name does not fit into a URL as it is.
     #[error("`{name}` cannot be the name of a source; use letters, digits, `-`, `_` and `.`")]
     SourceName {
@@ -56,4 +64,18 @@ pub enum Error {
     /// Certificate and key cannot be used together.
     #[error("the certificate and the key cannot be used: {0}")]
     Tls(#[from] rustls::Error),
+}
+
+/// Large bodies in the spool cannot be searched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpoolError {
+    /// What is being published would be in the queue afterwards.
+    #[error(
+        "a large batch with events of the conversation is being published; ask again when it is, which the log says if it \
+         takes long"
+    )]
+    Pending,
+    /// A file cannot be read or removed.
+    #[error("files of the spool cannot be searched: {0}; let the user who runs Aftercall read and write there")]
+    Failed(String),
 }

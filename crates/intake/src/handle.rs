@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use crate::counters::SourceCounts;
-use crate::error::Error;
+use crate::error::{Error, SpoolError};
 use crate::keyring::{KeyStatus, Used};
+use crate::large;
 use crate::quarantine::{KeyUse, Quarantine, QuarantineError};
 use crate::redact;
 use crate::release::{self, NotReleased, Release, Released};
@@ -91,10 +92,11 @@ impl Handle {
         release::publish_mended(&self.shared, source, body, dry_run).await
     }
 
-    /// Bytes of a body of this source, at most.
+    /// Bytes of a body of this source that is handled in memory, at most.
     pub fn body_limit(&self, source: &str) -> usize {
+        let limits = &self.shared.options.limits;
         let own = self.shared.sources.load().get(source).and_then(|served| served.source.max_body_bytes);
-        own.unwrap_or(self.shared.options.limits.body_bytes)
+        own.unwrap_or(limits.body_bytes).min(limits.spool_above)
     }
 
     /// Opens what was sealed with these keys from now on.
@@ -135,6 +137,15 @@ impl Handle {
     /// sealed with a key that is there. Returns how many there were.
     pub async fn erase_refused(&self, conversation: &str, dry_run: bool) -> Result<u64, QuarantineError> {
         redact::erase_refused(&self.shared, conversation, dry_run).await
+    }
+
+    /// Removes the large bodies that could not be read and name a conversation, or only counts them. Returns how many there
+    /// were.
+    ///
+    /// # Errors
+    /// While a batch with events of the conversation is accepted and not all in the queue, or if a file cannot be read.
+    pub async fn erase_spooled(&self, conversation: &str, dry_run: bool) -> Result<u64, SpoolError> {
+        large::erase(&self.shared, conversation, dry_run).await
     }
 
     /// The use of every key that was ever used, to be saved.

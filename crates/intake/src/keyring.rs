@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
+use aws_lc_rs::hmac;
 use event::Timestamp;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
@@ -86,6 +87,13 @@ impl Keyring {
         })
     }
 
+    /// The same as [`Self::signer`], of pieces that come one by one.
+    pub(crate) fn begin(&self) -> Signing {
+        let keys = self.keys.load_full();
+        let contexts = keys.iter().map(|key| key.begin()).collect();
+        Signing { keys, contexts }
+    }
+
     /// The key of which `value` is the secret.
     pub(crate) fn has_secret(&self, value: &[u8], now: Timestamp) -> Option<Arc<str>> {
         let digest = key::digest(value);
@@ -154,6 +162,36 @@ impl Keyring {
             self.keys.store(Arc::new(keys));
         }
         changed
+    }
+}
+
+/// The signatures that all keys of a keyring make of the same bytes, while these are coming.
+pub(crate) struct Signing {
+    keys: Arc<Vec<Arc<Key>>>,
+    contexts: Vec<hmac::Context>,
+}
+
+impl Signing {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.contexts.iter_mut().for_each(|context| context.update(piece));
+    }
+
+    /// Whether the keyring has the same keys still.
+    pub(crate) fn is_current(&self, keyring: &Keyring) -> bool {
+        Arc::ptr_eq(&self.keys, &keyring.keys.load())
+    }
+
+    /// The key by which one of `tags` is the signature, which was used at that time. Every key is tried against every tag.
+    pub(crate) fn signer(&self, tags: &[[u8; 32]], used: Timestamp) -> Option<Arc<str>> {
+        let mut found = None;
+        for (key, context) in self.keys.iter().zip(&self.contexts) {
+            let expected = context.clone().sign();
+            if tags.iter().fold(false, |found, tag| found | key::equal(expected.as_ref(), tag)) {
+                key.used(used);
+                found = Some(key.proof());
+            }
+        }
+        found
     }
 }
 

@@ -22,6 +22,7 @@ mod error;
 mod handle;
 mod head;
 mod keyring;
+mod large;
 mod memory;
 pub mod options;
 mod problem;
@@ -35,15 +36,16 @@ mod secret;
 mod server;
 mod signature;
 mod source;
+mod spool;
 mod stamp;
 mod tls;
 mod topics;
 
 pub use counters::SourceCounts;
-pub use error::Error;
+pub use error::{Error, SpoolError};
 pub use handle::Handle;
 pub use keyring::{KeyStatus, Keyring, KeyringError, Reason as KeyringReason};
-pub use options::{Limits, Options, TlsFiles};
+pub use options::{Limits, Options, SpoolOptions, TlsFiles};
 pub use problem::Reason;
 pub use quarantine::{
     Credential, KeyUse, Quarantine, QuarantineCounts, QuarantineEntry, QuarantineError, QuarantineQuery,

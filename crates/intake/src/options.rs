@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use event::LargeLimits;
+
 /// Keys that can be valid at once in one keyring. Each costs an HMAC per request; a rotation needs two.
 pub const MAX_KEYS: usize = 16;
 /// Signatures that are looked at in one header. Standard Webhooks sends one per valid key.
@@ -27,6 +29,34 @@ pub const SEARCHED_AT_A_TIME: usize = 500;
 pub const LARGE_BODY_BYTES: usize = 256 * 1024;
 /// Bytes that must arrive within [`Limits::body_stall`].
 pub const MIN_PROGRESS_BYTES: usize = 1024;
+/// Bytes of a large body that are gathered before they are written to the spool. Twice as much is reserved for it.
+pub const SPOOL_WRITE_BYTES: usize = 256 * 1024;
+/// Bytes of a file of the spool that may be written without being synced, so that the last sync is short and the system
+/// does not gather them in memory.
+pub const SPOOL_SYNC_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes in memory of a body that does not announce its size, before it goes to the spool: it may be a large one.
+pub const SPOOL_UNANNOUNCED_BYTES: usize = 1024 * 1024;
+/// Large bodies that are looked through at once. Each costs a window, which an item of 16 MiB makes as large as that; and
+/// another one is being published meanwhile.
+pub const SPOOL_LOOKERS: usize = 1;
+/// Events that are made of a large body and published at once. About half of a commit of the queue: it costs a sync.
+pub const SPOOL_PORTION: LargeLimits =
+    LargeLimits { window: 1024 * 1024, piece: event::MAX_PIECE_BYTES, around: 1024 * 1024, events: 2_048 };
+/// What is kept of a large body that cannot become events, in its dead letter.
+pub const UNREADABLE_HEAD_BYTES: usize = 64 * 1024;
+/// What is kept of a large body with a wrong signature, in the quarantine.
+pub const QUARANTINED_HEAD_BYTES: usize = 64 * 1024;
+/// How long a queue that is busy is tried again before a sender is told that its batch is still being published.
+pub const BATCH_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a sender waits while other batches are published before its own; then it is told to come again.
+pub const TURN_PATIENCE: Duration = Duration::from_secs(30);
+/// How long an event waits while a batch with earlier events of its conversation is being published; then its sender is
+/// told to come again. Less than the 3 s that senders of webhooks wait.
+pub const ORDER_PATIENCE: Duration = Duration::from_secs(2);
+/// Pause before the queue is tried again with the rest of a batch.
+pub const BATCH_PAUSE: Duration = Duration::from_millis(250);
+/// What a sender is told to wait when the spool is full, or its batch is still being published.
+pub const SPOOL_RETRY: Duration = Duration::from_secs(10);
 /// What a sender is told to wait when intake is busy.
 pub const BUSY_RETRY: Duration = Duration::from_secs(1);
 /// What a sender is told to wait when the queue has stopped, which a person has to mend.
@@ -82,6 +112,8 @@ pub struct Options {
     /// How long requests that are being served may take to end at shutdown. Default 20 s, inside the 30 s that
     /// Kubernetes and systemd give.
     pub drain: Duration,
+    /// Where large bodies are kept until they are published. Default: none, all bodies are read into memory.
+    pub spool: Option<SpoolOptions>,
     /// The limits.
     pub limits: Limits,
 }
@@ -93,9 +125,24 @@ impl Default for Options {
             tls: None,
             refresh_every: Duration::from_secs(2),
             drain: Duration::from_secs(20),
+            spool: None,
             limits: Limits::default(),
         }
     }
+}
+
+/// The spool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolOptions {
+    /// Its directory, which is made if it does not exist. No other process may use it.
+    pub dir: PathBuf,
+    /// Bytes of all files in it; more is answered 503.
+    pub bytes: u64,
+}
+
+impl SpoolOptions {
+    /// Bytes of all files in it by default: 2 GiB, four bodies of 512 MiB at once.
+    pub const BYTES: u64 = 2 * 1024 * 1024 * 1024;
 }
 
 /// Where the certificate and its key are, in PEM.
@@ -131,6 +178,9 @@ pub struct Limits {
     /// Bytes of all bodies in memory at once, from their arrival until their events are durable; more is answered 503.
     /// Half of it is kept for bodies of at most [`SMALL_BODY_BYTES`]. Default 128 MiB.
     pub body_memory: usize,
+    /// Bytes of a body up to which it is read into memory. A longer one goes to the spool, if there is one, and is split
+    /// as a stream. Default 16 MiB, the largest event.
+    pub spool_above: usize,
 }
 
 impl Default for Limits {
@@ -145,6 +195,7 @@ impl Default for Limits {
             connections: 4096,
             requests: 8192,
             body_memory: 128 * 1024 * 1024,
+            spool_above: event::MAX_PIECE_BYTES,
         }
     }
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::Full;
 use serde::Serialize;
 
+use crate::respond::AnswerBody;
+
 /// An answer of intake.
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<AnswerBody>;
 
 /// Why a request was not accepted: stable codes, which the documentation lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +48,11 @@ pub enum Reason {
     Internal,
     /// Intake has as much to do as it may.
     Busy,
+    /// The spool for large bodies has no room.
+    SpoolFull,
+    /// A large body was accepted, and not all of it is in the queue yet: this one, or one with earlier events of the same
+    /// conversation.
+    BatchPending,
     /// The queue has as much to do as it may, or cannot store for the moment.
     QueueBusy,
     /// The queue's disk is full.
@@ -57,7 +63,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::BodyIncomplete,
         Self::AuthMissing,
         Self::AuthMalformed,
@@ -74,6 +80,8 @@ impl Reason {
         Self::HeadersTooLarge,
         Self::Internal,
         Self::Busy,
+        Self::SpoolFull,
+        Self::BatchPending,
         Self::QueueBusy,
         Self::QueueFull,
         Self::QueueStopped,
@@ -121,6 +129,8 @@ impl Reason {
             Self::HeadersTooLarge => ("headers-too-large", 431, "The headers are too large"),
             Self::Internal => ("internal", 500, "Something is wrong inside Aftercall"),
             Self::Busy => ("busy", 503, "Aftercall is busy"),
+            Self::SpoolFull => ("spool-full", 503, "There is no room for another large body"),
+            Self::BatchPending => ("batch-pending", 503, "An accepted batch is still being published"),
             Self::QueueBusy => ("queue-busy", 503, "The queue is busy"),
             Self::QueueFull => ("queue-full", 503, "The queue is full"),
             Self::QueueStopped => ("queue-stopped", 503, "The queue has stopped"),
@@ -167,7 +177,7 @@ impl Refusal {
 
     /// The answer. `close` tells the sender that the connection ends with it.
     pub(crate) fn answer(&self, close: bool) -> Answer {
-        let mut answer = Answer::new(Full::new(self.body()));
+        let mut answer = Answer::new(self.body().into());
         *answer.status_mut() = self.reason.status();
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

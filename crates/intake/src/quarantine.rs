@@ -12,13 +12,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use event::Timestamp;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use queue::BoxFuture;
 use serde::Serialize;
 
 use crate::problem::Reason;
 
 pub(crate) use kept::{credential, headers};
+
+/// Beside the headers that are kept: how many bytes a body had of which only the beginning is kept, as it was too large.
+/// No sender can set it.
+pub(crate) const CUT_FROM: HeaderName = HeaderName::from_static("aftercall-cut-from");
 
 /// Keeps refused requests, within bounds of count and bytes for each source; the oldest go first.
 ///

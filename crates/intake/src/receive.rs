@@ -6,6 +6,8 @@
 //! recognised. An unauthenticated request never reaches the queue; it may be kept in the quarantine, which waits for
 //! nothing.
 
+mod refusals;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,20 +15,24 @@ use event::Timestamp;
 use http::request::Parts;
 use http::{HeaderMap, Version};
 use hyper::body::{Body, Incoming};
-use queue::{DeadLetterId, Failure, FailureClass, Publication, Published, QueueError, Rejection, Stage};
+use queue::{DeadLetterId, Failure, FailureClass, Publication, Published, Rejection, Stage};
 use smallvec::SmallVec;
 
 use crate::auth::{self, Proof};
-use crate::body::{self, BodyFailure};
+use crate::body::{self, BodyFailure, Read};
 use crate::head;
-use crate::options::{BUSY_RETRY, LARGE_BODY_BYTES, MIN_PROGRESS_BYTES, SMALL_BODY_BYTES, STOPPED_RETRY};
+use crate::large::{Large, Taken};
+use crate::options::{BUSY_RETRY, LARGE_BODY_BYTES, ORDER_PATIENCE, SMALL_BODY_BYTES, SPOOL_UNANNOUNCED_BYTES};
 use crate::problem::{Answer, Reason, Refusal};
-use crate::quarantine::{self, Quarantine, Quarantined};
+use crate::quarantine::{self, CUT_FROM, Quarantine, Quarantined};
 use crate::redact::{self, Events, Unusable};
 use crate::respond;
 use crate::server::{Peer, Shared};
 use crate::signature::{Claim, SignatureFailure};
 use crate::source::{Auth, ServedSource, Source};
+use refusals::{busy, not_redacted};
+
+pub(crate) use refusals::{internal, not_stored, unread};
 
 /// Answers a request to the source `name`.
 pub(crate) async fn receive(peer: &Peer, name: &str, head: Parts, mut body: Incoming) -> Answer {
@@ -125,6 +131,24 @@ fn offer(peer: &Peer, source: &Source, refusal: &Refusal, headers: &HeaderMap, b
     }
 }
 
+/// Offers the beginning of a large body of so many bytes: to be looked at, never to be released.
+pub(crate) fn offer_beginning(
+    peer: &Peer,
+    source: &Source,
+    refusal: &Refusal,
+    headers: &HeaderMap,
+    (begins, bytes): (&Bytes, u64),
+    received: Timestamp,
+) {
+    let Some(quarantine) = peer.shared.quarantine.get() else { return };
+    if quarantine.admits(&source.name, begins.len(), received)
+        && let Some(mut request) = quarantined(source, peer, refusal, headers, begins, received)
+    {
+        request.headers.insert(CUT_FROM, bytes.into());
+        quarantine.keep(request);
+    }
+}
+
 /// The request as it is kept; `None` if its body would have to be sealed and cannot be.
 fn quarantined(
     source: &Source,
@@ -160,13 +184,34 @@ async fn accept(peer: &Peer, served: &Arc<ServedSource>, head: &Parts, body: &mu
     }
     let _in_flight = shared.admit().ok_or_else(busy)?;
     let limits = &shared.options.limits;
-    let max = source.max_body_bytes.unwrap_or(limits.body_bytes);
-    head::check(head, max, limits.header_bytes)?;
+    let max = shared.max_body(source);
+    head::check(head, max, limits.header_bytes).map_err(|refusal| not_redacted(refusal, source, limits))?;
     let proof = auth::check_headers(&source.auth, &head.headers, (shared.clock)()).await?;
     let reading = peer.activity.reads();
-    let (body, mut reserved) =
-        body::read(body, max, limits, &shared.memory).await.map_err(|failure| unread(&failure, max, shared))?;
-    drop(reading);
+    let in_memory = match &shared.spool {
+        // No body of a source with rules may lie on the disk as it came.
+        None => max,
+        Some(_) if source.redaction.is_some() => max,
+        Some(_) if body.size_hint().exact().is_none() => max.min(limits.spool_above).min(SPOOL_UNANNOUNCED_BYTES),
+        Some(_) => max.min(limits.spool_above),
+    };
+    let read = body::read_up_to(body, in_memory, limits, &shared.memory).await;
+    let (proof, body, mut reserved) = match read.map_err(|failure| unread(&failure, max, shared))? {
+        Read::Whole(body, reserved) => {
+            drop(reading);
+            (proof, body, reserved)
+        }
+        Read::Longer(longer) => {
+            let Some(spool) = shared.spool.as_ref().filter(|_| max > in_memory) else {
+                return Err(not_redacted(head::too_large(max), source, limits));
+            };
+            let large = Large { peer, served, headers: &head.headers, max, spool };
+            match large.take(proof, longer, body, reading).await? {
+                Taken::Answered(answer) => return Ok(answer),
+                Taken::Small(proof, body, reserved) => (proof, body, reserved),
+            }
+        }
+    };
     let received = (shared.clock)();
     let size = body.len();
     let (events, proof) = match examine(served, proof, &head.headers, &body, received).await {
@@ -204,14 +249,18 @@ async fn examine(
         Proof::Complete(proof) => proof,
         Proof::Claimed(claim) => signer(served, &claim, headers, body, now).await?,
     };
-    if let Some(rate) = &served.rate {
-        rate.admit(now).map_err(|wait| {
-            let detail =
-                "this source sends more requests than its `max_requests_per_second`; send more slowly, or raise it";
-            Refusal::new(Reason::RateLimited, detail).retry_after(wait)
-        })?;
-    }
+    charge(served, now)?;
     Ok((split_apart(served, body).await?, proof))
+}
+
+/// Charges the source's rate limit for an authentic request.
+pub(crate) fn charge(served: &ServedSource, now: Timestamp) -> Result<(), Refusal> {
+    let Some(rate) = &served.rate else { return Ok(()) };
+    rate.admit(now).map_err(|wait| {
+        let detail =
+            "this source sends more requests than its `max_requests_per_second`; send more slowly, or raise it";
+        Refusal::new(Reason::RateLimited, detail).retry_after(wait)
+    })
 }
 
 /// The key that has made a signature.
@@ -271,6 +320,12 @@ pub(crate) async fn publish(
         return Ok(Vec::new());
     }
     let source = Arc::clone(&served.source.name);
+    let conversations = events.iter().filter_map(|event| event.conversation.as_deref());
+    if !shared.pending.behind(&source, conversations, ORDER_PATIENCE).await {
+        let detail = "an earlier batch of this source, with events of the same conversation, is still being published; \
+                      nothing of this request was stored, send it again later";
+        return Err(Refusal::new(Reason::BatchPending, detail).retry_after(BUSY_RETRY));
+    }
     let topics: SmallVec<[_; 1]> = events.iter().map(|event| Arc::clone(&event.topic)).collect();
     let publication = Publication { source, received, proof, events, content };
     let published = shared.queue.publish(publication).await.map_err(|error| not_stored(&error))?;
@@ -297,49 +352,4 @@ pub(crate) async fn reject(
     let id = shared.queue.reject(rejection).await.map_err(|error| not_stored(&error))?;
     served.counters.unreadable();
     Ok(id)
-}
-
-fn unread(failure: &BodyFailure, max: usize, shared: &Shared) -> Refusal {
-    let limits = &shared.options.limits;
-    match failure {
-        BodyFailure::TooLarge => head::too_large(max),
-        BodyFailure::TooSlow => {
-            let detail = format!(
-                "a body must be there within {} s, and bring {MIN_PROGRESS_BYTES} bytes every {} s; this one did not",
-                limits.body_timeout.as_secs_f32(),
-                limits.body_stall.as_secs_f32()
-            );
-            Refusal::new(Reason::Timeout, detail)
-        }
-        BodyFailure::NoMemory => busy(),
-        BodyFailure::Incomplete => {
-            let detail = "the connection ended before the body did, or its chunks are malformed; send it again";
-            Refusal::new(Reason::BodyIncomplete, detail)
-        }
-    }
-}
-
-fn busy() -> Refusal {
-    let detail = "as much is being received as memory allows; send it again a little later";
-    Refusal::new(Reason::Busy, detail).retry_after(BUSY_RETRY)
-}
-
-fn internal() -> Refusal {
-    let detail = "reading the body failed because of a fault in Aftercall; send it again, and report it";
-    Refusal::new(Reason::Internal, detail)
-}
-
-/// The refusal when the queue did not take the events. What exactly happened is for the log, not for the sender.
-fn not_stored(error: &QueueError) -> Refusal {
-    let (reason, happened, wait) = match error {
-        QueueError::Full { retry_after, .. } => (Reason::QueueFull, "the disk is full", *retry_after),
-        QueueError::Busy { retry_after } => (Reason::QueueBusy, "too much is waiting to be stored", *retry_after),
-        QueueError::Transient { .. } => (Reason::QueueBusy, "storing failed for the moment", BUSY_RETRY),
-        QueueError::Poisoned { .. } | QueueError::Damaged { .. } | QueueError::Closed => {
-            (Reason::QueueStopped, "the queue has stopped and must be started anew", STOPPED_RETRY)
-        }
-        QueueError::Invalid(_) => return internal().because(error.to_string()),
-    };
-    let detail = format!("{happened}; nothing of this request was stored, send it again later");
-    Refusal::new(reason, detail).retry_after(wait).because(error.to_string())
 }

@@ -44,32 +44,30 @@ impl Events {
 /// Makes events of a body.
 pub(crate) fn events(served: &ServedSource, body: &Bytes) -> Result<Events, Unusable> {
     let events = served.splitter.split(body)?;
-    let publishable = |event: event::NewEvent, body| queue::NewEvent {
-        id: event.id,
-        topic: event.topic,
-        conversation: event.conversation,
-        body,
-    };
-    let Some(redactor) = &served.source.redaction else {
-        let as_it_came = |mut event: event::NewEvent| {
-            let body = std::mem::take(&mut event.body);
-            publishable(event, body)
-        };
-        let content = Content::Plain(event::content_hash);
-        return Ok(Events { events: events.into_iter().map(as_it_came).collect(), content });
+    dressed(served.source.redaction.as_ref(), events, body.len()).map_err(Unusable::Redaction)
+}
+
+/// Events as they are stored; `bytes` is the size of what they were made of.
+pub(crate) fn dressed(
+    redactor: Option<&Arc<Redactor>>,
+    events: Vec<event::NewEvent>,
+    bytes: usize,
+) -> Result<Events, redaction::Error> {
+    let Some(redactor) = redactor else {
+        return Ok(Events { events, content: Content::Plain(event::content_hash) });
     };
     let content = content(redactor, &events);
-    let max = redaction::limits::redacted_max(body.len());
+    let max = redaction::limits::redacted_max(bytes);
     let mut left = max;
-    let redacted = |event: event::NewEvent| {
-        let body = redactor.apply_within(&event.body, left).map_err(|error| match error {
+    let redacted = |mut event: event::NewEvent| -> Result<_, redaction::Error> {
+        event.body = redactor.apply_within(&event.body, left).map_err(|error| match error {
             redaction::Error::TooLarge { .. } => redaction::Error::TooLarge { max },
             error => error,
         })?;
-        left = left.saturating_sub(body.len());
-        Ok(publishable(event, body))
+        left = left.saturating_sub(event.body.len());
+        Ok(event)
     };
-    let events = events.into_iter().map(redacted).collect::<Result<_, _>>().map_err(Unusable::Redaction)?;
+    let events = events.into_iter().map(redacted).collect::<Result<_, _>>()?;
     Ok(Events { events, content })
 }
 

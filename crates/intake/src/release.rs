@@ -14,7 +14,7 @@ use crate::auth;
 use crate::keyring::Keyring;
 use crate::options::RELEASE_MAX;
 use crate::problem::{Reason, Refusal};
-use crate::quarantine::{Credential, Quarantine, QuarantineError, QuarantineSelection, Quarantined};
+use crate::quarantine::{CUT_FROM, Credential, Quarantine, QuarantineError, QuarantineSelection, Quarantined};
 use crate::receive;
 use crate::server::Shared;
 use crate::source::{Auth, ServedSource};
@@ -110,6 +110,11 @@ async fn release_one(shared: &Shared, mut request: Quarantined, dry_run: bool) -
     };
     let opened = shared.opened(&request.source, request.body);
     request.body = opened.map_err(|error| NotReleased::Refused(format!("its body {error}")))?;
+    if let Some(bytes) = request.headers.get(CUT_FROM).and_then(|bytes| bytes.to_str().ok()) {
+        let kept = request.body.len();
+        let why = format!("only the first {kept} of the {bytes} bytes of its body were kept; have it sent again");
+        return Err(NotReleased::Refused(why));
+    }
     let refused = |refusal: Refusal| NotReleased::Refused(refusal.detail.into_owned());
     let proof = prove(shared, served, &request).await.map_err(refused)?;
     let proof = Arc::from(format!("{proof}, released from the quarantine"));

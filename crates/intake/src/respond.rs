@@ -1,15 +1,25 @@
 //! The answers of success and of health.
 
+mod ids;
+
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use event::EventId;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
-use http_body_util::Full;
 use queue::{DeadLetterId, Published};
 
 use crate::problem::Answer;
 use crate::redact::Unusable;
+use ids::Ids;
+
+pub(crate) use ids::AnswerBody;
+
+/// The same as [`accepted`] for a large batch.
+pub(crate) fn accepted_batch(ids: Vec<EventId>, duplicates: usize) -> Answer {
+    json_of(StatusCode::OK, AnswerBody::Ids(Ids::new(ids, duplicates)))
+}
 
 /// `{"accepted":n,"duplicates":n,"events":[ids]}`, the ids in the order of the events.
 pub(crate) fn accepted(published: &[Published]) -> Answer {
@@ -55,7 +65,11 @@ pub(crate) fn ready(reason: Option<&str>) -> Answer {
 }
 
 fn json(status: StatusCode, body: Bytes) -> Answer {
-    let mut answer = Answer::new(Full::new(body));
+    json_of(status, body.into())
+}
+
+fn json_of(status: StatusCode, body: AnswerBody) -> Answer {
+    let mut answer = Answer::new(body);
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer

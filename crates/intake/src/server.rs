@@ -21,11 +21,13 @@ use crate::connections::{Connections, Entered, Evicted, Guest};
 use crate::counters::{Counters, Pauses, SourceCounts};
 use crate::error::Error;
 use crate::handle::Handle;
+use crate::large::{self, Left, Pending};
 use crate::memory::BodyMemory;
 use crate::options::{ACCEPT_PAUSE, BACKLOG, BUSY_RETRY, CUT_TIME, LOG_EVERY, Options, REFUSED_BODY_MEMORY};
 use crate::problem::{Reason, Refusal};
 use crate::quarantine::Quarantine;
 use crate::source::{self, Source, Sources};
+use crate::spool::Spool;
 use crate::tls::Tls;
 
 /// Tells the time.
@@ -35,10 +37,12 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Intake {
     listener: TcpListener,
     shared: Arc<Shared>,
+    /// Large bodies that were accepted before the start.
+    left: Left,
 }
 
 impl Intake {
-    /// Checks the settings and listens. Reads the certificate, so it blocks for a moment.
+    /// Checks the settings and listens. Reads the certificate and looks into the spool, so it blocks for a moment.
     pub fn bind(
         options: Options,
         sources: Vec<Source>,
@@ -47,6 +51,11 @@ impl Intake {
     ) -> Result<(Self, Handle), Error> {
         let tls = options.tls.clone().map(Tls::load).transpose()?;
         let address = options.listen;
+        let opened = options
+            .spool
+            .as_ref()
+            .map(|spool| Spool::open(spool).map_err(|source| Error::Spool { dir: spool.dir.clone(), source }));
+        let (spool, accepted) = opened.transpose()?.unzip();
         let listener = listen(address).map_err(|source| Error::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| Error::Listen { address, source })?;
         let shared = Arc::new(Shared {
@@ -63,6 +72,8 @@ impl Intake {
             evictions: Pauses::default(),
             mode: watch::Sender::new(Mode::Normal),
             loopback: address.ip().is_loopback(),
+            pending: Pending::new(),
+            spool,
             options,
             queue,
             clock,
@@ -70,13 +81,15 @@ impl Intake {
         });
         shared.set_sources(sources)?;
         let handle = Handle::new(Arc::clone(&shared), address);
-        Ok((Self { listener, shared }, handle))
+        let left = Left::find(&shared, accepted.unwrap_or_default());
+        Ok((Self { listener, shared, left }, handle))
     }
 
     /// Accepts and serves until [`Handle::shutdown`], then until every request that is being served has been answered
     /// or [`Options::drain`] is over.
     pub async fn run(self) {
-        let Self { listener, shared } = self;
+        let Self { listener, shared, left } = self;
+        let resuming = tokio::spawn(large::resume(Arc::clone(&shared), left));
         let refreshing = tokio::spawn(refresh(Arc::clone(&shared)));
         let mut mode = shared.mode.subscribe();
         while *mode.borrow_and_update() < Mode::Draining {
@@ -97,6 +110,8 @@ impl Intake {
             shared.mode.send_replace(Mode::Cut);
             shared.connections.all_closed(CUT_TIME).await;
         }
+        // Stops by itself once the mode is draining.
+        let _ = resuming.await;
         shared.mode.send_replace(Mode::Stopped);
     }
 }
@@ -210,6 +225,10 @@ pub(crate) struct Shared {
     /// Of bodies that are read only for the quarantine.
     pub(crate) refused_memory: Arc<BodyMemory>,
     pub(crate) mode: watch::Sender<Mode>,
+    /// Of large bodies.
+    pub(crate) spool: Option<Arc<Spool>>,
+    /// Those that are accepted and not all in the queue.
+    pub(crate) pending: Arc<Pending>,
     pub(crate) tls: Option<Tls>,
     pub(crate) connections: Arc<Connections>,
     evictions: Pauses,
@@ -242,6 +261,18 @@ impl Shared {
                 keyring.remember(old.usage());
             }
         }
+    }
+
+    /// Bytes that a body of a source may have.
+    pub(crate) fn max_body(&self, source: &Source) -> usize {
+        let limits = &self.options.limits;
+        let max = source.max_body_bytes.unwrap_or(limits.body_bytes);
+        if source.redaction.is_some() { max.min(limits.spool_above) } else { max }
+    }
+
+    /// The counts of a source, whether it is still configured or not.
+    pub(crate) fn counters_of(&self, name: &Arc<str>) -> Arc<Counters> {
+        Arc::clone(self.counters.lock().entry(Arc::clone(name)).or_default())
     }
 
     /// Counts one more request, unless there are too many.

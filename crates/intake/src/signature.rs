@@ -16,7 +16,7 @@ use event::Timestamp;
 use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, Signing};
 use crate::options::MAX_SIGNATURES;
 use crate::secret::SecretFormat;
 
@@ -206,6 +206,14 @@ impl SignatureScheme {
         keyring.signer(&self.content.pieces(headers, body), &claim.tags, used).ok_or(SignatureFailure::Mismatch)
     }
 
+    /// Begins to compare a claim with a body that comes piece by piece.
+    pub(crate) fn begin(&self, claim: &Claim, headers: &HeaderMap, keyring: &Arc<Keyring>) -> Comparing {
+        let (before, after) = self.content.around_body(headers);
+        let mut signing = keyring.begin();
+        signing.update(&before);
+        Comparing { claim: claim.clone(), keyring: Arc::clone(keyring), before, after, signing }
+    }
+
     /// Checks a whole request: [`SignatureScheme::claim`], then [`SignatureScheme::check`].
     pub fn verify(
         &self,
@@ -224,6 +232,38 @@ impl SignatureScheme {
 
     fn several(&self, text: &[u8]) -> Tags {
         text.split(|&byte| byte == b' ').take(MAX_SIGNATURES + 1).filter_map(|one| self.one(one)).collect()
+    }
+}
+
+/// A claim that is being compared with a body.
+pub(crate) struct Comparing {
+    claim: Claim,
+    keyring: Arc<Keyring>,
+    before: Vec<u8>,
+    after: Vec<u8>,
+    signing: Signing,
+}
+
+impl Comparing {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.signing.update(piece);
+    }
+
+    /// The key that fits, after the last piece. Counts as use of that key.
+    pub(crate) fn end(&mut self, used: Timestamp) -> Option<Arc<str>> {
+        self.signing.update(&self.after);
+        self.signing.signer(&self.claim.tags, used)
+    }
+
+    /// Whether the keyring has had the same keys all the time.
+    pub(crate) fn is_current(&self) -> bool {
+        self.signing.is_current(&self.keyring)
+    }
+
+    /// Begins anew, with the keys of now.
+    pub(crate) fn again(&mut self) {
+        self.signing = self.keyring.begin();
+        self.signing.update(&self.before);
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) struct LimitsTable {
     pub(crate) connections: Option<usize>,
     pub(crate) requests: Option<usize>,
     pub(crate) body_memory: Option<Size>,
+    pub(crate) spool: Option<Size>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

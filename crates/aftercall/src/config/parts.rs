@@ -126,6 +126,8 @@ impl File {
         limits.connections = set.connections.unwrap_or(limits.connections);
         limits.requests = set.requests.unwrap_or(limits.requests);
         limits.body_memory = set.body_memory.map_or(limits.body_memory, |size| size.0);
+        let bytes = set.spool.map_or(intake::SpoolOptions::BYTES, |size| size.0 as u64);
+        options.spool = Some(intake::SpoolOptions { dir: self.data_dir().join("spool"), bytes });
         options
     }
 
@@ -136,7 +138,8 @@ impl File {
         let quarantine = self.quarantine_options()?;
         let archive = self.archive_location()?;
         let redaction = self.redaction_keys()?;
-        let source = |(name, table): (&String, _)| source::make(name, table, redaction.as_ref());
+        let intake = self.intake_options();
+        let source = |(name, table): (&String, _)| source::make(name, table, redaction.as_ref(), &intake);
         let sources = self.sources.iter().map(source).collect::<Result<_, _>>()?;
         let destinations: Vec<_> = self
             .destinations
@@ -151,7 +154,7 @@ impl File {
         Ok(Parts {
             queue,
             quarantine,
-            intake: self.intake_options(),
+            intake,
             console: self.console_listen(),
             sources,
             routes,
@@ -170,7 +173,10 @@ impl File {
         self.quarantine_options()?;
         self.archive_location()?;
         let keys = self.redaction_keys()?;
-        self.sources.iter().try_for_each(|(name, table)| source::make(name, table, keys.as_ref()).map(drop))?;
+        let intake = self.intake_options();
+        self.sources
+            .iter()
+            .try_for_each(|(name, table)| source::make(name, table, keys.as_ref(), &intake).map(drop))?;
         let data = self.data_dir();
         self.destinations.iter().try_for_each(|(name, table)| destination::check(name, table, &data))?;
         self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;

@@ -193,6 +193,11 @@ fn a_bad_value_names_its_place_and_its_cure() {
         ("", "sources: there is none"),
         ("[queue]\nretention = \"1 fortnight\"", "a time with its unit"),
         ("[intake.limits]\nbody = \"big\"", "a size, like"),
+        (&format!("[intake.limits]\nspool = \"20MiB\"\n{open}max_body = \"20MiB\""), "is larger than the spool"),
+        (
+            &format!("{open}max_body = \"20MiB\"\n{}{keyed}", rule("/a", "drop", "")),
+            "sources.a.max_body: is more than a source with rules for redaction can have",
+        ),
         ("[sources.a]\nauth = { }", "sources.a.auth: needs exactly one of"),
         ("[sources.a]\nauth = { bearer = true }", "sources.a.auth.secrets: there is none"),
         ("[sources.a]\nauth = { bearer = true, secrets = [\"hunter2\"] }", "no name of a secret"),

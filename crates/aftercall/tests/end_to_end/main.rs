@@ -10,6 +10,15 @@ mod alarms;
 mod archive;
 mod audit;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod batch_failures;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod batch_order;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod batches;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod commands;

@@ -197,7 +197,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Steps over the comma or closing bracket after a value; true if it was a comma.
-    fn more(&mut self, container: Container) -> Result<bool, Fault> {
+    pub(crate) fn more(&mut self, container: Container) -> Result<bool, Fault> {
         let problem = match (container, self.peek()) {
             (_, Some(b',')) => {
                 self.at += 1;
@@ -278,7 +278,7 @@ fn number_len(text: &[u8]) -> Result<usize, usize> {
 }
 
 /// The whitespace of JSON, which is less than that of Unicode.
-pub(super) const fn is_whitespace(byte: u8) -> bool {
+pub(crate) const fn is_whitespace(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }
 

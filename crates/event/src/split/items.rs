@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::conversations::Conversations;
 use super::{Body, NewEvent, SourceKind, Splitter};
 use crate::fields::Fields;
 use crate::json::{Kind, Raw, Scanner};
@@ -22,7 +23,18 @@ pub(super) enum Wrapping {
 pub(super) struct Items<'a> {
     splitter: &'a Splitter,
     body: &'a Body<'a>,
+    /// What is noted of events that are only checked; without it they are made.
+    checked: Option<&'a mut Conversations>,
+    collected: Collected,
+    /// Items so far, also if they are only checked.
+    count: usize,
+}
+
+/// What has been collected of a batch, so far as its items say themselves.
+pub(super) struct Collected {
     items: Vec<Item>,
+    /// Events of the same batch that came before.
+    first: usize,
 }
 
 struct Item {
@@ -57,6 +69,16 @@ impl<'a> Parent<'a> {
         Self { stated: None, unstated, topic: None, conversation: None }
     }
 
+    /// A large batch, of which only this was kept.
+    pub(super) fn of_large(
+        stated: Option<EventId>,
+        unstated: impl Fn() -> EventId + 'a,
+        topic: Option<Arc<str>>,
+        conversation: Option<Arc<str>>,
+    ) -> Self {
+        Self { stated, unstated: Box::new(unstated), topic, conversation }
+    }
+
     fn id(&self) -> EventId {
         self.stated.unwrap_or_else(&self.unstated)
     }
@@ -64,11 +86,34 @@ impl<'a> Parent<'a> {
 
 impl<'a> Items<'a> {
     pub(super) fn new(splitter: &'a Splitter, body: &'a Body<'a>) -> Self {
-        Self { splitter, body, items: Vec::new() }
+        Self::going_on(splitter, body, 0, None)
+    }
+
+    /// With so many events of the same batch before. With `checked` they are not made.
+    pub(super) fn going_on(
+        splitter: &'a Splitter,
+        body: &'a Body<'a>,
+        first: usize,
+        checked: Option<&'a mut Conversations>,
+    ) -> Self {
+        Self { splitter, body, checked, collected: Collected { items: Vec::new(), first }, count: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.count == 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn collected(self) -> Collected {
+        self.collected
+    }
+
+    /// The events, with what they take over from `parent`.
+    pub(super) fn of_batch(self, parent: &Parent<'_>) -> Vec<NewEvent> {
+        self.collected.of_batch(parent)
     }
 
     /// Takes the scanner's next value, which is an array.
@@ -76,15 +121,29 @@ impl<'a> Items<'a> {
         let mut more = scanner.enter_array();
         let mut index = 0;
         while more {
-            if self.items.len() >= self.splitter.max_events {
-                return Err(BodyError::TooManyEvents { max: self.splitter.max_events });
-            }
+            self.has_room()?;
             let fields = self.splitter.reader.take(scanner).map_err(|fault| self.body.error(fault))?;
             self.item(index, &fields, wrapping)?;
             more = scanner.next_element().map_err(|fault| self.body.error(fault))?;
             index += 1;
         }
         Ok(())
+    }
+
+    /// An item that was taken from elsewhere.
+    pub(super) fn in_turn(
+        &mut self,
+        index: usize,
+        fields: &Fields<'_, '_>,
+        wrapping: Wrapping,
+    ) -> Result<(), BodyError> {
+        self.has_room()?;
+        self.item(index, fields, wrapping)
+    }
+
+    fn has_room(&self) -> Result<(), BodyError> {
+        let max = self.splitter.max_events;
+        if self.collected.first + self.count < max { Ok(()) } else { Err(BodyError::TooManyEvents { max }) }
     }
 
     fn item(&mut self, index: usize, fields: &Fields<'_, '_>, wrapping: Wrapping) -> Result<(), BodyError> {
@@ -95,6 +154,11 @@ impl<'a> Items<'a> {
         let payload = fields.request_payload().filter(|_| wrapping == Wrapping::Payload);
         if let Some(payload) = payload {
             return self.payload(payload);
+        }
+        self.count += 1;
+        if let Some(checked) = &mut self.checked {
+            checked.add(fields.conversation().as_deref());
+            return Ok(());
         }
         let id = match self.splitter.kind {
             SourceKind::EventBridge => Some(identity::alone(fields)),
@@ -118,13 +182,15 @@ impl<'a> Items<'a> {
     }
 
     fn push(&mut self, fields: &Fields<'_, '_>, id: Option<EventId>, body: Bytes) {
-        let last = self.items.last();
+        let last = self.collected.items.last();
         let topic = fields.topic().map(|topic| shared(topic, last.and_then(|item| item.topic.as_ref())));
         let conversation =
             fields.conversation().map(|name| shared(name, last.and_then(|item| item.conversation.as_ref())));
-        self.items.push(Item { id, topic, conversation, body });
+        self.collected.items.push(Item { id, topic, conversation, body });
     }
+}
 
+impl Collected {
     /// The events, with what they take over from `parent`.
     pub(super) fn of_batch(self, parent: &Parent<'_>) -> Vec<NewEvent> {
         let batch = OnceCell::new();
@@ -139,7 +205,7 @@ impl<'a> Items<'a> {
                 body: item.body,
             }
         };
-        self.items.into_iter().enumerate().map(event).collect()
+        (self.first..).zip(self.items).map(event).collect()
     }
 }
 

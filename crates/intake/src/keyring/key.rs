@@ -48,6 +48,11 @@ impl Key {
         context.sign()
     }
 
+    /// The same, of pieces that come one by one.
+    pub(super) fn begin(&self) -> hmac::Context {
+        hmac::Context::with_key(&self.hmac)
+    }
+
     pub(super) fn has_digest(&self, digest: &[u8; 32]) -> bool {
         equal(&self.digest, digest)
     }

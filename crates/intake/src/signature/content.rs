@@ -46,6 +46,22 @@ impl SignedContent {
         };
         self.0.iter().map(bytes_of).collect()
     }
+
+    /// The bytes that are signed before the body and after it.
+    pub(super) fn around_body(&self, headers: &HeaderMap) -> (Vec<u8>, Vec<u8>) {
+        let (mut before, mut after, mut passed) = (Vec::new(), Vec::new(), false);
+        for piece in &self.0 {
+            let side = if passed { &mut after } else { &mut before };
+            match piece {
+                Piece::Text(text) => side.extend_from_slice(text.as_bytes()),
+                Piece::Header(name) => {
+                    side.extend_from_slice(headers.get(name).map_or(&[][..], |value| value.as_bytes()));
+                }
+                Piece::Body => passed = true,
+            }
+        }
+        (before, after)
+    }
 }
 
 impl FromStr for SignedContent {

@@ -34,7 +34,7 @@ impl File {
         let key = format!("sources.{name}");
         let table = self.sources.get(name).ok_or_else(|| ConfigError::value(key, "there is no such source"))?;
         let keys = self.redaction_keys()?;
-        let splitter = event::Splitter::new(&source::split(name, table)?);
+        let splitter = event::Splitter::new(&source::split(name, table, &self.intake_options())?);
         Ok((splitter, redactor(name, table, keys.as_ref())?))
     }
 }

@@ -12,25 +12,58 @@ use super::super::{AuthTable, ConfigError, SignatureSetting, SourceTable};
 
 /// How old a signed time may be, without a setting: what Standard Webhooks recommends.
 const TOLERANCE: Duration = Duration::from_secs(300);
+/// A body may hold as many events as fit into the largest of its source at this size, if nothing else is set.
+const BYTES_OF_AN_EVENT: usize = 1024;
 
 pub(super) fn make(
     name: &str,
     table: &SourceTable,
     keys: Option<&Arc<redaction::Keys>>,
+    intake: &intake::Options,
 ) -> Result<intake::Source, ConfigError> {
+    check_spool(name, table, intake)?;
     Ok(intake::Source {
         name: Arc::from(name),
         auth: auth(&format!("sources.{name}.auth"), &table.auth)?,
         allow: table.allow.iter().map(|network| network.0).collect(),
-        split: split(name, table)?,
+        split: split(name, table, intake)?,
         redaction: super::redaction::redactor(name, table, keys)?,
         max_body_bytes: table.max_body.map(|size| size.0),
         max_requests_per_second: table.max_requests_per_second,
     })
 }
 
+/// The most bytes of one of its bodies.
+fn max_body(table: &SourceTable, intake: &intake::Options) -> usize {
+    table.max_body.map_or(intake.limits.body_bytes, |size| size.0)
+}
+
+/// A body that goes by the spool must fit into it, and must be one that may lie on the disk as it came.
+fn check_spool(name: &str, table: &SourceTable, intake: &intake::Options) -> Result<(), ConfigError> {
+    let (max, room) = (max_body(table, intake), intake.spool.as_ref().map_or(u64::MAX, |spool| spool.bytes));
+    if max as u64 >= room && max > intake.limits.spool_above {
+        return Err(ConfigError::value_with_help(
+            format!("sources.{name}.max_body"),
+            "is larger than the spool, so that such a body could never be accepted",
+            "make `intake.limits.spool` several times as large",
+        ));
+    }
+    if table.max_body.is_some_and(|own| own.0 > intake.limits.spool_above) && !table.redact.is_empty() {
+        return Err(ConfigError::value_with_help(
+            format!("sources.{name}.max_body"),
+            "is more than a source with rules for redaction can have",
+            "larger bodies than 16MiB would lie on the disk as they came; lower it",
+        ));
+    }
+    Ok(())
+}
+
 /// How its bodies become events.
-pub(super) fn split(name: &str, table: &SourceTable) -> Result<event::SplitSettings, ConfigError> {
+pub(super) fn split(
+    name: &str,
+    table: &SourceTable,
+    intake: &intake::Options,
+) -> Result<event::SplitSettings, ConfigError> {
     let key = |key: &str| format!("sources.{name}.{key}");
     let pointers = |list: &[String], at: &str| {
         let parse = |text: &String| text.parse::<Pointer>().map_err(|error| ConfigError::value(key(at), error));
@@ -47,6 +80,7 @@ pub(super) fn split(name: &str, table: &SourceTable) -> Result<event::SplitSetti
     if let Some(batch) = &table.batch {
         split.batch = event::Batch::At(batch.parse().map_err(|error| ConfigError::value(key("batch"), error))?);
     }
+    split.max_events_per_body = split.max_events_per_body.max(max_body(table, intake) / BYTES_OF_AN_EVENT);
     match table.max_events_per_body {
         Some(0) => return Err(ConfigError::value(key("max_events_per_body"), "is 0, so nothing could be accepted")),
         Some(max) => split.max_events_per_body = max,
