@@ -28,6 +28,7 @@ mod signal;
 mod steps;
 mod still;
 mod store;
+mod waiting;
 mod watched;
 mod world;
 

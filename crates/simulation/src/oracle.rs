@@ -6,7 +6,8 @@
 //!    letter.
 //! 2. **Nothing is made up.** An attempt is of an event that was sent and not turned away, at a destination that its
 //!    topic leads to, with the very bytes, topic and conversation.
-//! 3. **Once.** The same event is accepted once in 48 hours. What is settled durably is not attempted again.
+//! 3. **Once.** The same event is accepted once in 48 hours. What is settled durably is not attempted again, and what a
+//!    destination has taken not by the process that knows it: whatever becomes of its lease and of the disk meanwhile.
 //! 4. **Order.** For a destination with `order = "conversation"` the places of the attempts that begin in a conversation
 //!    never go back; and none begins while an event before it was neither settled nor is being settled. So a repetition,
 //!    after a crash or the end of a lease, is always of the newest event. An attempt that began in time may still be
@@ -87,6 +88,8 @@ struct DestinationKnown {
 struct Progress {
     /// The destination has it, or there was nothing to deliver.
     taken: bool,
+    /// The process that is up knows that.
+    answered: bool,
     /// Settled durably as done or dead.
     settled: bool,
     /// A settlement as done or dead has been begun.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use event::{EventId, Timestamp};
-use futures::executor::block_on;
 use queue::{
     BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Erased, Erasure,
     Fingerprint, Lease, Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome, Rejection,
     Review, ReviewState, Settle, Stored, Topology,
 };
+
+use crate::waiting::block_on;
 
 /// See the module.
 pub(crate) struct Still(pub(crate) Arc<dyn Queue>);

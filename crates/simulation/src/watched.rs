@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use event::{EventId, Timestamp};
-use futures::executor::block_on;
 use parking_lot::Mutex;
 use queue::{
     BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Erased, Erasure,
@@ -25,6 +24,7 @@ use crate::oracle::{Asked, Delivery};
 use crate::planted::Planted;
 use crate::signal::Signal;
 use crate::store::length;
+use crate::waiting::block_on;
 use crate::world::World;
 
 /// When to try again, after the disk was full.

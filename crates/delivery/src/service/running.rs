@@ -1,6 +1,7 @@
 //! The state of a running service, and its loop.
 
 mod aside;
+mod outstanding;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -16,6 +17,7 @@ use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
 
+use self::outstanding::Outstanding;
 use super::putting::Putting;
 use crate::attempt::{Attempt, Ended, Sent, Tools};
 use crate::decide::decide;
@@ -42,6 +44,8 @@ pub(super) struct Running<'a> {
     last_success: Option<Timestamp>,
 
     in_flight: FuturesUnordered<Attempt>,
+    /// Leased, and not settled.
+    outstanding: Outstanding,
     /// Ended, and not being settled yet.
     ended: Vec<Settle>,
     /// Being settled, kept in case the queue fails.
@@ -108,6 +112,7 @@ impl<'a> Running<'a> {
             report: Report::default(),
             last_success: None,
             in_flight: FuturesUnordered::new(),
+            outstanding: Outstanding::default(),
             ended: Vec::new(),
             settling: Vec::new(),
             settle: None,
@@ -178,6 +183,7 @@ impl<'a> Running<'a> {
         }
         if self.settle.is_none() && self.queue_paused.is_none() && !self.ended.is_empty() {
             self.settling = std::mem::take(&mut self.ended);
+            self.outstanding.newest(&mut self.settling);
             self.settle = Some(self.queue.settle(self.settling.clone(), now));
         }
         if self.stopping.is_some() {
@@ -265,7 +271,7 @@ impl<'a> Running<'a> {
                 let held = self.putting.as_mut().and_then(Putting::take_held);
                 self.ended.extend(held.map(|held| release(held.token)));
             }
-            Step::Settled(Ok(())) => self.settling.clear(),
+            Step::Settled(Ok(())) => self.ended.extend(self.outstanding.settled(&mut self.settling)),
             Step::Settled(Err(error)) => {
                 self.queue_failed(error)?;
                 // Behind those that could not be settled come those that ended meanwhile.
@@ -291,6 +297,7 @@ impl<'a> Running<'a> {
 
     fn leased(&mut self, leases: Vec<Lease>) {
         self.look = leases.len() >= self.asked;
+        let leases = self.outstanding.begin(leases);
         if leases.is_empty() {
             return;
         }

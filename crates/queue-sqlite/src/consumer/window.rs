@@ -10,6 +10,7 @@
 
 mod held;
 mod overflow;
+mod ready;
 mod redriven;
 mod retention;
 mod retries;
@@ -26,6 +27,7 @@ use queue::{Attempts, Order, Stored, Times};
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::overflow::Overflow;
+use self::ready::Ready;
 use self::redriven::Redriven;
 use self::retries::{Retries, Retry};
 use self::stuck::Stuck;
@@ -52,7 +54,7 @@ pub(crate) type LaneKey = u64;
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     lanes: HashMap<LaneKey, Lane>,
-    ready: VecDeque<LaneKey>,
+    ready: Ready,
     /// Lanes that wait for a retry of their front.
     retries: Retries,
     leases: HashMap<u64, LeaseState>,
@@ -216,7 +218,7 @@ impl Window {
         let mut taken = Vec::with_capacity(max.min(self.ready.len()));
         let mut put_off = Vec::new();
         while taken.len() < max {
-            let Some(key) = self.ready.pop_front() else {
+            let Some(key) = self.ready.pop() else {
                 break;
             };
             let closed = self.lanes.get(&key).is_some_and(|lane| lane.front <= self.closed_through);
@@ -226,7 +228,9 @@ impl Window {
                 taken.extend(self.lease(key, now.plus(times.lease)));
             }
         }
-        self.ready.extend(put_off);
+        for key in put_off {
+            self.queue_up(key);
+        }
         taken
     }
 
@@ -331,7 +335,7 @@ impl Window {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        !self.ready.is_empty()
+        self.ready.len() > 0
     }
 
     /// Drops what the heap says of leases that have ended otherwise.

@@ -61,6 +61,9 @@ impl Oracle {
         let delivery = known.deliveries.entry((destination, place)).or_default();
         if delivery.settled {
             known.object(format!("event {number} at place {place} is attempted again, after it was settled"));
+        } else if delivery.answered {
+            known
+                .object(format!("event {number} at place {place} is attempted again by the process that delivered it"));
         }
         // What is redriven comes behind all others and is in nobody's way.
         if let Some(conversation) = self.conversation_at(destination, number).filter(|_| stored.again.is_none()) {
@@ -102,6 +105,7 @@ impl Oracle {
         let delivery = known.deliveries.entry(at).or_default();
         delivery.last = Some(result);
         delivery.taken |= has_it;
+        delivery.answered |= matches!(result, Result::Taken | Result::Nothing);
         if matches!(result, Result::Failed { .. }) {
             // Success may have come before or while this attempt was under way; the product asks for the former.
             delivery.charged += u32::from(delivery.failed.is_some_and(|failed| succeeded > failed));
@@ -162,7 +166,9 @@ impl Oracle {
 
     /// The process is gone, and with it its attempts.
     pub(crate) fn crashed(&self) {
-        self.known.lock().destinations.iter_mut().for_each(|destination| destination.in_flight = 0);
+        let mut known = self.known.lock();
+        known.destinations.iter_mut().for_each(|destination| destination.in_flight = 0);
+        known.deliveries.values_mut().for_each(|delivery| delivery.answered = false);
     }
 
     pub(super) fn conversation_of(&self, known: &Known, (destination, place): Delivery) -> Option<(usize, Arc<str>)> {

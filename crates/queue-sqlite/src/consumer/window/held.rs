@@ -14,7 +14,7 @@ impl Window {
         };
         if !self.stuck.holds(key, lane.front) {
             lane.state = LaneState::Ready;
-            self.ready.push_back(key);
+            self.queue_up(key);
             return;
         }
         lane.state = LaneState::Held;
@@ -27,6 +27,12 @@ impl Window {
             cold.into_iter().for_each(|seq| self.cool(seq));
         }
         self.redriven.wake(key);
+    }
+
+    /// Puts a lane that is ready into its line.
+    pub(super) fn queue_up(&mut self, key: LaneKey) {
+        let tried = self.lanes.get(&key).is_some_and(|lane| lane.attempts.made > 0);
+        self.ready.push(key, tried);
     }
 
     /// Lets a conversation go on if nothing holds it any more.
@@ -56,7 +62,7 @@ impl Window {
         self.stuck.add(key, seq, first, dead);
         let ready = self.lanes.get(&key).filter(|lane| lane.state == LaneState::Ready);
         if ready.is_some_and(|lane| self.stuck.holds(key, lane.front)) {
-            self.ready.retain(|ready| *ready != key);
+            self.ready.remove(key);
             self.make_ready(key);
         }
     }

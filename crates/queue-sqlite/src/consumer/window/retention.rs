@@ -26,7 +26,7 @@ impl Window {
             match was {
                 LaneState::Retry(_) => self.retrying -= 1,
                 LaneState::Held => {}
-                _ => self.ready.retain(|ready| *ready != key),
+                _ => self.ready.remove(key),
             }
             self.advance(key);
         }

@@ -49,7 +49,7 @@ impl Window {
 
     fn resume_front(&mut self, key: LaneKey, seq: u64) -> bool {
         match self.lanes.get(&key).filter(|lane| lane.front == seq).map(|lane| lane.state) {
-            Some(LaneState::Ready) => self.ready.retain(|ready| *ready != key),
+            Some(LaneState::Ready) => self.ready.remove(key),
             // An earlier one has become a dead letter since, or is redriven.
             Some(LaneState::Held) => {
                 self.count_as_queued(key);
