@@ -7,7 +7,8 @@ use queue::Order;
 
 use crate::dice::Dice;
 
-/// Every fault is over after the plan's length; what is left then must drain within this time.
+/// Every fault is over after the plan's length; what is left then must drain within this time, however the clock was set:
+/// twice the longest that a retry may wait.
 pub(crate) const DRAINS_WITHIN: Duration = Duration::from_secs(2 * 3_600);
 /// Of so many seeds one runs on the embedded queue, the others on the reference in memory.
 const SQLITE_EVERY: u64 = 8;
@@ -178,16 +179,6 @@ impl Plan {
             disk,
             reviews,
         }
-    }
-
-    /// How long what is left may take to drain: a retry waits for as long as the clock was set back after it was stored.
-    pub(crate) fn drains_within(&self) -> Duration {
-        DRAINS_WITHIN + self.clock_set_back()
-    }
-
-    /// By how much the clock is set back, in all.
-    fn clock_set_back(&self) -> Duration {
-        Duration::from_millis(self.clock_set.iter().map(|(_, by)| u64::try_from(-by).unwrap_or(0)).sum())
     }
 }
 

@@ -12,7 +12,7 @@ use queue::{DeadLetterQuery, Options, Queue as _};
 use tokio::task::JoinSet;
 
 use crate::faulty::Faulty;
-use crate::plan::{Backend, Plan};
+use crate::plan::{Backend, DRAINS_WITHIN, Plan};
 use crate::planted::Planted;
 use crate::process::live;
 use crate::review::review;
@@ -168,7 +168,7 @@ async fn conduct(world: &Arc<World>) -> Result<u64> {
     world.calm.store(true, Ordering::Relaxed);
     world.ends.stop();
     world.steps.note(|| "all faults are over".to_owned());
-    let within = world.plan.drains_within();
+    let within = DRAINS_WITHIN;
     let joined = async {
         while let Some(ended) = outside.join_next().await {
             ended?;
