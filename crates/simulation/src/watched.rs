@@ -295,6 +295,43 @@ impl Queue for Watched {
         Box::pin(async move { self.step("a look", |queue| block_on(queue.trace(subject)), false).await })
     }
 
+    fn unmatched(&self, query: queue::UnmatchedQuery) -> BoxFuture<'_, Result<queue::UnmatchedPage, QueueError>> {
+        Box::pin(async move { self.step("a look", |queue| block_on(queue.unmatched(query)), false).await })
+    }
+
+    fn unmatched_groups(
+        &self,
+        query: queue::UnmatchedQuery,
+    ) -> BoxFuture<'_, Result<queue::UnmatchedGroups, QueueError>> {
+        Box::pin(async move { self.step("a look", |queue| block_on(queue.unmatched_groups(query)), false).await })
+    }
+
+    fn read_log(
+        &self,
+        after: queue::Seq,
+        events: usize,
+        bytes: usize,
+    ) -> BoxFuture<'_, Result<queue::LogPage, QueueError>> {
+        Box::pin(
+            async move { self.step("a look", |queue| block_on(queue.read_log(after, events, bytes)), false).await },
+        )
+    }
+
+    fn keep_from(&self, place: Option<queue::Seq>) {
+        self.inner.keep_from(place);
+    }
+
+    fn replay(&self, piece: queue::ReplayPiece, now: Timestamp) -> BoxFuture<'_, Result<queue::Replay, QueueError>> {
+        Box::pin(async move {
+            self.disk().await?;
+            self.step("a piece of a replay", |queue| block_on(queue.replay(piece, now)), true).await
+        })
+    }
+
+    fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<queue::Replay>, QueueError>> {
+        Box::pin(async move { self.step("a look", |queue| block_on(queue.replays(id)), false).await })
+    }
+
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
         Box::pin(async move { self.step("a status", |queue| block_on(queue.status(now)), false).await })
     }
