@@ -97,6 +97,12 @@ impl State {
         events.into_iter().map(one).collect()
     }
 
+    /// Whether a known event has this content. One that is erased or no longer in the log is taken to have it.
+    fn has_content(&self, first: u64, content: &Content, wanted: [u8; 16]) -> bool {
+        let stored = self.log.get(&first).filter(|stored| !stored.event.is_erased());
+        stored.is_none_or(|stored| content.of(&stored.event.body) == wanted)
+    }
+
     fn publish_one(
         &mut self,
         source: &Arc<str>,
@@ -113,7 +119,7 @@ impl State {
         let same_bytes = first.body_hash == body_hash(&new.body);
         let first_seq = first.seq;
         let new_content = content.of(&new.body);
-        if same_bytes || self.log.get(&first_seq).is_none_or(|stored| content.of(&stored.event.body) == new_content) {
+        if same_bytes || self.has_content(first_seq, content, new_content) {
             self.counts.duplicates += 1;
             return Published::Duplicate { id: new.id };
         }
