@@ -97,12 +97,6 @@ impl State {
         events.into_iter().map(one).collect()
     }
 
-    /// Whether a known event has this content. One that is erased or no longer in the log is taken to have it.
-    fn has_content(&self, first: u64, content: &Content, wanted: [u8; 16]) -> bool {
-        let stored = self.log.get(&first).filter(|stored| !stored.event.is_erased());
-        stored.is_none_or(|stored| content.of(&stored.event.body) == wanted)
-    }
-
     fn publish_one(
         &mut self,
         source: &Arc<str>,
