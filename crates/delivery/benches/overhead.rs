@@ -335,6 +335,28 @@ impl Queue for Supply {
         unused()
     }
 
+    fn unmatched(&self, _: queue::UnmatchedQuery) -> BoxFuture<'_, Result<queue::UnmatchedPage, QueueError>> {
+        unused()
+    }
+
+    fn unmatched_groups(&self, _: queue::UnmatchedQuery) -> BoxFuture<'_, Result<queue::UnmatchedGroups, QueueError>> {
+        unused()
+    }
+
+    fn read_log(&self, _: queue::Seq, _: usize, _: usize) -> BoxFuture<'_, Result<queue::LogPage, QueueError>> {
+        unused()
+    }
+
+    fn keep_from(&self, _: Option<queue::Seq>) {}
+
+    fn replay(&self, _: queue::ReplayPiece, _: Timestamp) -> BoxFuture<'_, Result<queue::Replay, QueueError>> {
+        unused()
+    }
+
+    fn replays(&self, _: Option<String>) -> BoxFuture<'_, Result<Vec<queue::Replay>, QueueError>> {
+        unused()
+    }
+
     fn status(&self, _: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
         unused()
     }

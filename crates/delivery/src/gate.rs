@@ -127,6 +127,11 @@ impl Gate {
         self.rate.restore_day(day);
     }
 
+    /// Takes notice of the time: the clock may have been set back.
+    pub(crate) fn notice(&mut self, now: Timestamp) {
+        self.rate.notice(now);
+    }
+
     pub(crate) fn set_paused(&mut self, paused: bool) {
         self.paused = paused;
     }

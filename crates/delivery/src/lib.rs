@@ -26,6 +26,7 @@ mod handle;
 mod health;
 mod mapper;
 mod options;
+mod pause;
 mod rate;
 mod report;
 mod service;

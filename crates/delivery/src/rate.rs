@@ -39,7 +39,11 @@ impl RateOptions {
 
 /// The counts of one destination.
 #[derive(Debug, Clone)]
-pub(crate) struct Rate(Vec<Limit>);
+pub(crate) struct Rate {
+    limits: Vec<Limit>,
+    /// The time when it was last looked at, or of what was counted before a restart.
+    seen: Timestamp,
+}
 
 #[derive(Debug, Clone)]
 struct Limit {
@@ -55,40 +59,50 @@ impl Rate {
         let limit = |(most, window): (Option<u32>, i64)| {
             Some(Limit { most: most?.into(), slot_ms: window / SLOTS as i64, slots: [(i64::MIN, 0); SLOTS + 1] })
         };
-        Self(all.into_iter().filter_map(limit).collect())
+        Self { limits: all.into_iter().filter_map(limit).collect(), seen: Timestamp::from_millis(i64::MIN) }
     }
 
     /// What was counted for the day.
     pub(crate) fn day(&self) -> Vec<(i64, u64)> {
-        let day = self.0.iter().find(|limit| limit.slot_ms == DAY_MS / SLOTS as i64);
+        let day = self.limits.iter().find(|limit| limit.slot_ms == DAY_MS / SLOTS as i64);
         let slots = day.map_or(&[][..], |limit| &limit.slots[..]);
         slots.iter().filter(|(_, count)| *count > 0).copied().collect()
     }
 
     /// Counts for the day what was counted before a restart.
     pub(crate) fn restore_day(&mut self, day: &[(i64, u64)]) {
-        let Some(limit) = self.0.iter_mut().find(|limit| limit.slot_ms == DAY_MS / SLOTS as i64) else { return };
+        let Some(limit) = self.limits.iter_mut().find(|limit| limit.slot_ms == DAY_MS / SLOTS as i64) else { return };
         for &(number, count) in day {
             let slot = &mut limit.slots[number.rem_euclid(SLOTS as i64 + 1) as usize];
             if slot.0 < number {
                 *slot = (number, count);
             }
+            self.seen = self.seen.max(Timestamp::from_millis(number.saturating_mul(limit.slot_ms)));
         }
+    }
+
+    /// Takes notice of the time. If the clock was set back, what went out at times that are still to come counts as if it
+    /// went out now: so nothing more goes out than should, and nobody waits longer than a window for it.
+    pub(crate) fn notice(&mut self, now: Timestamp) {
+        if now < self.seen {
+            self.limits.iter_mut().for_each(|limit| limit.pull(now));
+        }
+        self.seen = now;
     }
 
     /// How many more may go out at `now`.
     pub(crate) fn room(&self, now: Timestamp) -> usize {
-        self.0.iter().map(|limit| limit.room(now)).min().unwrap_or(usize::MAX)
+        self.limits.iter().map(|limit| limit.room(now)).min().unwrap_or(usize::MAX)
     }
 
     /// When there will be room, if there is none now.
     pub(crate) fn opens(&self, now: Timestamp) -> Option<Timestamp> {
-        self.0.iter().filter(|limit| limit.room(now) == 0).map(|limit| limit.opens(now)).max()
+        self.limits.iter().filter(|limit| limit.room(now) == 0).map(|limit| limit.opens(now)).max()
     }
 
     /// So many go out.
     pub(crate) fn take(&mut self, count: usize, now: Timestamp) {
-        for limit in &mut self.0 {
+        for limit in &mut self.limits {
             let number = limit.number(now);
             let slot = &mut limit.slots[number.rem_euclid(SLOTS as i64 + 1) as usize];
             if slot.0 != number {
@@ -104,8 +118,18 @@ impl Limit {
         now.as_millis().div_euclid(self.slot_ms)
     }
 
+    /// Counts in the present slot what stands in later ones.
+    fn pull(&mut self, now: Timestamp) {
+        let number = self.number(now);
+        let later = self.slots.iter_mut().filter(|(later, _)| *later > number);
+        let count: u64 = later.map(|slot| std::mem::replace(slot, (i64::MIN, 0)).1).sum();
+        let slot = &mut self.slots[number.rem_euclid(SLOTS as i64 + 1) as usize];
+        let before = if slot.0 == number { slot.1 } else { 0 };
+        *slot = (number, before + count);
+    }
+
     /// What counts at `now`: the present slot and a whole window before it. Slots of the future are of a clock that was
-    /// set back, and count until they are past.
+    /// set back since it was noticed last.
     fn counted(&self, now: Timestamp) -> impl Iterator<Item = &(i64, u64)> {
         let first = self.number(now) - SLOTS as i64;
         self.slots.iter().filter(move |(number, count)| *number >= first && *count > 0)
@@ -157,6 +181,28 @@ mod tests {
         rate.take(1, at(DAY_MS / 2));
         assert_eq!(rate.room(at(DAY_MS)), 0);
         assert_eq!(rate.room(at(DAY_MS + DAY_MS / 20)), 1);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_holds_a_limit_for_no_longer_than_its_window() {
+        let options = RateOptions { per_minute: Some(3), per_day: Some(10), ..RateOptions::default() };
+        let mut rate = Rate::new(options);
+        let at = |ms| Timestamp::from_millis(10 * DAY_MS + ms);
+        let ahead = 2 * DAY_MS;
+        rate.notice(at(ahead));
+        rate.take(3, at(ahead));
+        rate.notice(at(0));
+        assert_eq!((rate.room(at(0)), rate.opens(at(0))), (0, Some(at(MINUTE_MS + MINUTE_MS / 20))));
+        rate.notice(at(MINUTE_MS + MINUTE_MS / 20));
+        assert_eq!(rate.room(at(MINUTE_MS + MINUTE_MS / 20)), 3);
+        let mut after = Rate::new(RateOptions { per_day: Some(3), ..RateOptions::default() });
+        after.restore_day(&[((10 * DAY_MS + ahead) / (DAY_MS / 20), 3)]);
+        after.notice(at(0));
+        assert_eq!(
+            (after.room(at(0)), after.opens(at(0))),
+            (0, Some(at(DAY_MS + DAY_MS / 20))),
+            "also after a restart"
+        );
     }
 
     #[test]

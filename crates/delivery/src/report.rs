@@ -62,7 +62,7 @@ struct Quiet {
 impl Quiet {
     /// Whether to write a line now; if so, how many were not written since the last one.
     fn speak(&mut self, now: Timestamp) -> Option<u64> {
-        if self.last.is_some_and(|last| last.until(now) < QUIET) {
+        if self.last.is_some_and(|last| last <= now && last.until(now) < QUIET) {
             self.unsaid += 1;
             return None;
         }

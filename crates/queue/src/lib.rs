@@ -169,41 +169,24 @@ pub trait Queue: Send + Sync {
     /// A page of the retained events that no route led to any destination when they were accepted, the newest first;
     /// without their bodies. It is bounded in what it looks at, so it may have few or none although there are more:
     /// [`UnmatchedPage::next`] says so.
-    fn unmatched(&self, query: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedPage, QueueError>> {
-        let _ = query;
-        Box::pin(std::future::ready(Err(QueueError::Invalid("this queue lists no events without a route".to_owned()))))
-    }
+    fn unmatched(&self, query: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedPage, QueueError>>;
 
     /// The same events, counted by source and topic: those that the page has looked at. What all pages count adds up.
-    fn unmatched_groups(&self, query: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedGroups, QueueError>> {
-        let _ = query;
-        Box::pin(std::future::ready(Err(QueueError::Invalid("this queue lists no events without a route".to_owned()))))
-    }
+    fn unmatched_groups(&self, query: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedGroups, QueueError>>;
 
     /// Reads the log behind a place: at most so many events, and no more once they have so many bytes.
-    fn read_log(&self, after: Seq, events: usize, bytes: usize) -> BoxFuture<'_, Result<LogPage, QueueError>> {
-        let _ = (after, events, bytes);
-        Box::pin(std::future::ready(Err(QueueError::Invalid("this queue has no log that can be read".to_owned()))))
-    }
+    fn read_log(&self, after: Seq, events: usize, bytes: usize) -> BoxFuture<'_, Result<LogPage, QueueError>>;
 
     /// From now on retention drops nothing from this place on; without a place it drops what is old.
-    fn keep_from(&self, place: Option<Seq>) {
-        let _ = place;
-    }
+    fn keep_from(&self, place: Option<Seq>);
 
     /// Delivers a piece of a replay, all or none; durable on return. Its events are appended to the log once more, for the
     /// one destination, and in the same commit it is noted how far the replay has come. An event that no route leads to
     /// the destination now is counted and left out. Fails when the replay is not where the piece goes on.
-    fn replay(&self, piece: ReplayPiece, now: Timestamp) -> BoxFuture<'_, Result<Replay, QueueError>> {
-        let _ = (piece, now);
-        Box::pin(std::future::ready(Err(QueueError::Invalid("this queue cannot replay".to_owned()))))
-    }
+    fn replay(&self, piece: ReplayPiece, now: Timestamp) -> BoxFuture<'_, Result<Replay, QueueError>>;
 
     /// What is known of replays, of one or of all; the newest first.
-    fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<Replay>, QueueError>> {
-        let _ = id;
-        Box::pin(std::future::ready(Ok(Vec::new())))
-    }
+    fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<Replay>, QueueError>>;
 
     /// Counts and positions, for `status` and the health check.
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>>;

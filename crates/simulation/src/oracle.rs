@@ -12,14 +12,20 @@
 //!    never go back; and none begins while an event before it was neither settled nor is being settled. So a repetition,
 //!    after a crash or the end of a lease, is always of the newest event. An attempt that began in time may still be
 //!    under way when a later event's begins, if its lease has ended: the clock was set, and nobody can call it back.
+//!    With `behind_dead = "hold"` that is so for redriven events too, each in its first place, and none begins while an
+//!    event before it is a dead letter.
 //! 5. **Places.** A place belongs to one event for ever, and what is acknowledged later has a later place.
 //! 6. **Limits.** Never more attempts under way at a destination than its limit.
 //! 7. **Deaths.** A delivery dies of a failure that trying again cannot help, of as many failed attempts as its budget
 //!    allows, each with a success of the destination between it and the one before, or of the end of retention.
-//! 8. **An end.** When the faults are over, everything drains (the run checks that).
+//! 8. **Erased** is what was in the log when the erasure was answered, dead letters too; and nothing else.
+//! 9. **Replayed** is each event as often as somebody asked for it; and a dead letter with an edited copy is delivered as
+//!    that.
+//! 10. **An end.** When the faults are over, everything drains (the run checks that).
 
 mod accepting;
 mod attempts;
+mod operating;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -35,6 +41,7 @@ use crate::plan::Plan;
 use crate::steps::Steps;
 
 pub(crate) use self::attempts::{Asked, Attempt, Result};
+use self::operating::Operated;
 
 /// One delivery: the number of a destination, and a place in the log.
 pub(crate) type Delivery = (usize, u64);
@@ -73,6 +80,11 @@ struct Known {
     /// Owed or begun, and not yet over, for each destination and conversation.
     open: HashMap<(usize, Arc<str>), BTreeSet<u64>>,
     destinations: Vec<DestinationKnown>,
+    operated: Operated,
+    /// The conversation of each event; of two with one identity, both.
+    conversations: HashMap<EventId, BTreeSet<Arc<str>>>,
+    /// Of places at which an event stands again: where it stood first.
+    firsts: HashMap<u64, u64>,
     counts: Counts,
 }
 
@@ -168,6 +180,9 @@ impl Known {
             latest_begun: HashMap::new(),
             open: HashMap::new(),
             destinations: (0..destinations).map(|_| DestinationKnown::default()).collect(),
+            operated: Operated::default(),
+            conversations: HashMap::new(),
+            firsts: HashMap::new(),
             counts: Counts::default(),
         }
     }

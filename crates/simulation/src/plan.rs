@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use queue::Order;
+use queue::{BehindDead, Order};
 
 use crate::dice::Dice;
 
-/// Every fault is over after the plan's length; what is left then must drain within this time.
+/// Every fault is over after the plan's length; what is left then must drain within this time, however the clock was set:
+/// twice the longest that a retry may wait.
 pub(crate) const DRAINS_WITHIN: Duration = Duration::from_secs(2 * 3_600);
 /// Of so many seeds one runs on the embedded queue, the others on the reference in memory.
 const SQLITE_EVERY: u64 = 8;
@@ -54,6 +55,10 @@ pub(crate) struct Plan {
     pub(crate) disk: Duration,
     /// When somebody looks at the dead letters.
     pub(crate) reviews: Vec<Duration>,
+    /// When conversations are erased, and which, by their numbers.
+    pub(crate) erasures: Vec<(Duration, u64)>,
+    /// When the events of a destination are replayed from the store, and of which.
+    pub(crate) replays: Vec<(Duration, usize)>,
 }
 
 /// A destination, and what is wrong with it.
@@ -61,6 +66,10 @@ pub(crate) struct Plan {
 pub(crate) struct DestinationPlan {
     pub(crate) name: String,
     pub(crate) order: Order,
+    /// What the events behind a dead letter of their conversation do.
+    pub(crate) behind_dead: BehindDead,
+    /// While it is down, its deliveries are put aside.
+    pub(crate) aside: bool,
     pub(crate) concurrency: usize,
     pub(crate) attempts: u32,
     pub(crate) per_minute: Option<u32>,
@@ -164,7 +173,7 @@ impl Plan {
         let full = if dice.chance(30) { vec![span(&mut dice, length, 10 * MINUTE)] } else { Vec::new() };
         let disk = dice.pick(&[Duration::ZERO, 5 * MILLISECOND, 300 * MILLISECOND]).unwrap_or_default();
         let reviews = (0..dice.roll(4)).map(|_| dice.time(Duration::ZERO, length)).collect();
-        Self {
+        let plan = Self {
             seed,
             backend,
             length,
@@ -177,17 +186,32 @@ impl Plan {
             full,
             disk,
             reviews,
+            erasures: Vec::new(),
+            replays: Vec::new(),
+        };
+        plan.with_operators()
+    }
+
+    /// What people do beside reviews, and what destinations do with conversations and outages. It has dice of its own, so
+    /// that a seed from before there was any of it still draws the same of all else.
+    fn with_operators(mut self) -> Self {
+        let mut dice = Dice::new(self.seed, 5);
+        for destination in &mut self.destinations {
+            if destination.order == Order::Conversation && dice.chance(40) {
+                destination.behind_dead = BehindDead::Hold;
+            }
+            destination.aside = dice.chance(20);
         }
-    }
-
-    /// How long what is left may take to drain: a retry waits for as long as the clock was set back after it was stored.
-    pub(crate) fn drains_within(&self) -> Duration {
-        DRAINS_WITHIN + self.clock_set_back()
-    }
-
-    /// By how much the clock is set back, in all.
-    fn clock_set_back(&self) -> Duration {
-        Duration::from_millis(self.clock_set.iter().map(|(_, by)| u64::try_from(-by).unwrap_or(0)).sum())
+        let conversations = self.events.iter().filter_map(|event| event.conversation).max().map_or(0, |most| most + 1);
+        if conversations > 0 && dice.chance(30) {
+            let erasure = |_| (dice.time(Duration::ZERO, self.length), dice.roll(conversations));
+            self.erasures = (0..2).map(erasure).collect();
+        }
+        if dice.chance(30) {
+            let destination = usize::try_from(dice.roll(self.destinations.len() as u64)).unwrap_or(0);
+            self.replays.push((dice.time(Duration::ZERO, self.length), destination));
+        }
+        self
     }
 }
 
@@ -228,6 +252,8 @@ fn destination(dice: &mut Dice, number: u64, length: Duration, events: usize) ->
     DestinationPlan {
         name: format!("destination-{number}"),
         order: if dice.chance(65) { Order::Conversation } else { Order::None },
+        behind_dead: BehindDead::Continue,
+        aside: false,
         concurrency: usize::try_from(dice.pick(&[1, 3, 10, 50]).unwrap_or(1)).unwrap_or(1),
         attempts: u32::try_from(dice.between(1, 5)).unwrap_or(5),
         per_minute: dice.chance(15).then_some(30),

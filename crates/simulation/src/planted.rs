@@ -30,11 +30,21 @@ pub enum Planted {
     LostPublication,
     /// Events die of the first failure that is charged.
     NoRetries,
+    /// Nothing waits for a dead letter.
+    NotHeld,
+    /// An edited copy is called kept, and is not.
+    LostEdit,
+    /// A conversation is called erased, and is not.
+    LostErasure,
+    /// One event of a replay is left out.
+    LostReplay,
+    /// What is put aside is kept nowhere.
+    LostAside,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::LostSettlement,
         Self::OutOfOrder,
         Self::OnceMore,
@@ -45,6 +55,11 @@ impl Planted {
         Self::NoDedupe,
         Self::LostPublication,
         Self::NoRetries,
+        Self::NotHeld,
+        Self::LostEdit,
+        Self::LostErasure,
+        Self::LostReplay,
+        Self::LostAside,
     ];
 
     /// Changes what has been leased; `done` settles a lease as done.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use delivery::{Clock as _, Options, Parts, RateOptions, Service};
+use delivery::{Clock as _, Options, Parts, PutAside, RateOptions, Service};
 use futures::FutureExt as _;
 use futures::future::select_all;
-use queue::{Consumer, Order, Queue, QueueError, Topology};
+use queue::{BehindDead, Consumer, Order, Queue, QueueError, Topology};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::aside::Aside;
 use crate::ends::Fall;
 use crate::faulty::Faulty;
 use crate::planted::Planted;
@@ -85,10 +86,11 @@ impl Process {
         let watched = Arc::new(Watched::new(inner, world, store.log()));
         let plans = &world.plan.destinations;
         let ordered = world.planted != Some(Planted::OutOfOrder);
+        let held = world.planted != Some(Planted::NotHeld);
         let consumers = plans.iter().map(|plan| Consumer {
             name: plan.name.as_str().into(),
             order: if ordered { plan.order } else { Order::None },
-            behind_dead: queue::BehindDead::Continue,
+            behind_dead: if held { plan.behind_dead } else { BehindDead::Continue },
         });
         let topology = Topology { consumers: consumers.collect(), router: Arc::new(ByTopic(world.plan.clone())) };
         let ids = watched.configure(topology)?;
@@ -105,7 +107,7 @@ impl Process {
                 destination: destination.clone(),
                 clock: world.clock.clone(),
                 seed: world.dice(300 + number as u64).roll(u64::MAX),
-                aside: None,
+                aside: plans[number].aside.then(|| Aside::new(world, number) as Arc<dyn PutAside>),
                 paused: *paused.borrow(),
             };
             let service = Service::new(parts, options(world, number))?;

@@ -8,16 +8,18 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use delivery::Clock as _;
 use futures::future::{Either, select};
-use queue::{DeadLetterQuery, Options, Queue as _};
+use queue::{DeadLetterQuery, Options, Queue as _, Seq, Stored};
 use tokio::task::JoinSet;
 
 use crate::faulty::Faulty;
-use crate::plan::{Backend, Plan};
+use crate::operating::operate;
+use crate::plan::{Backend, DRAINS_WITHIN, Plan};
 use crate::planted::Planted;
 use crate::process::live;
-use crate::review::review;
+use crate::review::{clear_up, review};
 use crate::sender::send;
 use crate::store::Store;
+use crate::watched::Watched;
 use crate::world::World;
 
 /// How often it is looked whether everything has drained.
@@ -163,12 +165,13 @@ async fn conduct(world: &Arc<World>) -> Result<u64> {
         outside.spawn(send(world.clone(), sender));
     }
     outside.spawn(review(world.clone()));
+    outside.spawn(operate(world.clone()));
     outside.spawn(set_clock(world.clone()));
     tokio::time::sleep(world.plan.length).await;
     world.calm.store(true, Ordering::Relaxed);
     world.ends.stop();
     world.steps.note(|| "all faults are over".to_owned());
-    let within = world.plan.drains_within();
+    let within = DRAINS_WITHIN;
     let joined = async {
         while let Some(ended) = outside.join_next().await {
             ended?;
@@ -177,7 +180,8 @@ async fn conduct(world: &Arc<World>) -> Result<u64> {
     };
     tokio::time::timeout(within, joined).await.context("senders are not answered, long after all faults")??;
     let drained = async {
-        while !has_drained(world).await? {
+        // What waits for a dead letter goes on when that is redriven.
+        while clear_up(world).await || !has_drained(world).await? {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         anyhow::Ok(())
@@ -191,6 +195,8 @@ async fn conduct(world: &Arc<World>) -> Result<u64> {
     }
     let query = DeadLetterQuery { limit: 1_000_000, ..DeadLetterQuery::default() };
     let letters = world.ask(async |queue| queue.dead_letters(query).await).await.context("nobody is up")??;
+    let log = world.ask(read_log).await.context("nobody is up")??;
+    world.oracle.reads(&log);
     world.oracle.judge(&letters);
     Ok(letters.len() as u64)
 }
@@ -198,6 +204,23 @@ async fn conduct(world: &Arc<World>) -> Result<u64> {
 async fn has_drained(world: &World) -> Result<bool> {
     let status = world.ask(async |queue| queue.status(world.clock.now()).await).await.context("nobody is up")??;
     Ok(status.consumers.iter().all(|consumer| consumer.unsettled == 0))
+}
+
+/// All of the log, and for which destination what stands there again is.
+async fn read_log(queue: Arc<Watched>) -> Result<Vec<(Stored, Option<usize>)>> {
+    let (mut log, mut after) = (Vec::new(), Seq(0));
+    loop {
+        let page = queue.read_log(after, 1_000, 8 << 20).await?;
+        anyhow::ensure!(page.damaged.is_empty(), "damaged places in the log: {:?}", page.damaged);
+        log.extend(page.events.into_iter().map(|stored| {
+            let destination = stored.again.and_then(|again| queue.destination(again.consumer));
+            (stored, destination)
+        }));
+        after = page.through;
+        if page.end {
+            return Ok(log);
+        }
+    }
 }
 
 /// Somebody, or the network, sets the machine's clock.

@@ -110,6 +110,38 @@ impl Queue for Still {
         self.wait(self.0.trace(subject), false)
     }
 
+    fn unmatched(&self, query: queue::UnmatchedQuery) -> BoxFuture<'_, Result<queue::UnmatchedPage, QueueError>> {
+        self.wait(self.0.unmatched(query), false)
+    }
+
+    fn unmatched_groups(
+        &self,
+        query: queue::UnmatchedQuery,
+    ) -> BoxFuture<'_, Result<queue::UnmatchedGroups, QueueError>> {
+        self.wait(self.0.unmatched_groups(query), false)
+    }
+
+    fn read_log(
+        &self,
+        after: queue::Seq,
+        events: usize,
+        bytes: usize,
+    ) -> BoxFuture<'_, Result<queue::LogPage, QueueError>> {
+        self.wait(self.0.read_log(after, events, bytes), false)
+    }
+
+    fn keep_from(&self, place: Option<queue::Seq>) {
+        self.0.keep_from(place);
+    }
+
+    fn replay(&self, piece: queue::ReplayPiece, now: Timestamp) -> BoxFuture<'_, Result<queue::Replay, QueueError>> {
+        self.wait(self.0.replay(piece, now), true)
+    }
+
+    fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<queue::Replay>, QueueError>> {
+        self.wait(self.0.replays(id), false)
+    }
+
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
         self.wait(self.0.status(now), false)
     }

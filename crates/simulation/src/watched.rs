@@ -129,9 +129,13 @@ impl Watched {
         Ok(())
     }
 
+    /// The number of a destination.
+    pub(crate) fn destination(&self, consumer: ConsumerId) -> Option<usize> {
+        self.consumers.lock().iter().position(|id| *id == consumer)
+    }
+
     fn delivery(&self, token: LeaseToken) -> Option<Delivery> {
-        let destination = self.consumers.lock().iter().position(|id| *id == token.consumer)?;
-        Some((destination, token.seq.0))
+        Some((self.destination(token.consumer)?, token.seq.0))
     }
 
     /// The deliveries whose settlement will count, and as what.
@@ -253,6 +257,9 @@ impl Queue for Watched {
     fn edit(&self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> BoxFuture<'_, Result<bool, QueueError>> {
         Box::pin(async move {
             self.disk().await?;
+            if self.world.planted == Some(Planted::LostEdit) {
+                return Ok(true);
+            }
             self.step("an edit", |queue| block_on(queue.edit(id, copy, by)), true).await
         })
     }
@@ -260,6 +267,9 @@ impl Queue for Watched {
     fn erase(&self, erasure: Erasure) -> BoxFuture<'_, Result<Erased, QueueError>> {
         Box::pin(async move {
             self.disk().await?;
+            if self.world.planted == Some(Planted::LostErasure) {
+                return Ok(Erased::default());
+            }
             self.step("an erasure", |queue| block_on(queue.erase(erasure)), true).await
         })
     }
@@ -293,6 +303,50 @@ impl Queue for Watched {
 
     fn trace(&self, subject: audit::Subject) -> BoxFuture<'_, Result<Vec<audit::Entry>, QueueError>> {
         Box::pin(async move { self.step("a look", |queue| block_on(queue.trace(subject)), false).await })
+    }
+
+    fn unmatched(&self, query: queue::UnmatchedQuery) -> BoxFuture<'_, Result<queue::UnmatchedPage, QueueError>> {
+        Box::pin(async move { self.step("a look", |queue| block_on(queue.unmatched(query)), false).await })
+    }
+
+    fn unmatched_groups(
+        &self,
+        query: queue::UnmatchedQuery,
+    ) -> BoxFuture<'_, Result<queue::UnmatchedGroups, QueueError>> {
+        Box::pin(async move { self.step("a look", |queue| block_on(queue.unmatched_groups(query)), false).await })
+    }
+
+    fn read_log(
+        &self,
+        after: queue::Seq,
+        events: usize,
+        bytes: usize,
+    ) -> BoxFuture<'_, Result<queue::LogPage, QueueError>> {
+        Box::pin(
+            async move { self.step("a look", |queue| block_on(queue.read_log(after, events, bytes)), false).await },
+        )
+    }
+
+    fn keep_from(&self, place: Option<queue::Seq>) {
+        self.inner.keep_from(place);
+    }
+
+    fn replay(
+        &self,
+        mut piece: queue::ReplayPiece,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<queue::Replay, QueueError>> {
+        Box::pin(async move {
+            self.disk().await?;
+            if self.world.planted == Some(Planted::LostReplay) {
+                piece.events.pop();
+            }
+            self.step("a piece of a replay", |queue| block_on(queue.replay(piece, now)), true).await
+        })
+    }
+
+    fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<queue::Replay>, QueueError>> {
+        Box::pin(async move { self.step("a look", |queue| block_on(queue.replays(id)), false).await })
     }
 
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {

@@ -63,3 +63,28 @@ fn a_publication_that_is_lost_is_found() {
 fn an_event_that_dies_too_early_is_found() {
     found(Planted::NoRetries, &["dies of its budget"]);
 }
+
+#[test]
+fn an_event_that_does_not_wait_for_a_dead_letter_is_found() {
+    found(Planted::NotHeld, &["is attempted after place", "is attempted before place"]);
+}
+
+#[test]
+fn an_edited_copy_that_is_lost_is_found() {
+    found(Planted::LostEdit, &["without its edited copy"]);
+}
+
+#[test]
+fn a_conversation_that_is_not_erased_is_found() {
+    found(Planted::LostErasure, &["was erased, and its body is still there", "after its conversation was erased"]);
+}
+
+#[test]
+fn a_replay_that_leaves_out_an_event_is_found() {
+    found(Planted::LostReplay, &["replayed: wanted"]);
+}
+
+#[test]
+fn a_delivery_that_is_put_aside_nowhere_is_found() {
+    found(Planted::LostAside, &["is done, and the destination does not have it"]);
+}

@@ -60,7 +60,8 @@ impl Evidence {
 
     /// `suspect` names the conversation that failed.
     pub(super) fn failed(&mut self, now: Timestamp, suspect: u64) {
-        if self.in_row == 0 {
+        // By a clock that was set back, all suspects would be of before the row.
+        if self.in_row == 0 || now < self.row_began {
             self.row_began = now;
         }
         self.in_row = self.in_row.saturating_add(1);

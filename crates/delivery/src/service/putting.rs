@@ -8,11 +8,12 @@ use event::Timestamp;
 use queue::{BoxFuture, Lease, LeaseToken, Outcome, Settle};
 
 use crate::PutAside;
+use crate::pause::Pause;
 
 /// Deliveries that are put aside together: their bodies are in memory meanwhile.
 const GROUP: usize = 100;
 /// How long to wait after a failure. The events wait in the queue, as they would without this.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Puts deliveries aside for one destination.
 pub(super) struct Putting {
@@ -23,7 +24,7 @@ pub(super) struct Putting {
     held: Option<Lease>,
     /// How long before its end a lease is given back: an attempt must end within it.
     margin: Duration,
-    paused: Option<Timestamp>,
+    paused: Option<Pause>,
     /// A failure has been logged and nothing has worked since.
     failing: bool,
 }
@@ -60,13 +61,13 @@ impl Putting {
 
     /// How many more can be put aside now.
     pub(super) fn room(&self, now: Timestamp) -> usize {
-        let waits = self.under_way.is_some() || self.paused.is_some_and(|until| now < until);
+        let waits = self.under_way.is_some() || self.paused.is_some_and(|pause| !pause.is_over(now));
         if waits { 0 } else { GROUP }
     }
 
     /// When there will be room again after a failure.
     pub(super) fn opens(&self, now: Timestamp) -> Option<Timestamp> {
-        self.paused.filter(|until| now < *until)
+        self.paused.filter(|pause| !pause.is_over(now)).map(|pause| pause.until())
     }
 
     pub(super) fn begin(&mut self, mut leases: Vec<Lease>, now: Timestamp) {
@@ -98,7 +99,7 @@ impl Putting {
                 Outcome::Done
             }
             Err(error) => {
-                self.paused = Some(now.plus(PAUSE));
+                self.paused = Some(Pause::new(now, PAUSE_AFTER_FAILURE));
                 if !std::mem::replace(&mut self.failing, true) {
                     let destination = &*self.destination;
                     tracing::error!(destination, error, "deliveries cannot be put aside; they wait in the queue");

@@ -22,6 +22,7 @@ use super::putting::Putting;
 use crate::attempt::{Attempt, Ended, Sent, Tools};
 use crate::decide::decide;
 use crate::gate::{Gate, Transient};
+use crate::pause::Pause;
 use crate::report::Report;
 use crate::{Error, Health, Options};
 
@@ -63,8 +64,8 @@ pub(super) struct Running<'a> {
     /// How many the lease under way asked for.
     asked: usize,
     last_lease: Timestamp,
-    /// The queue failed in passing: neither lease nor settle before this time.
-    queue_paused: Option<Timestamp>,
+    /// The queue failed in passing: neither lease nor settle meanwhile.
+    queue_paused: Option<Pause>,
     stopping: Option<Stopping>,
 }
 
@@ -175,10 +176,11 @@ impl<'a> Running<'a> {
 
     /// Begins what can be begun; true when the service is over.
     fn begin(&mut self, now: Timestamp) -> Result<bool, Error> {
+        self.gate.notice(now);
         if self.stopping.as_ref().is_some_and(|stopping| stopping.over.is_elapsed()) {
             self.give_up()?;
         }
-        if self.queue_paused.is_some_and(|until| now >= until) {
+        if self.queue_paused.is_some_and(|pause| pause.is_over(now)) {
             self.queue_paused = None;
         }
         if self.settle.is_none() && self.queue_paused.is_none() && !self.ended.is_empty() {
@@ -213,7 +215,7 @@ impl<'a> Running<'a> {
 
     /// Sets the timer to the earliest time at which there is something to do that nothing else tells of.
     fn set_timer(&mut self, now: Timestamp) {
-        let mut wake = self.queue_paused;
+        let mut wake = self.queue_paused.map(|pause| pause.until());
         let mut consider = |at: Option<Timestamp>| wake = wake.into_iter().chain(at).min();
         if self.stopping.is_none() && self.lease.is_none() {
             consider(self.gate.opens(now));

@@ -345,6 +345,38 @@ impl Queue for Failing {
         self.inner.trace(subject)
     }
 
+    fn unmatched(&self, query: queue::UnmatchedQuery) -> BoxFuture<'_, Result<queue::UnmatchedPage, QueueError>> {
+        self.inner.unmatched(query)
+    }
+
+    fn unmatched_groups(
+        &self,
+        query: queue::UnmatchedQuery,
+    ) -> BoxFuture<'_, Result<queue::UnmatchedGroups, QueueError>> {
+        self.inner.unmatched_groups(query)
+    }
+
+    fn read_log(
+        &self,
+        after: queue::Seq,
+        events: usize,
+        bytes: usize,
+    ) -> BoxFuture<'_, Result<queue::LogPage, QueueError>> {
+        self.inner.read_log(after, events, bytes)
+    }
+
+    fn keep_from(&self, place: Option<queue::Seq>) {
+        self.inner.keep_from(place);
+    }
+
+    fn replay(&self, piece: queue::ReplayPiece, now: Timestamp) -> BoxFuture<'_, Result<queue::Replay, QueueError>> {
+        self.inner.replay(piece, now)
+    }
+
+    fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<queue::Replay>, QueueError>> {
+        self.inner.replays(id)
+    }
+
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
         self.inner.status(now)
     }
@@ -372,6 +404,20 @@ async fn a_full_disk_delays_settlements_and_loses_none() {
     let _handle = rig.start(destination.clone(), options);
     rig.settled(0, Duration::from_secs(60)).await;
     assert_eq!(destination.taken().len(), 1_000, "each once, as no lease ran out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_while_the_disk_is_full_keeps_nothing_waiting() {
+    let full = QueueError::Full { detail: "disk".into(), retry_after: Duration::from_secs(2) };
+    let failing = Failing::new(1, full);
+    let rig = Rig::on(failing.clone(), Order::Conversation, 1);
+    let destination = Scripted::new(&rig, |_, _| async { Ok(()) });
+    rig.publish(0..100, 100).await;
+    let _handle = rig.start(destination.clone(), Options { concurrency: 10, ..Options::default() });
+    super::rig::wait(Duration::from_secs(60), || async { failing.failures.load(Ordering::SeqCst) == 0 }).await;
+    rig.clock.set_back(86_400);
+    rig.settled(0, Duration::from_secs(60)).await;
+    assert_eq!(destination.taken().len(), 100);
 }
 
 #[tokio::test(start_paused = true)]

@@ -92,6 +92,28 @@ impl Queue for Failing {
         self.fail()
     }
 
+    fn unmatched(&self, _: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedPage, QueueError>> {
+        self.fail()
+    }
+
+    fn unmatched_groups(&self, _: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedGroups, QueueError>> {
+        self.fail()
+    }
+
+    fn read_log(&self, _: Seq, _: usize, _: usize) -> BoxFuture<'_, Result<LogPage, QueueError>> {
+        self.fail()
+    }
+
+    fn keep_from(&self, _: Option<Seq>) {}
+
+    fn replay(&self, _: ReplayPiece, _: Timestamp) -> BoxFuture<'_, Result<Replay, QueueError>> {
+        self.fail()
+    }
+
+    fn replays(&self, _: Option<String>) -> BoxFuture<'_, Result<Vec<Replay>, QueueError>> {
+        self.fail()
+    }
+
     fn status(&self, _: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {
         self.fail()
     }

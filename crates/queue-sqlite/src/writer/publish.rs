@@ -124,12 +124,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether a known event has this content. One that is no longer in the log is taken to have it.
+    /// Whether a known event has this content. One that is erased or no longer in the log is taken to have it.
     fn has_content(&self, first: Entry, wanted: [u8; 16], content: &Content, done: &mut Done) -> Result<bool, Failed> {
         // The first may have come with the same commit.
         self.write_events(done)?;
         Ok(match log::read_one(&self.connection, first.seq())? {
-            Some(Ok(stored)) => content.of(&stored.event.body) == wanted,
+            Some(Ok(stored)) => stored.event.is_erased() || content.of(&stored.event.body) == wanted,
             Some(Err(_)) => false,
             None => true,
         })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::state::State;
-use crate::{Erased, Erasure, Mention, Outcome, Seq, Settle, Stored, trail};
+use crate::{Content, Erased, Erasure, Mention, Outcome, Seq, Settle, Stored, trail};
 
 impl State {
     /// What was answered to a delivery whose event was erased meanwhile is not kept, and it is not tried again.
@@ -15,6 +15,12 @@ impl State {
             Outcome::Retry { .. } | Outcome::Dead { .. } if erased => Settle { outcome: Outcome::Done, ..settle },
             _ => settle,
         }
+    }
+
+    /// Whether a known event has this content. One that is erased or no longer in the log is taken to have it.
+    pub(super) fn has_content(&self, first: u64, content: &Content, wanted: [u8; 16]) -> bool {
+        let stored = self.log.get(&first).filter(|stored| !stored.event.is_erased());
+        stored.is_none_or(|stored| content.of(&stored.event.body) == wanted)
     }
 
     pub(super) fn erase(&mut self, erasure: &Erasure) -> Erased {

@@ -113,7 +113,7 @@ impl State {
         let same_bytes = first.body_hash == body_hash(&new.body);
         let first_seq = first.seq;
         let new_content = content.of(&new.body);
-        if same_bytes || self.log.get(&first_seq).is_none_or(|stored| content.of(&stored.event.body) == new_content) {
+        if same_bytes || self.has_content(first_seq, content, new_content) {
             self.counts.duplicates += 1;
             return Published::Duplicate { id: new.id };
         }

@@ -23,7 +23,10 @@ impl Oracle {
                 known.object(format!("event {number} was cut out of its body with other bytes"));
             }
             known.bodies.insert(bytes.clone(), *number);
-            possible_ids(split, bytes).into_iter().for_each(|id| known.offer(id, *number));
+            for id in possible_ids(split, bytes) {
+                known.offer(id, *number);
+                known.conversations.entry(id).or_default().extend(split.conversation.clone());
+            }
         }
     }
 

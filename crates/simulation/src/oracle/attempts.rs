@@ -65,11 +65,20 @@ impl Oracle {
             known
                 .object(format!("event {number} at place {place} is attempted again by the process that delivered it"));
         }
-        // What is redriven comes behind all others and is in nobody's way.
-        if let Some(conversation) = self.conversation_at(destination, number).filter(|_| stored.again.is_none()) {
-            known.begins_in_order(place, number, &conversation);
-        }
+        known.check_again(destination, stored);
+        self.check_order(&mut known, destination, number, stored);
         Some(number)
+    }
+
+    /// What begins keeps the order of its conversation.
+    pub(super) fn check_order(&self, known: &mut Known, destination: usize, number: usize, stored: &Stored) {
+        let first = stored.first_seq().0;
+        known.firsts.insert(stored.seq.0, first);
+        // What stands in the log again comes behind all others and is in nobody's way, unless those wait for it.
+        let ordered = stored.again.is_none() || self.holds(destination) && !stored.is_replayed();
+        if let Some(conversation) = self.conversation_at(destination, number).filter(|_| ordered) {
+            known.begins_in_order(first, number, &conversation);
+        }
     }
 
     /// The number of the event with these bytes.
@@ -117,10 +126,11 @@ impl Oracle {
     pub(crate) fn settles(&self, at: Delivery, asked: Asked) {
         let mut known = self.known.lock();
         let budget = self.plan.destinations[at.0].attempts;
+        let erased = known.may_be_erased(at.1);
         let delivery = known.deliveries.entry(at).or_default();
         let objection = match asked {
             Asked::Again => return,
-            Asked::Done if delivery.taken => None,
+            Asked::Done if delivery.taken || erased => None,
             Asked::Done => Some("is done, and the destination does not have it".to_owned()),
             Asked::Dead(FailureClass::Transient) => {
                 let charged = delivery.charged;
@@ -134,8 +144,16 @@ impl Oracle {
             let place = at.1;
             known.object(format!("place {place} at destination {}: {objection}", at.0));
         }
-        let conversation = self.conversation_of(&known, at);
-        known.close(at, conversation.as_ref());
+        if asked == Asked::Done || !self.holds(at.0) {
+            self.close_first(&mut known, at);
+        }
+    }
+
+    /// Nothing of this delivery holds up the next one of its conversation.
+    pub(super) fn close_first(&self, known: &mut Known, at: Delivery) {
+        let first = if self.holds(at.0) { known.first_of(at) } else { at };
+        let conversation = self.conversation_of(known, first);
+        known.close(first, conversation.as_ref());
     }
 
     /// The queue has said that a settlement as done or dead is durable.
@@ -181,7 +199,7 @@ impl Oracle {
 
 impl Known {
     /// The number of the event with these bytes, if it was offered under this id.
-    fn whose(&self, body: &Bytes, id: EventId) -> Option<usize> {
+    pub(super) fn whose(&self, body: &Bytes, id: EventId) -> Option<usize> {
         let number = *self.bodies.get(body)?;
         self.offered.get(&id)?.contains(&number).then_some(number)
     }

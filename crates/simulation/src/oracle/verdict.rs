@@ -16,6 +16,9 @@ impl Oracle {
             let delivery = known.deliveries.entry(at).or_default();
             delivery.redriving |= !discarding;
             delivery.discarded |= discarding;
+            if discarding {
+                self.close_first(&mut known, at);
+            }
         }
     }
 
@@ -34,6 +37,7 @@ impl Oracle {
             }
             known.last_place = place.0;
             known.belongs(place.0, id);
+            known.redriven_to(outcome.id, place.0);
             known.owed.insert((at.0, place.0));
         }
     }
@@ -48,7 +52,7 @@ impl Oracle {
         destination.into_iter().flat_map(|at| numbers.iter().map(move |number| (at, *number))).collect()
     }
 
-    fn delivery_of(&self, letter: &DeadLetter) -> Option<Delivery> {
+    pub(super) fn delivery_of(&self, letter: &DeadLetter) -> Option<Delivery> {
         let name = letter.destination.as_deref()?;
         let destination = self.plan.destinations.iter().position(|plan| plan.name == name)?;
         Some((destination, letter.seq?.0))
@@ -63,7 +67,7 @@ impl Oracle {
         }
         let owed: Vec<Delivery> = known.owed.iter().copied().collect();
         for at in owed {
-            if !known.is_over(at, &dead) {
+            if !known.is_over(at, &dead) && !known.may_be_erased(at.1) {
                 let (destination, place) = at;
                 let id = known.places.get(&place).copied();
                 known.object(format!(
@@ -77,9 +81,14 @@ impl Oracle {
             let places = known.places.iter().filter(|(_, owner)| **owner == id).map(|(place, _)| *place);
             let mut places =
                 places.chain(letters.iter().filter(|l| l.event == Some(id)).filter_map(|l| Some(l.seq?.0)));
-            if !places.any(|place| known.is_over((destination, place), &dead)) {
+            let erased = known.may_be_erased_somewhere(&id);
+            if !places.any(|place| known.is_over((destination, place), &dead)) && !erased {
                 known.object(format!("lost: {id} was called known, and destination {destination} never got it"));
             }
+        }
+        if let Some(letter) = letters.iter().find(|letter| known.outlives_erasure(letter)) {
+            let what = format!("dead letter {:?} is still there after its conversation was erased", letter.id);
+            known.object(what);
         }
         let kept: BTreeSet<DeadLetterId> = letters.iter().map(|letter| letter.id).collect();
         if let Some(id) = known.unreadable.difference(&kept).next().copied() {

@@ -11,6 +11,7 @@ use tracing::warn;
 use super::{Running, Stopping, release};
 use crate::Error;
 use crate::attempt::Attempt;
+use crate::pause::Pause;
 use crate::service::putting::Putting;
 
 /// How long to leave a queue alone that failed in passing and did not say for how long.
@@ -89,7 +90,7 @@ impl Running<'_> {
         };
         let destination = self.name;
         warn!(destination, %error, "the queue cannot lease or settle now; trying again");
-        self.queue_paused = Some(self.tools.clock.now().plus(pause));
+        self.queue_paused = Some(Pause::new(self.tools.clock.now(), pause));
         Ok(())
     }
 }
