@@ -41,7 +41,7 @@ pub(crate) fn build(repository: &Repository, profile: Profile, packages: &[&str]
     match profile {
         // What `cargo test --workspace` has built, with the features that it has chosen; by themselves the packages would
         // have others, and everything would be built anew.
-        Profile::Dev => command.args(["--workspace", "--tests"]),
+        Profile::Dev => command.args(["--workspace", "--tests", "--all-features"]),
         Profile::Release => command.arg("--release").args(packages.iter().flat_map(|package| ["--package", package])),
     };
     let status = command.status().context("cargo cannot be started")?;

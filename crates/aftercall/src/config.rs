@@ -1,6 +1,9 @@
 //! The configuration: one TOML file, read strictly, with errors that point at the place and name the cure.
 
 mod alarms;
+mod auth;
+#[cfg(feature = "aws")]
+mod aws;
 mod error;
 mod file;
 mod genesys;

@@ -4,11 +4,16 @@
 //! that is the business of delivery. Every kind has the same files: `options.rs` (what can be set), `send.rs` (one
 //! attempt), `tests.rs` and a `README.md` for its users.
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "aws", feature = "postgres"))]
 mod batch;
 #[cfg(feature = "parquet")]
 mod clock;
 mod error;
+#[cfg(feature = "aws")]
+pub mod eventbridge;
+#[cfg(feature = "aws")]
+#[cfg(test)]
+mod fake_aws;
 pub mod file;
 pub mod http;
 pub mod objects;
@@ -16,7 +21,11 @@ pub mod objects;
 pub mod parquet;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "aws")]
+pub mod sqs;
 mod store;
+#[cfg(feature = "aws")]
+mod told;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,6 +35,8 @@ use bytes::Bytes;
 use event::EventId;
 
 pub use error::{ErrorClass, OpenError, SendError};
+#[cfg(feature = "aws")]
+pub use outbound::aws::Access as AwsAccess;
 pub use outbound::{Secret, SecretError};
 
 /// A future that can be sent between threads; it keeps [`Destination`] usable as a trait object.

@@ -33,6 +33,8 @@ pub(crate) fn open() -> Arc<str> {
 pub(crate) async fn check_headers(auth: &Auth, headers: &HeaderMap, now: Timestamp) -> Result<Proof, Refusal> {
     match auth {
         Auth::Open => Ok(Proof::Complete(open())),
+        #[cfg(feature = "aws")]
+        Auth::Queue(_) => Err(from_a_queue()),
         Auth::Signature { scheme, .. } => {
             scheme.claim(headers, now).map(Proof::Claimed).map_err(|failure| unsigned(scheme, &failure))
         }
@@ -48,6 +50,8 @@ pub(crate) fn given(auth: &Auth, headers: &HeaderMap) -> Option<Result<Zeroizing
     let plain = |found: Result<&[u8], Reason>| found.map(|text| Zeroizing::new(text.to_vec()));
     Some(match auth {
         Auth::Open | Auth::Signature { .. } => return None,
+        #[cfg(feature = "aws")]
+        Auth::Queue(_) => return None,
         Auth::ApiKey { header, .. } => plain(only(headers, header)),
         Auth::Bearer { .. } => plain(credential(headers, "bearer")),
         Auth::Basic { .. } => credential(headers, "basic")
@@ -59,6 +63,8 @@ pub(crate) fn given(auth: &Auth, headers: &HeaderMap) -> Option<Result<Zeroizing
 pub(crate) fn place(auth: &Auth) -> Option<String> {
     match auth {
         Auth::Open | Auth::Signature { .. } => None,
+        #[cfg(feature = "aws")]
+        Auth::Queue(_) => None,
         Auth::ApiKey { header, .. } => Some(header.to_string()),
         Auth::Bearer { .. } => Some("authorization bearer".to_owned()),
         Auth::Basic { .. } => Some("authorization basic".to_owned()),
@@ -97,6 +103,14 @@ pub(crate) fn unsigned(scheme: &SignatureScheme, failure: &SignatureFailure) -> 
         ),
     };
     Refusal::new(reason, format!("{failure}{cure}")).challenge(format!("HMAC-SHA256 header=\"{}\"", scheme.header))
+}
+
+/// The refusal of a request to a source that takes none.
+#[cfg(feature = "aws")]
+pub(crate) fn from_a_queue() -> Refusal {
+    let detail = "this source is read from a queue of SQS, so nothing can be sent to it here; send to the queue, or to a \
+                  source of kind `webhook` or `eventbridge`";
+    Refusal::new(Reason::UnknownSource, detail)
 }
 
 async fn known_secret(auth: &Auth, keyring: &Arc<Keyring>, given: &[u8], now: Timestamp) -> Result<Proof, Refusal> {

@@ -37,6 +37,8 @@ mod server;
 mod signature;
 mod source;
 mod spool;
+#[cfg(feature = "aws")]
+pub mod sqs;
 mod stamp;
 mod tls;
 mod topics;

@@ -30,9 +30,9 @@ use crate::respond;
 use crate::server::{Peer, Shared};
 use crate::signature::{Claim, SignatureFailure};
 use crate::source::{Auth, ServedSource, Source};
-use refusals::{busy, not_redacted};
+use refusals::not_redacted;
 
-pub(crate) use refusals::{internal, not_stored, unread};
+pub(crate) use refusals::{busy, internal, not_stored, unread};
 
 /// Answers a request to the source `name`.
 pub(crate) async fn receive(peer: &Peer, name: &str, head: Parts, mut body: Incoming) -> Answer {

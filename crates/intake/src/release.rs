@@ -174,6 +174,8 @@ async fn prove(shared: &Shared, served: &Arc<ServedSource>, request: &Quarantine
     }
     match &source.auth {
         Auth::Open => Ok(auth::open()),
+        #[cfg(feature = "aws")]
+        Auth::Queue(_) => Err(auth::from_a_queue()),
         Auth::Signature { scheme, .. } => {
             let unsigned = |failure| auth::unsigned(scheme, &failure);
             let claim = scheme.claim(&request.headers, request.received).map_err(unsigned)?;

@@ -74,6 +74,8 @@ impl Intake {
             loopback: address.ip().is_loopback(),
             pending: Pending::new(),
             spool,
+            #[cfg(feature = "aws")]
+            sources_changed: watch::Sender::new(()),
             options,
             queue,
             clock,
@@ -91,6 +93,8 @@ impl Intake {
         let Self { listener, shared, left } = self;
         let resuming = tokio::spawn(large::resume(Arc::clone(&shared), left));
         let refreshing = tokio::spawn(refresh(Arc::clone(&shared)));
+        #[cfg(feature = "aws")]
+        let polling = tokio::spawn(crate::sqs::poll(Arc::clone(&shared)));
         let mut mode = shared.mode.subscribe();
         while *mode.borrow_and_update() < Mode::Draining {
             tokio::select! {
@@ -101,6 +105,9 @@ impl Intake {
         }
         drop(listener);
         refreshing.abort();
+        // It knows of the end, and takes no longer than `drain` from here.
+        #[cfg(feature = "aws")]
+        let _ = polling.await;
         if !shared.connections.all_closed(shared.options.drain).await {
             let cut = shared.connections.count();
             tracing::warn!(
@@ -234,6 +241,9 @@ pub(crate) struct Shared {
     evictions: Pauses,
     loopback: bool,
     serving: AtomicUsize,
+    /// Told when there are other sources than before.
+    #[cfg(feature = "aws")]
+    pub(crate) sources_changed: watch::Sender<()>,
 }
 
 impl Shared {
@@ -247,6 +257,8 @@ impl Shared {
             source::serve(sources, self.loopback, |name| Arc::clone(counters.entry(Arc::clone(name)).or_default()))?;
         self.take_over_keys(&served);
         self.sources.store(Arc::new(served));
+        #[cfg(feature = "aws")]
+        self.sources_changed.send_replace(());
         Ok(())
     }
 

@@ -61,6 +61,9 @@ pub enum Auth {
         /// The secrets.
         keyring: Arc<Keyring>,
     },
+    /// Nobody can send by HTTP: it is read from a queue of Amazon SQS, and whoever may write there is believed.
+    #[cfg(feature = "aws")]
+    Queue(Arc<crate::sqs::SqsQueue>),
     /// Everyone is believed. Refused unless intake listens on the loopback interface.
     Open,
 }
@@ -108,6 +111,8 @@ impl Auth {
             | Self::ApiKey { keyring, .. }
             | Self::Bearer { keyring }
             | Self::Basic { keyring } => Some(keyring),
+            #[cfg(feature = "aws")]
+            Self::Queue(_) => None,
             Self::Open => None,
         }
     }

@@ -5,6 +5,8 @@
 //! as far as it is wanted.
 
 mod answer;
+#[cfg(feature = "aws")]
+pub mod aws;
 mod client;
 mod clock;
 mod secret;

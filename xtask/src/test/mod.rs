@@ -3,6 +3,8 @@
 //! Works on a fresh machine: what the tests need besides Rust is installed first.
 
 mod api;
+mod aws;
+mod emulator;
 mod lake;
 mod needs;
 mod s3;
@@ -31,11 +33,12 @@ pub(crate) fn run(repository: &Repository) -> Result<bool> {
     let began = Instant::now();
     needs::install()?;
     let mut sum = Outcome::default();
-    let steps: [(&str, Step); 6] = [
+    let steps: [(&str, Step); 7] = [
         ("tests", tests),
         ("pattern cases", cases),
         ("admin API", api::run),
         ("archive in S3", s3::run),
+        ("queues and buses", aws::run),
         ("Parquet files", lake::run),
         ("kills", kills),
     ];
@@ -56,11 +59,12 @@ pub(crate) fn run(repository: &Repository) -> Result<bool> {
 /// All tests of the workspace, those in the documentation included.
 fn tests(repository: &Repository) -> Result<Outcome> {
     let mut sum = Outcome::default();
-    let status = cargo::run(cargo(repository).args(["test", "--workspace", "--no-fail-fast"]), |line| {
-        if let Some(outcome) = Outcome::of_test_result(line) {
-            sum += outcome;
-        }
-    })?;
+    let status =
+        cargo::run(cargo(repository).args(["test", "--workspace", "--all-features", "--no-fail-fast"]), |line| {
+            if let Some(outcome) = Outcome::of_test_result(line) {
+                sum += outcome;
+            }
+        })?;
     if !status.success() && sum.failed == 0 {
         // Something did not compile, or a test took the whole process down.
         sum += Outcome::ONE_FAILED;

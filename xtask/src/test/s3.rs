@@ -3,20 +3,18 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::tool::{self, Tool};
+use super::emulator::{self, Emulator};
 use crate::cargo::{self, Profile};
 use crate::outcome::Outcome;
 use crate::repository::Repository;
 
-const EMULATOR: Tool =
-    Tool { name: "ministack", program: "ministack", requirements: include_str!("s3/requirements.txt") };
 /// The folder in the target folder in which the program runs; made anew each time.
 const FOLDER: &str = "s3-test";
 const BUCKET: &str = "aftercall-test";
@@ -40,19 +38,9 @@ impl Drop for Running {
 /// How many of its steps passed.
 pub(super) fn run(repository: &Repository) -> Result<Outcome> {
     cargo::build(repository, Profile::Dev, &["aftercall"])?;
-    let target = cargo::target_dir()?;
-    let emulator = tool::install(&EMULATOR, &target)?;
-    let folder = target.join(FOLDER);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("emptying {}", folder.display()))?;
-    }
-    fs::create_dir_all(&folder)?;
-    let endpoint = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let mut command = Command::new(emulator);
-    command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", endpoint.port().to_string());
-    let log = File::create(folder.join("emulator.log"))?;
-    let _emulator = Running(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?);
-    let address = endpoint.to_string();
+    let folder = emulator::folder(FOLDER)?;
+    let emulator = Emulator::start(&folder)?;
+    let address = emulator.address.to_string();
     until("the emulator answers", || Ok(request(&address, "PUT", &format!("/{BUCKET}"), "").is_ok()))?;
     fs::write(folder.join("aftercall.toml"), config(&address))?;
     fs::write(folder.join("key"), "test-key\n")?;

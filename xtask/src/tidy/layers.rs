@@ -34,7 +34,7 @@ const PURE: [&str; 4] = ["audit", "event", "redaction", "routing"];
 const NOT_PURE: [&str; 8] = ["tokio", "hyper", "axum", "reqwest", "rusqlite", "rand", "tracing", "mio"];
 /// Who may know the SDK of AWS, and in which of them only on request.
 const KNOWS_AWS: [&str; 2] = ["queue-aws", "aftercall-lambda"];
-const KNOWS_AWS_ON_REQUEST: &str = "destinations";
+const KNOWS_AWS_ON_REQUEST: [&str; 3] = ["destinations", "intake", "outbound"];
 
 /// A member of the workspace.
 struct Member {
@@ -90,7 +90,7 @@ fn judge(from: &Member, arrow: &Arrow, layers: &BTreeMap<&str, usize>) -> Option
     }
     if (to.starts_with("aws-sdk-") || to == "aws-config")
         && !KNOWS_AWS.contains(&name)
-        && !(name == KNOWS_AWS_ON_REQUEST && arrow.optional)
+        && !(KNOWS_AWS_ON_REQUEST.contains(&name) && arrow.optional)
     {
         return Some((
             format!("`{name}` would build `{to}` by default"),

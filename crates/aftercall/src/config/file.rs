@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::alarms::{AlarmsTable, NotifierTable};
+pub(crate) use super::auth::{AuthTable, SignatureEncoding, SignatureSetting, SignatureTable};
 use super::genesys::GenesysTable;
 use super::oauth::OAuthTable;
 use super::units::{Size, Time};
@@ -142,6 +143,7 @@ pub(crate) struct QuarantineTable {
 pub(crate) struct SourceTable {
     #[serde(default)]
     pub(crate) kind: SourceKind,
+    #[serde(default)]
     pub(crate) auth: AuthTable,
     #[serde(default)]
     pub(crate) allow: Vec<Network>,
@@ -157,6 +159,15 @@ pub(crate) struct SourceTable {
     pub(crate) max_requests_per_second: Option<std::num::NonZeroU32>,
     #[serde(default)]
     pub(crate) redact: Vec<RedactTable>,
+    pub(crate) queue_url: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) access_key: Option<String>,
+    pub(crate) secret_key: Option<String>,
+    pub(crate) wait: Option<Time>,
+    pub(crate) visibility: Option<Time>,
+    pub(crate) concurrency: Option<usize>,
+    pub(crate) max_messages: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -165,6 +176,7 @@ pub(crate) enum SourceKind {
     #[default]
     Webhook,
     EventBridge,
+    Sqs,
 }
 
 /// A network, or a single address.
@@ -179,55 +191,6 @@ impl TryFrom<String> for Network {
         let network = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
         network.map(Self).map_err(|_| format!("`{text}` is no network; write \"10.0.0.0/8\" or a single address"))
     }
-}
-
-/// How requests of a source are proved; exactly one of the first five keys.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct AuthTable {
-    pub(crate) signature: Option<SignatureSetting>,
-    pub(crate) api_key: Option<String>,
-    pub(crate) bearer: Option<bool>,
-    pub(crate) basic: Option<bool>,
-    pub(crate) open: Option<bool>,
-    pub(crate) secrets: Vec<String>,
-}
-
-/// A preset's name, or the settings themselves.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "a preset (\"genesys\", \"open-messaging\", \"standard-webhooks\") or a table with `header`"
-)]
-pub(crate) enum SignatureSetting {
-    Preset(String),
-    Free(SignatureTable),
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SignatureTable {
-    pub(crate) header: String,
-    #[serde(default)]
-    pub(crate) prefix: String,
-    #[serde(default)]
-    pub(crate) encoding: SignatureEncoding,
-    /// Headers whose values are signed before the body, joined by `separator`.
-    #[serde(default)]
-    pub(crate) signed_headers: Vec<String>,
-    pub(crate) separator: Option<String>,
-    /// The header that holds the time of signing, in seconds of Unix time.
-    pub(crate) timestamp: Option<String>,
-    pub(crate) tolerance: Option<Time>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum SignatureEncoding {
-    #[default]
-    Hex,
-    Base64,
-    Base64Url,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -278,6 +241,12 @@ pub(crate) struct DestinationTable {
     pub(crate) journal: Option<PathBuf>,
     pub(crate) journal_bytes: Option<Size>,
     pub(crate) remember: Option<usize>,
+    pub(crate) queue_url: Option<String>,
+    pub(crate) bus: Option<String>,
+    pub(crate) event_source: Option<String>,
+    pub(crate) detail_type: Option<String>,
+    pub(crate) time: Option<String>,
+    pub(crate) resources: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -288,6 +257,8 @@ pub(crate) enum DestinationKind {
     Postgres,
     Parquet,
     Objects,
+    Sqs,
+    EventBridge,
 }
 
 /// How fine the folders of Parquet files are.

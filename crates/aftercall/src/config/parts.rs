@@ -212,10 +212,19 @@ impl File {
         Ok(())
     }
 
-    /// Refuses two destinations that would write one file.
+    /// Refuses two destinations that would write one file, or one FIFO queue.
     fn check_paths(&self) -> Result<(), ConfigError> {
         let mut paths = std::collections::HashMap::new();
+        let mut queues = std::collections::HashMap::new();
         for (name, table) in &self.destinations {
+            // SQS would take the second message of an event for a repetition of the first, and drop it.
+            let fifo =
+                table.queue_url.as_ref().map(|url| url.trim_end_matches('/')).filter(|url| url.ends_with(".fifo"));
+            if let Some(other) = fifo.and_then(|url| queues.insert(url, name)) {
+                let key = format!("destinations.{name}.queue_url");
+                let problem = "a FIFO queue drops the second message of an event, so name another queue";
+                return Err(ConfigError::value(key, format!("is that of destination `{other}`; {problem}")));
+            }
             if let Some(other) = table.path.as_ref().and_then(|path| paths.insert(path, name)) {
                 let key = format!("destinations.{name}.path");
                 return Err(ConfigError::value(key, format!("is that of destination `{other}`; name another file")));

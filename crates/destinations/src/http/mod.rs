@@ -8,7 +8,7 @@ mod answer;
 mod client;
 mod headers;
 mod options;
-mod pointer;
+pub(crate) mod pointer;
 mod send;
 mod status;
 mod template;

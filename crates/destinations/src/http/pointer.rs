@@ -14,14 +14,14 @@ const TOKENS_LIMIT: usize = 32;
 
 /// A JSON pointer, split and unescaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pointer {
+pub(crate) struct Pointer {
     text: String,
     tokens: Vec<String>,
 }
 
 impl Pointer {
     /// Reads a pointer that starts with `/`; the error is what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let Some(path) = text.strip_prefix('/') else {
             return Err("a JSON pointer starts with `/`");
         };
@@ -34,12 +34,12 @@ impl Pointer {
     }
 
     /// The pointer as it was written.
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// The text, number or boolean it points to. The error says in words what is there instead.
-    pub(super) fn scalar(&self, payload: &[u8]) -> Result<String, String> {
+    pub(crate) fn scalar(&self, payload: &[u8]) -> Result<String, String> {
         let mut json = serde_json::Deserializer::from_slice(payload);
         let found = Find(&self.tokens)
             .deserialize(&mut json)

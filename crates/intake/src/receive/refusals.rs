@@ -29,7 +29,7 @@ pub(crate) fn unread(failure: &BodyFailure, max: usize, shared: &Shared) -> Refu
     }
 }
 
-pub(super) fn busy() -> Refusal {
+pub(crate) fn busy() -> Refusal {
     let detail = "as much is being received as memory allows; send it again a little later";
     Refusal::new(Reason::Busy, detail).retry_after(BUSY_RETRY)
 }

@@ -1,5 +1,6 @@
 //! Destinations, as delivery wants them.
 
+mod aws;
 mod objects;
 mod parquet;
 mod place;
@@ -43,6 +44,7 @@ pub(super) fn make(
             DestinationKind::Postgres => postgres::open(name, table, &delivery, setting.ca.clone())?,
             DestinationKind::Parquet => parquet::open(name, table, data)?,
             DestinationKind::Objects => objects::open(name, table, &delivery)?,
+            DestinationKind::Sqs | DestinationKind::EventBridge => aws::open(name, table, &delivery)?,
         },
     };
     let behind_dead = behind_dead(name, table)?;
@@ -81,6 +83,12 @@ pub(super) fn check(name: &str, table: &DestinationTable, data: &Path) -> Result
             let delivery = delivery_options(table);
             delivery.check().map_err(cannot_open(name))?;
             postgres::check(name, table, &delivery, ca(name, table)?)
+        }
+        DestinationKind::Sqs | DestinationKind::EventBridge => {
+            behind_dead(name, table)?;
+            let delivery = delivery_options(table);
+            delivery.check().map_err(cannot_open(name))?;
+            aws::check(name, table, &delivery)
         }
         DestinationKind::Parquet | DestinationKind::Objects => {
             behind_dead(name, table)?;
@@ -139,6 +147,7 @@ fn file_options(name: &str, table: &DestinationTable) -> Result<destinations::fi
     refuse(name, "file", &place::of(name, table).bucket_keys())?;
     refuse(name, "file", &parquet::keys(table))?;
     refuse(name, "file", &objects::keys(table))?;
+    refuse(name, "file", &aws::keys(table))?;
     let path =
         table.path.clone().ok_or_else(|| ConfigError::value(key("path"), "is missing; name the file to write"))?;
     Ok(destinations::file::Options::new(path))
@@ -168,6 +177,7 @@ fn http(
     refuse(name, "http", &place::of(name, table).bucket_keys())?;
     refuse(name, "http", &parquet::keys(table))?;
     refuse(name, "http", &objects::keys(table))?;
+    refuse(name, "http", &aws::keys(table))?;
     let url = table
         .url
         .as_deref()

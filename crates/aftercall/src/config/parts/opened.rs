@@ -29,9 +29,11 @@ impl Opened {
             // The path is all that a file is opened by; what else may not stand there is checked all the same.
             DestinationKind::File => known_file(&setting.table) == known_file(&wanted.table),
             DestinationKind::Parquet => known == name && same_files(&setting.table, &wanted.table),
-            DestinationKind::Http | DestinationKind::Postgres | DestinationKind::Objects => {
-                known == name && setting == wanted
-            }
+            DestinationKind::Http
+            | DestinationKind::Postgres
+            | DestinationKind::Objects
+            | DestinationKind::Sqs
+            | DestinationKind::EventBridge => known == name && setting == wanted,
         };
         self.0.iter().find(|(known, setting, _)| same(known, setting)).map(|(.., opened)| Arc::clone(opened))
     }

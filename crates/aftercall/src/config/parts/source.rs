@@ -1,5 +1,7 @@
 //! Sources, as intake wants them.
 
+mod sqs;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +26,13 @@ pub(super) fn make(
     check_spool(name, table, intake)?;
     Ok(intake::Source {
         name: Arc::from(name),
-        auth: auth(&format!("sources.{name}.auth"), &table.auth)?,
+        auth: match table.kind {
+            SourceKind::Sqs => sqs::auth(name, table)?,
+            SourceKind::Webhook | SourceKind::EventBridge => {
+                sqs::refuse(name, table)?;
+                auth(&format!("sources.{name}.auth"), &table.auth)?
+            }
+        },
         allow: table.allow.iter().map(|network| network.0).collect(),
         split: split(name, table, intake)?,
         redaction: super::redaction::redactor(name, table, keys)?,
@@ -71,7 +79,7 @@ pub(super) fn split(
     };
     let kind = match table.kind {
         SourceKind::Webhook => event::SourceKind::Webhook,
-        SourceKind::EventBridge => event::SourceKind::EventBridge,
+        SourceKind::EventBridge | SourceKind::Sqs => event::SourceKind::EventBridge,
     };
     let mut split = event::SplitSettings::new(kind);
     split.event_id = pointers(&table.event_id, "event_id")?;

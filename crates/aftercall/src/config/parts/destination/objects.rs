@@ -8,7 +8,7 @@ use destinations::{Destination, OpenError};
 use super::super::super::ConfigError;
 use super::super::super::file::DestinationTable;
 use super::super::refuse;
-use super::{http_keys, parquet, place, postgres};
+use super::{aws, http_keys, parquet, place, postgres};
 
 /// The keys that only this kind knows.
 pub(super) fn keys(table: &DestinationTable) -> [(&'static str, bool); 1] {
@@ -43,6 +43,7 @@ fn options(name: &str, table: &DestinationTable, delivery: &delivery::Options) -
     refuse(name, "objects", &http_keys(table))?;
     refuse(name, "objects", &postgres::keys(table))?;
     refuse(name, "objects", &parquet::keys(table))?;
+    refuse(name, "objects", &aws::keys(table))?;
     let mut options = Options::new(place::of(name, table).location()?);
     options.key = table.object.clone().unwrap_or(options.key);
     options.timeout = delivery.timeout;

@@ -50,7 +50,7 @@ mod built {
 
     use super::super::super::super::file::GrainSetting;
     use super::super::super::refuse;
-    use super::super::{http_keys, objects, place, postgres};
+    use super::super::{aws, http_keys, objects, place, postgres};
     use super::*;
 
     /// The folder in the data directory in which the journals are.
@@ -77,6 +77,7 @@ mod built {
         refuse(name, "parquet", &http_keys(table))?;
         refuse(name, "parquet", &postgres::keys(table))?;
         refuse(name, "parquet", &objects::keys(table))?;
+        refuse(name, "parquet", &aws::keys(table))?;
         let journal = table.journal.clone().unwrap_or_else(|| data.join(JOURNALS).join(name));
         let mut options = Options::new(place::of(name, table).location()?, journal);
         options.partition = match table.partition {

@@ -64,7 +64,7 @@ mod built {
     use super::super::super::super::Secrets;
     use super::super::super::super::file::{KeySetting, SslModeSetting};
     use super::super::super::refuse;
-    use super::super::{http_keys, objects, parquet, place};
+    use super::super::{aws, http_keys, objects, parquet, place};
     use super::*;
 
     /// Makes it. A database that cannot be reached now is no error.
@@ -107,6 +107,7 @@ mod built {
         refuse(name, "postgres", &place::of(name, table).bucket_keys())?;
         refuse(name, "postgres", &parquet::keys(table))?;
         refuse(name, "postgres", &objects::keys(table))?;
+        refuse(name, "postgres", &aws::keys(table))?;
         let url = table.url.as_deref().ok_or_else(|| {
             ConfigError::value(key("url"), "is missing; name the database: postgres://USER@HOST:5432/DATABASE")
         })?;
