@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
 
-use self::outstanding::Outstanding;
+use self::outstanding::{Outstanding, release};
 use super::putting::Putting;
 use crate::attempt::{Attempt, Ended, Sent, Tools};
 use crate::decide::decide;
@@ -383,10 +383,6 @@ impl<'a> Running<'a> {
             Outcome::Done | Outcome::Delivered(_) | Outcome::Release => {}
         }
     }
-}
-
-fn release(token: queue::LeaseToken) -> Settle {
-    Settle { token, outcome: Outcome::Release }
 }
 
 /// Polls a future that may not be there, and takes it away when it is ready.

@@ -8,7 +8,8 @@ use queue::QueueError;
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::{Running, Stopping, release};
+use super::outstanding::release;
+use super::{Running, Stopping};
 use crate::Error;
 use crate::attempt::Attempt;
 use crate::pause::Pause;

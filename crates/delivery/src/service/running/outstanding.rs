@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use queue::{Lease, LeaseToken, Seq, Settle};
+use queue::{Lease, LeaseToken, Outcome, Seq, Settle};
 
 /// By the place of each delivery its newest lease. Bounded by what is leased and not settled.
 #[derive(Debug, Default)]
@@ -37,13 +37,18 @@ impl Outstanding {
     }
 }
 
+/// The settlement of a lease that was not used.
+pub(super) fn release(token: LeaseToken) -> Settle {
+    Settle { token, outcome: Outcome::Release }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
     use event::{Event, EventId, Timestamp};
-    use queue::{Attempts, ConsumerId, Outcome, Stored};
+    use queue::{Attempts, ConsumerId, Stored};
 
     use super::*;
 
