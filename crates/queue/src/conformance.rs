@@ -59,6 +59,7 @@ macro_rules! conformance_tests {
             redrives_nothing_into_the_void, refuses_an_unknown_destination);
         $crate::conformance_tests!(@group $harness, leases: retries_when_due,
             a_retry_further_ahead_than_anybody_waits_is_due, a_released_lease_counts_nothing, an_unsettled_lease_ends,
+            what_failed_and_what_was_not_tried_take_turns,
             a_late_settlement_counts_while_nobody_else_has_the_event, a_settlement_of_an_ended_lease_is_ignored);
         $crate::conformance_tests!(@group $harness, configuring: routes_anew_what_waits);
         $crate::conformance_tests!(@group $harness, review: keeps_an_edited_copy_beside_the_original,

@@ -15,7 +15,7 @@ use queue::{
 use tokio::time::Instant;
 
 use super::rig::{DEADLINE, Reached, Rig, Scripted, wait};
-use crate::{BreakerState, Error, Options, RateOptions};
+use crate::{BreakerState, Clock as _, Error, Options, RateOptions};
 
 /// A destination that takes `pace` for an answer and fails for a time: quickly with 503, or by not answering.
 fn down(rig: &Rig, pace: Duration, from: Duration, to: Duration, silent: bool) -> Arc<Scripted> {
@@ -229,6 +229,25 @@ async fn poison_alone_waits() {
     assert!((100..2_000).contains(&ledger.len()), "{} attempts in a day", ledger.len());
     let gap = |place: usize| ledger[place].at.until(ledger[place + 1].at);
     assert!((ledger.len() - 9..ledger.len() - 1).map(gap).max() > Some(Duration::from_secs(60)), "waits grow");
+}
+
+/// Twenty events that never pass look like an outage. Single probes show that it is none as soon as one of them is of
+/// another event, and that is every second one at the latest.
+#[tokio::test(start_paused = true)]
+async fn what_never_passes_keeps_others_waiting_for_two_probes_at_most() {
+    let rig = Rig::new(Order::Conversation, 1);
+    let destination = Scripted::new(&rig, |number, _| async move {
+        if number < 20 { Err(SendError::transient("the destination answered 500")) } else { Ok(()) }
+    });
+    rig.publish(0..20, 1_000).await;
+    let handle = rig.start(destination.clone(), Options::default());
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_ne!(handle.health().snapshot().gate.unwrap().breaker.state, BreakerState::Closed);
+    let published = rig.clock.now();
+    rig.publish(20..21, 1_000).await;
+    wait(Duration::from_secs(600), || async { destination.taken() == [20] }).await;
+    let waited = published.until(rig.clock.now());
+    assert!(waited <= Duration::from_secs(65), "{waited:?} for two pauses of 30 s");
 }
 
 #[tokio::test(start_paused = true)]

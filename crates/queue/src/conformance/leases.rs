@@ -25,6 +25,28 @@ pub async fn retries_when_due<H: Harness>() {
     assert_eq!(f.queue.next_due(f.crm), None);
 }
 
+/// What has failed before keeps nothing back that was not tried yet, nor the other way round: where few are leased at a
+/// time, they take turns.
+pub async fn what_failed_and_what_was_not_tried_take_turns<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.publish((0..4).map(|n| event("crm", &format!("p{n}"), &format!("poison {n}"))).collect()).await;
+    let failed = Attempts { made: 1, charged: 0, first: Some(f.now), last: Some(f.now) };
+    let again = Outcome::Retry { at: f.now, attempts: failed, failure: failure("busy") };
+    let leases = f.lease(f.crm, 10).await;
+    f.settle(&leases, again.clone()).await;
+    f.publish((0..4).map(|n| event("crm", &format!("g{n}"), &format!("good {n}"))).collect()).await;
+    for _ in 0..4 {
+        let (one, other) = (f.lease(f.crm, 1).await, f.lease(f.crm, 1).await);
+        let good = |leases: &[crate::Lease]| body(&leases[0]).starts_with("good");
+        assert!(good(&one) != good(&other), "{} and {}", body(&one[0]), body(&other[0]));
+        for leases in [one, other] {
+            let outcome = if good(&leases) { Outcome::Done } else { again.clone() };
+            f.settle(&leases, outcome).await;
+        }
+    }
+    assert!(f.drain(f.crm).await.iter().all(|body| body.starts_with("poison")));
+}
+
 /// A lease that was not used goes back as it was.
 pub async fn a_released_lease_counts_nothing<H: Harness>() {
     let f = Fixture::<H>::new();

@@ -1,6 +1,6 @@
 //! One destination of the in-memory queue: everything that is not settled, in order.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use event::{Event, Timestamp};
@@ -20,6 +20,8 @@ pub(super) struct ConsumerState {
     times: Times,
     unsettled: BTreeMap<u64, DeliveryState>,
     generation: u64,
+    /// Whose turn it is: of what has failed before, or of what was not tried yet.
+    again_is_next: bool,
 }
 
 #[derive(Debug)]
@@ -68,6 +70,7 @@ impl ConsumerState {
             times,
             unsettled: BTreeMap::new(),
             generation: 0,
+            again_is_next: false,
         }
     }
 
@@ -98,10 +101,26 @@ impl ConsumerState {
         // What no route leads here any more is done with when its turn comes.
         let times = self.times;
         self.unsettled.retain(|_, delivery| delivery.route.is_some() || !delivery.is_due(now, times));
-        let mut chosen: Vec<u64> = self.ready_live(now).into_iter().take(max).collect();
+        let mut chosen = self.in_turn(self.ready_live(now), max);
+        self.again_is_next ^= chosen.len() % 2 == 1;
         let left = max - chosen.len();
         chosen.extend(self.ready_redriven(now).into_iter().take(left));
         chosen.into_iter().filter_map(|seq| self.lease_one(id, seq, now.plus(times.lease))).collect()
+    }
+
+    /// The first of these places: what was not tried yet and what has failed before in turn.
+    fn in_turn(&self, ready: Vec<u64>, max: usize) -> Vec<u64> {
+        let tried = |seq: &u64| self.unsettled.get(seq).is_some_and(|delivery| delivery.attempts.made > 0);
+        let (again, fresh): (VecDeque<u64>, VecDeque<u64>) = ready.into_iter().partition(tried);
+        let (mut next, mut other) = if self.again_is_next { (again, fresh) } else { (fresh, again) };
+        let mut chosen = Vec::new();
+        while chosen.len() < max
+            && let Some(seq) = next.pop_front().or_else(|| other.pop_front())
+        {
+            chosen.push(seq);
+            std::mem::swap(&mut next, &mut other);
+        }
+        chosen
     }
 
     fn lease_one(&mut self, id: ConsumerId, seq: u64, until: Timestamp) -> Option<Lease> {
