@@ -94,7 +94,7 @@ fn check(conversation: &str, reason: &str) -> Result<(), Problem> {
     post, path = "/api/v1/erase", operation_id = "erase", tag = "erasing", request_body = ToErase,
     responses(
         (status = 200, description = "What was erased", body = Done),
-        (status = 409, description = "A large batch with events of the conversation is being published")
+        (status = 409, response = crate::openapi::Conflict)
     ),
     security(("token" = ["admin"]))
 )]

@@ -41,7 +41,7 @@ fn thirty_seconds_of_503_at_500_a_second_cost_no_budget_a_few_probes_and_no_memo
     let intake = server.intake;
     let sending = thread::spawn(move || {
         load(intake, |load| {
-            (load.rate, load.duration, load.event_bytes) = (Some(500.0), OUTAGE + Duration::from_secs(4), 4_096);
+            (load.rate, load.duration, load.event_bytes) = (Some(500.0), OUTAGE + Duration::from_secs(10), 4_096);
         })
     });
     waiting::until_so("events flow", || crm.report().events > 500);
