@@ -12,6 +12,9 @@ use crate::failure::{Failed, Place};
 use crate::log::{self, place};
 use crate::options::DROP_BLOCKS;
 
+/// There is nothing left of it.
+const GONE: &str = "the audit trail is gone: it has no block, although there are events in the log; compare with a backup \
+                    and an earlier export";
 const READING: &str = "reading the audit trail";
 const WRITING: &str = "writing the audit trail";
 
@@ -147,8 +150,20 @@ pub(crate) fn page(connection: &Connection, after: u64, max: usize) -> Result<Au
             blocks.push(block);
             blocks.len() < max
         })?;
+        if blocks.is_empty() && after <= begins.number && newest(connection)?.is_some() {
+            return Err(Failed::Damaged(GONE.to_owned()));
+        }
     }
     Ok(AuditPage { begins, blocks })
+}
+
+/// The newest accepted event that is in the log: its place, and when it was received.
+fn newest(connection: &Connection) -> Result<Option<(u64, Timestamp)>, Failed> {
+    let sql = "SELECT seq, received FROM events WHERE only_for IS NULL ORDER BY seq DESC LIMIT 1";
+    let newest = connection
+        .query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), Timestamp::from_millis(row.get(1)?))))
+        .optional();
+    newest.place(READING)
 }
 
 /// The entries about a subject.
@@ -171,12 +186,17 @@ pub(crate) fn trace(connection: &Connection, subject: Subject) -> Result<Result<
 pub(crate) fn check(connection: &Connection, mut find: impl FnMut(String)) -> Result<u64, Failed> {
     let mut chain = Chain::behind(begins(connection)?);
     let (mut differing, mut erased, mut failed) = (BTreeMap::new(), BTreeMap::<_, Digest>::new(), Ok(()));
+    let (mut named, mut oldest) = (0, None);
     scan(connection, 0, |block| {
         if let Err(broken) = chain.next(&block) {
             find(format!("audit trail: {broken}"));
             return true;
         }
-        for Entry { what, .. } in block.entries().into_iter().flatten() {
+        for Entry { what, at } in block.entries().into_iter().flatten() {
+            oldest.get_or_insert(at);
+            if let What::Received { seq, .. } = what {
+                named = named.max(seq);
+            }
             match what {
                 What::Received { seq, body, .. } => match log::read_one(connection, seq) {
                     Ok(Some(Ok(stored))) if stored.event.is_erased() => {
@@ -197,6 +217,16 @@ pub(crate) fn check(connection: &Connection, mut find: impl FnMut(String)) -> Re
     failed?;
     if let Err(broken) = chain.finish() {
         find(format!("audit trail: {broken}"));
+    }
+    if let Some((seq, received)) = newest(connection)? {
+        match oldest {
+            None => find(GONE.to_owned()),
+            // What retention took out of the trail is older than what is left of it.
+            Some(oldest) if seq > named && received >= oldest => {
+                find(format!("audit trail: it ends before event {seq}, which is in the log: its last blocks are gone"));
+            }
+            Some(_) => {}
+        }
     }
     differing.append(&mut erased);
     for (seq, body) in differing {

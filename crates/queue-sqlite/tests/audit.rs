@@ -91,6 +91,27 @@ async fn what_is_taken_out_or_put_elsewhere_is_found() {
     assert_eq!(breaks(&*f.queue).await[0], Break::Missing { from: 1, to: 4 });
 }
 
+/// The chain alone cannot show that its end is gone, or all of it; the log can.
+#[tokio::test]
+async fn a_trail_that_ends_before_the_log_is_found() {
+    let f = Fixture::<OnDisk>::new();
+    for n in 0..6 {
+        f.publish(vec![event("crm", "a", &n.to_string())]).await;
+    }
+    let dir = f.harness.dir.path();
+    let findings = || queue_sqlite::check(dir, |_, _| {}).unwrap().findings;
+    assert!(findings().is_empty());
+    let connection = Connection::open(dir.join("queue.db")).unwrap();
+    connection.execute("DELETE FROM audit WHERE block >= 5", []).unwrap();
+    let found = findings();
+    assert!(found.iter().any(|found| found.contains("it ends before event 6")), "{found:?}");
+    connection.execute("DELETE FROM audit", []).unwrap();
+    let found = findings();
+    assert!(found.iter().any(|found| found.contains("the audit trail is gone")), "{found:?}");
+    let refused = f.queue.audit(0, 100).await.unwrap_err();
+    assert!(refused.to_string().contains("the audit trail is gone"), "{refused}");
+}
+
 fn open(dir: &Path) -> SqliteQueue {
     let queue = queue::conformance::fixture::OPTIONS;
     let audit_retention = Duration::from_secs(600);
