@@ -361,6 +361,7 @@ fn destination(name: &str, health: &Health, consumers: &[ConsumerStatus]) -> Des
         name: name.to_owned(),
         oldest: consumer.and_then(|consumer| consumer.oldest_unsettled),
         waiting: consumer.map_or(0, |consumer| consumer.unsettled),
+        held: consumer.map_or(0, |consumer| consumer.held),
         breaker,
         paused: gate.is_some_and(|gate| gate.paused),
         last_error: health.last_error.map(|error| error.message),

@@ -39,6 +39,8 @@ pub struct DestinationReading {
     pub oldest: Option<Timestamp>,
     /// Deliveries that wait.
     pub waiting: u64,
+    /// Those of them that wait for a dead letter of their conversation.
+    pub held: u64,
     /// Where its breaker stands.
     pub breaker: Breaker,
     /// Nothing goes out because somebody, or an alarm, said so.

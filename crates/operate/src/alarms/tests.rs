@@ -44,7 +44,7 @@ fn calm() -> Reading {
 
 fn destination(breaker: Breaker, oldest: Option<Timestamp>) -> Reading {
     let name = "crm".to_owned();
-    let crm = DestinationReading { name, oldest, waiting: 9, breaker, paused: false, last_error: None };
+    let crm = DestinationReading { name, oldest, waiting: 9, held: 0, breaker, paused: false, last_error: None };
     Reading { destinations: vec![crm], ..calm() }
 }
 
@@ -477,4 +477,28 @@ fn a_group_that_is_acknowledged_before_any_alarm_opens_none() {
     }
     let opened = (Change::Opened, "dead-letters/crm/0000000000000001".to_owned());
     assert_eq!(run.show(60, |_| reviewed(ReviewState::Open, true)), [opened], "fewer than it takes, but open again");
+}
+
+#[test]
+fn what_waits_long_is_told_with_the_cure_that_helps() {
+    let of = |held: u64, breaker: Breaker| {
+        let mut reading = destination(breaker, None).destinations.remove(0);
+        reading.held = held;
+        super::text::undelivered(&reading, Duration::from_secs(1_200), "").todo.join("\n")
+    };
+    let (held, down, slow) =
+        (of(9, Breaker::Closed), of(0, Breaker::Open(Timestamp::default())), of(0, Breaker::Closed));
+    assert!(
+        held.contains("aftercall dead-letters groups --destination crm") && !held.contains("concurrency"),
+        "{held}"
+    );
+    assert!(down.contains("crm is down") && !down.contains("concurrency"), "{down}");
+    assert!(slow.contains("raise concurrency"), "{slow}");
+}
+
+#[test]
+fn what_was_refused_can_be_released() {
+    let text = super::text::refused("genesys", 3, Duration::from_secs(300), " --console http://127.0.0.1:1");
+    let release = "aftercall quarantine release --source genesys --dry-run --console http://127.0.0.1:1";
+    assert!(text.todo.iter().any(|line| line.contains(release)), "{text:?}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use event::shortened;
 use queue::{DeadLetterGroup, ReviewState, Stage};
 
-use super::reading::{DestinationReading, NotifierReading};
+use super::reading::{Breaker, DestinationReading, NotifierReading};
 use super::silence::Silent;
 
 /// Bytes of a text that somebody else wrote, at most: a pager shows little.
@@ -152,11 +152,23 @@ pub(super) fn breaker(destination: &DestinationReading, open_for: Duration, ask:
 pub(super) fn undelivered(destination: &DestinationReading, age_now: Duration, ask: &str) -> Text {
     let name = &destination.name;
     let last = destination.last_error.as_deref().map(quoted).map(|error| format!(" Last error: {error}."));
-    let detail = format!("{} deliveries wait.{}", destination.waiting, last.unwrap_or_default());
+    let held = match destination.held {
+        0 => String::new(),
+        held => format!(" {held} of them wait for dead letters of their conversations (behind_dead = \"hold\")."),
+    };
+    let detail = format!("{} deliveries wait.{held}{}", destination.waiting, last.unwrap_or_default());
     let mut todo = vec![format!("aftercall status{ask}")];
+    if destination.held > 0 {
+        todo.push(format!(
+            "redrive the dead letters that hold them back, or discard them with a reason: aftercall dead-letters groups \
+             --destination {name}{ask}"
+        ));
+    }
     if destination.paused {
         todo.push(format!("it is paused; to go on: aftercall resume {name}{ask}"));
-    } else {
+    } else if matches!(destination.breaker, Breaker::Open(_)) {
+        todo.push(format!("{name} is down: mend it, or call who can; deliveries then go on by themselves"));
+    } else if destination.held < destination.waiting {
         todo.push(format!("if {name} is up but slow, raise concurrency or rate of [destinations.{name}]"));
     }
     let summary = format!("the oldest event for destination {name} has waited for {}", age(age_now));
@@ -171,9 +183,13 @@ pub(super) fn refused(source: &str, count: u64, within: Duration, ask: &str) -> 
     let todo = vec![
         format!("aftercall status --json{ask}     # sources[].counters.refused says which codes"),
         format!("compare the sender's secret with the one that [sources.{source}] names; several may be valid at once"),
+        format!(
+            "when the secret is right: aftercall quarantine release --source {source} --dry-run{ask}, then without \
+             --dry-run"
+        ),
     ];
-    let assurance = "Nothing that was accepted is lost. What was refused was answered 401; a genuine sender has to send \
-                     it again.";
+    let assurance = "Nothing that was accepted is lost. What was refused was answered 401 and is kept, as far as the \
+                     quarantine has room: what is genuine can still be published, also if its sender does not send it again.";
     let summary = format!("{count} requests of source {source} were refused as not authentic within {}", age(within));
     text(summary, detail, todo, assurance)
 }
