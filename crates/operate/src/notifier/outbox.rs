@@ -10,26 +10,35 @@ use crate::alarms::{Change, Notice};
 /// Notices that wait, at most; the oldest goes.
 const WAITING_MAX: usize = 300;
 
+/// Refusals of one notice after which it is given up: a wrong key or address is mended within eight hours, at a try a minute.
+const REFUSALS_MAX: u32 = 500;
+
 /// The notices that wait.
 #[derive(Debug, Clone, Default)]
 pub struct Outbox {
-    waiting: VecDeque<Notice>,
+    waiting: VecDeque<Entry>,
     dropped: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    notice: Notice,
+    refusals: u32,
 }
 
 impl Outbox {
     /// Adds one; it takes the place of an older one of the same alarm. Returns whether another had to go for it.
     pub fn push(&mut self, notice: Notice) -> bool {
-        if let Some(same) = self.waiting.iter_mut().find(|waiting| waiting.alarm.key == notice.alarm.key) {
+        if let Some(same) = self.waiting.iter_mut().find(|waiting| waiting.notice.alarm.key == notice.alarm.key) {
             // It was never told that it opened, so it is not told that it changed.
-            let change = match (same.change, notice.change) {
+            let change = match (same.notice.change, notice.change) {
                 (Change::Opened, Change::Updated) => Change::Opened,
                 (_, change) => change,
             };
-            *same = Notice { change, ..notice };
+            same.notice = Notice { change, ..notice };
             return false;
         }
-        self.waiting.push_back(notice);
+        self.waiting.push_back(Entry { notice, refusals: 0 });
         let full = self.waiting.len() > WAITING_MAX;
         if full {
             self.waiting.pop_front();
@@ -40,12 +49,30 @@ impl Outbox {
 
     /// The next one.
     pub fn first(&self) -> Option<Notice> {
-        self.waiting.front().cloned()
+        self.waiting.front().map(|entry| entry.notice.clone())
     }
 
-    /// It was taken, or never will be. If another came for the same alarm meanwhile, that one stays.
+    /// It was taken. If another came for the same alarm meanwhile, that one stays.
     pub fn done(&mut self, notice: &Notice) {
-        self.waiting.retain(|waiting| waiting != notice);
+        self.waiting.retain(|waiting| waiting.notice != *notice);
+    }
+
+    /// It was refused: it goes behind all others, and is told again, unless that was so too often. Returns whether it was
+    /// given up.
+    pub fn refused(&mut self, notice: &Notice) -> bool {
+        let Some(at) = self.waiting.iter().position(|waiting| waiting.notice == *notice) else { return false };
+        let Some(mut entry) = self.waiting.remove(at) else { return false };
+        entry.refusals += 1;
+        let given_up = entry.refusals >= REFUSALS_MAX;
+        if !given_up {
+            self.waiting.push_back(entry);
+        }
+        given_up
+    }
+
+    /// Whether the next one has been refused before, and so all of them.
+    pub fn is_refused(&self) -> bool {
+        self.waiting.front().is_some_and(|entry| entry.refusals > 0)
     }
 
     /// How many wait.
@@ -65,7 +92,7 @@ impl Outbox {
 
     /// All that wait.
     pub fn all(&self) -> Vec<Notice> {
-        self.waiting.iter().cloned().collect()
+        self.waiting.iter().map(|entry| entry.notice.clone()).collect()
     }
 }
 
@@ -95,6 +122,23 @@ mod tests {
         outbox.push(notice("a", Change::Resolved, 5));
         outbox.done(&sending);
         assert_eq!(outbox.first().unwrap().at.as_millis(), 5, "what came meanwhile is still to be told");
+    }
+
+    #[test]
+    fn what_is_refused_goes_behind_the_others_and_is_given_up_in_the_end() {
+        let mut outbox = Outbox::default();
+        ["a", "b"]
+            .into_iter()
+            .enumerate()
+            .for_each(|(at, key)| drop(outbox.push(notice(key, Change::Opened, at as i64))));
+        let first = outbox.first().unwrap();
+        assert!(!outbox.refused(&first) && !outbox.is_refused());
+        assert_eq!(outbox.first().unwrap().alarm.key, "b");
+        let second = outbox.first().unwrap();
+        outbox.done(&second);
+        assert!(outbox.is_refused());
+        let tries = (1..).take_while(|_| !outbox.refused(&first)).count();
+        assert_eq!((tries, outbox.len()), (REFUSALS_MAX as usize - 2, 0));
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub struct NotifierStatus {
     pub sent: u64,
     /// Attempts that failed since the start.
     pub failed: u64,
-    /// Notices that it refused for good, or for which there was no room.
+    /// Notices that it has refused too often, or for which there was no room.
     pub lost: u64,
     /// Notices that wait.
     pub waiting: usize,
@@ -144,11 +144,16 @@ impl Notifier {
         let name = &self.options.name;
         let due = state.logged.is_none_or(|logged| logged.until(now) >= LOG_EVERY);
         match error {
+            // A wrong key is mended, or only one notice is refused; either way the others are told first.
             NotifyError::Permanent(_) => {
-                state.outbox.done(notice);
-                state.refused += 1;
-                tracing::error!(notifier = name, alarm = notice.alarm.key, %error, "a notifier refused a notice for good");
-                Duration::ZERO
+                if state.outbox.refused(notice) {
+                    state.refused += 1;
+                    tracing::error!(notifier = name, alarm = notice.alarm.key, %error, "a notifier refused a notice for good");
+                } else if due {
+                    state.logged = Some(now);
+                    tracing::error!(notifier = name, alarm = notice.alarm.key, %error, "a notifier refused a notice; it is told again");
+                }
+                if state.outbox.is_refused() { pause } else { Duration::ZERO }
             }
             NotifyError::Transient { retry_after, .. } => {
                 if due {

@@ -127,7 +127,7 @@ fn the_signature_is_that_of_another_implementation() {
 }
 
 #[tokio::test]
-async fn what_fails_in_passing_is_told_again_and_what_is_refused_is_not() {
+async fn what_fails_in_passing_is_told_again_and_so_is_what_is_refused() {
     let (url, kept) = server(&[500, 503, 202, 400, 202]).await;
     let channel = Channel::PagerDuty { url: address(&url), routing_key: Secret::fixed("routing-key") };
     let clock: Clock = Arc::new(now);
@@ -138,11 +138,12 @@ async fn what_fails_in_passing_is_told_again_and_what_is_refused_is_not() {
     assert_eq!((status.failed, status.waiting, status.lost), (2, 0, 0));
     assert!(status.last_error.unwrap().contains("503") && status.failing_since.is_none());
     notifiers.tell(&notice());
-    until(|| notifiers.status()[0].lost == 1).await;
+    until(|| notifiers.status()[0].failed == 3).await;
     assert!(notifiers.readings()[0].failing_since.is_some(), "it shows");
-    notifiers.tell(&notice());
     until(|| notifiers.status()[0].sent == 2).await;
-    assert_eq!(kept.lock().len(), 5);
+    let status = notifiers.status().remove(0);
+    assert_eq!((kept.lock().len(), status.lost, status.waiting), (5, 0, 0));
+    assert!(status.failing_since.is_none(), "a wrong key was mended");
     notifiers.stop().await;
 }
 
