@@ -49,6 +49,27 @@ struct Entry<'a> {
     is_taken: bool,
 }
 
+/// How much a value says. Null counts as missing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Says {
+    Nothing,
+    /// A list of violations that has none.
+    None,
+    Something,
+}
+
+impl Entry<'_> {
+    fn says(&self) -> Says {
+        let inner = || self.value.as_str().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let is_empty = || inner().is_some_and(|inner| inner.trim_ascii().is_empty());
+        match self.value.kind() {
+            Kind::Null => Says::Nothing,
+            Kind::Array if self.known.is_some_and(Name::is_never_overlooked) && is_empty() => Says::None,
+            _ => Says::Something,
+        }
+    }
+}
+
 impl<'a> Members<'a> {
     /// Those of a body; none if it is no JSON object.
     pub(super) fn of(body: &'a [u8]) -> Self {
@@ -123,8 +144,22 @@ impl<'a> Members<'a> {
         if let Some(known) = known {
             let counting = self.counting[known as usize];
             match self.entries.get_mut(counting as usize) {
-                Some(other) if other.seat == seat || other.generation != self.generations[other.seat as usize] => {
+                Some(other) if other.generation != self.generations[other.seat as usize] => {
                     *other = entry;
+                    return;
+                }
+                // What says less hides nothing.
+                Some(other) if entry.says() != other.says() && (other.seat != seat || known.is_never_overlooked()) => {
+                    if entry.says() > other.says() {
+                        *other = entry;
+                    }
+                    return;
+                }
+                Some(other) if other.seat == seat => {
+                    let earlier = std::mem::replace(other, entry);
+                    if known.is_never_overlooked() && earlier.says() == Says::Something {
+                        self.entries.push(earlier);
+                    }
                     return;
                 }
                 Some(other) if other.seat > seat => {}
@@ -247,7 +282,12 @@ impl<'a> Members<'a> {
         left.reserve_extra(remaining.len());
         let last = last_of_each(&remaining, |entry| (entry.seat, entry.name));
         for entry in last {
-            left.extra(Member { path: Path::member(entry.seat, entry.name), value: entry.value });
+            let member = Member { path: Path::member(entry.seat, entry.name), value: entry.value };
+            // Only one list of violations can be read; another is not passed over in silence.
+            match entry.known.is_some_and(Name::is_never_overlooked) && entry.says() == Says::Something {
+                true => left.unrecognised(member),
+                false => left.extra(member),
+            }
         }
     }
 }

@@ -137,6 +137,11 @@ const STARTS: [usize; LONGEST + 2] = {
 impl Name {
     pub(super) const COUNT: usize = 54;
 
+    /// That something was not in order is seen wherever it stands, and whatever else says that there was nothing.
+    pub(super) fn is_never_overlooked(self) -> bool {
+        self == Self::ComplianceViolations
+    }
+
     /// The name that these bytes are, if it is one of these.
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         let same_length = STARTS.get(bytes.len()).zip(STARTS.get(bytes.len() + 1));

@@ -123,6 +123,45 @@ fn severity_is_one_of_four_and_the_highest_counts() {
 }
 
 #[test]
+fn null_counts_as_missing_wherever_it_stands() {
+    for text in [
+        r#"{"agentId":"a","wrapupCode":"w","data":{"agentId":null,"wrapupCode":null}}"#,
+        r#"{"data":{"agentId":null,"wrapupCode":null},"agentId":"a","wrapupCode":"w"}"#,
+    ] {
+        let told = outcome(text);
+        assert_eq!((&told["agent_id"], &told["wrapup"]["code"]), (&json!("a"), &json!("w")), "{text}");
+        assert_eq!((unrecognised(&told), &told["extra"]), (vec![], &json!({})), "{text}");
+    }
+}
+
+#[test]
+fn what_says_nothing_hides_no_violation() {
+    let one = r#"["x"]"#;
+    for empty in ["null", "[]", "[ \n]"] {
+        for text in [
+            format!(r#"{{"complianceViolations":{one},"data":{{"complianceViolations":{empty}}}}}"#),
+            format!(r#"{{"data":{{"complianceViolations":{empty}}},"complianceViolations":{one}}}"#),
+            format!(r#"{{"complianceViolations":{empty},"data":{{"complianceViolations":{one}}}}}"#),
+            format!(r#"{{"complianceViolations":{one},"complianceViolations":{empty}}}"#),
+            format!(r#"{{"complianceViolations":{empty},"complianceViolations":{one}}}"#),
+        ] {
+            assert_eq!(outcome(&text)["compliance"]["count"], 1, "{text}");
+        }
+    }
+    let none = outcome(r#"{"complianceViolations":null,"data":{"complianceViolations":[]}}"#);
+    assert_eq!(none["compliance"]["count"], 0);
+    // Of two lists one is read, and the other is told.
+    for text in [
+        r#"{"complianceViolations":["x"],"data":{"complianceViolations":["y"]}}"#,
+        r#"{"complianceViolations":["x"],"complianceViolations":["y"]}"#,
+    ] {
+        let told = outcome(text);
+        assert_eq!(told["compliance"]["violations"][0]["code"], "y", "{text}");
+        assert_eq!(unrecognised(&told), [("/complianceViolations", r#"["x"]"#)], "{text}");
+    }
+}
+
+#[test]
 fn a_violation_is_never_overlooked() {
     let count = |value: Value| {
         let told = outcome_of(json!({"data": {"complianceViolations": value}}));
