@@ -1,5 +1,6 @@
 //! What every command does alike: writing to standard output, failing, exit codes.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
 
@@ -15,12 +16,21 @@ pub(crate) const FAILED: u8 = 2;
 /// The configuration cannot be used.
 pub(crate) const BAD_CONFIG: u8 = 3;
 
-/// Writes to standard output; a reader that has gone away (`| head`) is no error.
+/// Writes to standard output; a reader that has gone away (`| head`) is no error. What senders and destinations wrote stands
+/// in much of it, and does not get to move a terminal's cursor or to name its window.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(harmless(text).as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
+    }
+}
+
+fn harmless(text: &str) -> Cow<'_, str> {
+    let is_harmful = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    match text.contains(is_harmful) {
+        true => text.chars().map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect(),
+        false => Cow::Borrowed(text),
     }
 }
 
@@ -68,4 +78,18 @@ pub(crate) fn confirm(yes: bool, because: &str, question: &str) -> anyhow::Resul
     std::io::stdin().read_line(&mut answer)?;
     anyhow::ensure!(matches!(answer.trim(), "y" | "Y" | "yes"), "nothing was done");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_does_not_reach_the_terminal_as_commands() {
+        assert_eq!(
+            harmless("a column `zz\u{1b}[2J\u{1b}]0;pwn\u{7}`"),
+            "a column `zz\u{fffd}[2J\u{fffd}]0;pwn\u{fffd}`"
+        );
+        assert_eq!(harmless("two\tcolumns\r\nand lines ä\n"), "two\tcolumns\r\nand lines ä\n");
+    }
 }
