@@ -127,10 +127,9 @@ mod tests {
     #[test]
     fn what_is_refused_goes_behind_the_others_and_is_given_up_in_the_end() {
         let mut outbox = Outbox::default();
-        ["a", "b"]
-            .into_iter()
-            .enumerate()
-            .for_each(|(at, key)| drop(outbox.push(notice(key, Change::Opened, at as i64))));
+        for (key, at) in [("a", 1), ("b", 2)] {
+            outbox.push(notice(key, Change::Opened, at));
+        }
         let first = outbox.first().unwrap();
         assert!(!outbox.refused(&first) && !outbox.is_refused());
         assert_eq!(outbox.first().unwrap().alarm.key, "b");
