@@ -153,10 +153,14 @@ impl Window {
                 put_off.push(key);
                 continue;
             }
+            if !times.is_due(front.due, now) {
+                // It may have been due by a clock that was set since, and then nobody else would wake it again.
+                self.redriven.retries.push((front.due, key, front.seq));
+                continue;
+            }
             // Each of these tells when it is over.
             let behind = self.lanes.get(&key).is_some_and(|lane| lane.state != LaneState::Held);
-            let waits = leased || !times.is_due(front.due, now) || behind;
-            if waits || self.stuck.holds_redriven(key, front.seq, front.first) {
+            if leased || behind || self.stuck.holds_redriven(key, front.seq, front.first) {
                 continue;
             }
             if let Some(lane) = self.redriven.lanes.get_mut(&key) {

@@ -43,6 +43,21 @@ fn one_slow_delivery_does_not_make_the_ends_of_leases_pile_up() {
 }
 
 #[test]
+fn a_redriven_event_that_was_due_before_the_clock_was_set_is_due_again() {
+    let mut window = Window::default();
+    let (due, hour) = (Timestamp::from_millis(100_000_000), std::time::Duration::from_secs(3_600));
+    for seq in 1..3 {
+        let waiting = Some((due, Attempts { made: 1, ..Attempts::default() }));
+        window.add_redriven(&stored(seq, &seq.to_string(), 1), Order::Conversation, waiting);
+    }
+    // Further ahead than anybody waits, so both are due; there is room for one.
+    assert_eq!(window.take_redriven(1, due.minus(hour * 2), TIMES).len(), 1);
+    // By the clock as it is now the other has to wait, and then it has its turn.
+    assert!(window.take_redriven(1, due.minus(hour / 2), TIMES).is_empty());
+    assert_eq!(window.take_redriven(1, due, TIMES).len(), 1);
+}
+
+#[test]
 fn a_conversation_of_large_events_leaves_room_for_others() {
     let mut window = Window::default();
     for seq in 1..9 {
