@@ -89,6 +89,8 @@ pub(crate) enum Command {
     Map(MapArgs),
     /// Print what makes the files of a `parquet` destination known to a warehouse
     Warehouse(crate::warehouse::WarehouseArgs),
+    /// Find in templates for AWS what is known to lose, double or delay events
+    Aws(crate::aws::AwsArgs),
     /// Print the default configuration, every key commented
     Config,
     /// Print a completion script for a shell

@@ -6,6 +6,7 @@ mod admin;
 mod alarms;
 mod archive;
 mod audit;
+mod aws;
 mod check;
 mod cli;
 mod config;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         Command::Redaction(args) => self::redaction::run(&args.what),
         Command::Map(args) => map::run(&args),
         Command::Warehouse(args) => warehouse::run(&args),
+        Command::Aws(args) => aws::run(&args),
         Command::Config => output::print(config::DEFAULT_FILE).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => cli::completions(args.shell),
     };

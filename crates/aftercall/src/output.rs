@@ -48,6 +48,11 @@ pub(crate) fn facts(lines: &[(&str, String)]) -> String {
     lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }
 
+/// `1 trap`, `2 traps`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Writes JSON to standard output.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(value)?))

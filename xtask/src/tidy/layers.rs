@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 13] = [
     &["audit", "redaction", "routing"],
     &["queue"],
     &["queue-sqlite", "queue-aws"],
-    &["outbound", "storage"],
+    &["outbound", "storage", "cloudformation"],
     &["oauth"],
     &["destinations", "genesys"],
     &["intake", "delivery", "operate", "reconcile"],

@@ -49,6 +49,7 @@ fn help_of_every_command() {
         "redaction",
         "map",
         "warehouse",
+        "aws",
         "config",
         "completions",
     ];

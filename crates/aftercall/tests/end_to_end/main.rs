@@ -8,7 +8,10 @@ mod access;
 mod alarms;
 #[cfg(test)]
 mod archive;
+#[cfg(test)]
 mod audit;
+#[cfg(test)]
+mod aws_lint;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod batch_failures;
