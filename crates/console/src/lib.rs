@@ -10,6 +10,7 @@
 //! | [`archive_parts`] | parts of the archive: listed, checked, exported |
 //! | [`config`] | reading the configuration anew |
 //! | [`dead_letters`] | lists, groups and how far people are with them, one and its body, edited copies, dry runs, redrives, discards, export |
+//! | [`metrics`] | the state of the server for Prometheus |
 //! | [`quarantine`] | refused requests: listed, shown, released, dropped |
 //! | [`replays`] | replaying, dry runs of it, and how far replays have come |
 //! | [`secrets`] | the secrets of sources, and when they were last used |
@@ -26,6 +27,7 @@ mod config;
 mod connections;
 mod dead_letters;
 mod erase;
+mod metrics;
 mod openapi;
 mod page;
 mod problem;
@@ -238,6 +240,7 @@ fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
         .merge(config::routes())
         .merge(dead_letters::routes())
         .merge(erase::routes())
+        .merge(metrics::routes())
         .merge(quarantine::routes())
         .merge(replays::routes())
         .merge(secrets::routes())

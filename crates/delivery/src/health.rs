@@ -31,6 +31,7 @@ pub struct Health {
     last_success: AtomicI64,
     last_error: Mutex<Option<LastError>>,
     latency: [AtomicU64; LATENCY_BOUNDS_MS.len() + 1],
+    latency_us: AtomicU64,
 }
 
 /// The numbers at one moment.
@@ -61,6 +62,8 @@ pub struct HealthSnapshot {
     pub last_error: Option<LastError>,
     /// Deliveries that were taken within each of [`LATENCY_BOUNDS_MS`], and those that took longer.
     pub latency: [u64; LATENCY_BOUNDS_MS.len() + 1],
+    /// Microseconds that all of them took together.
+    pub latency_us: u64,
 }
 
 /// A failure, in short.
@@ -90,6 +93,7 @@ impl Health {
             last_success: AtomicI64::new(NEVER),
             last_error: Mutex::new(None),
             latency: Default::default(),
+            latency_us: AtomicU64::new(0),
         }
     }
 
@@ -109,6 +113,7 @@ impl Health {
             last_success: self.last_success(),
             last_error: self.last_error.lock().clone(),
             latency: std::array::from_fn(|i| self.latency[i].load(Relaxed)),
+            latency_us: self.latency_us.load(Relaxed),
         }
     }
 
@@ -137,8 +142,10 @@ impl Health {
     pub(crate) fn delivered(&self, now: Timestamp, latency: Duration) {
         self.delivered.fetch_add(1, Relaxed);
         self.last_success.store(now.as_millis(), Relaxed);
-        let place = LATENCY_BOUNDS_MS.partition_point(|bound| u128::from(*bound) < latency.as_millis());
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        let place = LATENCY_BOUNDS_MS.partition_point(|bound| u64::from(*bound) * 1_000 < micros);
         self.latency[place].fetch_add(1, Relaxed);
+        self.latency_us.fetch_add(micros, Relaxed);
     }
 
     pub(crate) fn failed(&self, now: Timestamp, failure: &Failure) {

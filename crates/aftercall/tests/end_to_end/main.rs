@@ -56,6 +56,8 @@ mod kept;
 #[cfg(feature = "parquet")]
 mod lake;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod oauth;
 #[cfg(test)]
 mod order;
