@@ -92,9 +92,17 @@ pub(crate) enum Command {
     /// Find in templates for AWS what is known to lose, double or delay events
     Aws(crate::aws::AwsArgs),
     /// Print the default configuration, every key commented
-    Config,
+    Config(ConfigArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
+}
+
+/// Arguments of `config`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// Print the JSON Schema of the configuration instead, for editors
+    #[arg(long)]
+    pub(crate) schema: bool,
 }
 
 /// Arguments of `serve`.

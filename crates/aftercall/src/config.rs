@@ -10,6 +10,7 @@ mod genesys;
 mod oauth;
 mod parts;
 mod restart;
+mod schema;
 mod secrets;
 mod storage;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub(crate) use self::parts::{
     Action, AlarmParts, DestinationParts, Opened, Parts, RouteParts, Setting, signature_scheme,
 };
 pub(crate) use self::restart::{Started, needs_restart};
+pub(crate) use self::schema::schema;
 pub(crate) use self::secrets::Secrets;
 
 /// The default file, every key commented.

@@ -75,7 +75,8 @@ fn main() -> ExitCode {
         Command::Map(args) => map::run(&args),
         Command::Warehouse(args) => warehouse::run(&args),
         Command::Aws(args) => aws::run(&args),
-        Command::Config => output::print(config::DEFAULT_FILE).map(|()| ExitCode::SUCCESS),
+        Command::Config(args) if args.schema => output::print_json(&config::schema()).map(|()| ExitCode::SUCCESS),
+        Command::Config(_) => output::print(config::DEFAULT_FILE).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => cli::completions(args.shell),
     };
     outcome.unwrap_or_else(|error| output::fail(&error))

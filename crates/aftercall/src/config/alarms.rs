@@ -3,15 +3,18 @@
 use std::path::PathBuf;
 
 use operate::alarms::{Kind, Severity};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::schema;
 use super::units::{Size, Time};
 
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AlarmsTable {
     pub(crate) instance: Option<String>,
     pub(crate) every: Option<Time>,
+    #[schemars(with = "Vec<schema::Kind>")]
     pub(crate) off: Vec<Kind>,
     pub(crate) dead_letters: Option<u64>,
     pub(crate) new_group: Option<bool>,
@@ -31,9 +34,10 @@ pub(crate) struct AlarmsTable {
 }
 
 /// What is done when an alarm opens.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ActionTable {
+    #[schemars(with = "schema::Kind")]
     pub(crate) on: Kind,
     pub(crate) destination: Option<String>,
     #[serde(default)]
@@ -41,7 +45,7 @@ pub(crate) struct ActionTable {
     pub(crate) call: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NotifierTable {
     pub(crate) kind: NotifierKind,
@@ -51,11 +55,13 @@ pub(crate) struct NotifierTable {
     pub(crate) command: Option<Vec<String>>,
     pub(crate) ca: Option<PathBuf>,
     pub(crate) timeout: Option<Time>,
+    #[schemars(with = "Option<Vec<schema::Kind>>")]
     pub(crate) on: Option<Vec<Kind>>,
+    #[schemars(with = "Option<schema::Severity>")]
     pub(crate) severity: Option<Severity>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum NotifierKind {
     PagerDuty,

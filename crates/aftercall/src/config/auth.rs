@@ -1,11 +1,12 @@
 //! How requests of a source are proved, as it is written.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::units::Time;
 
 /// How requests of a source are proved; exactly one of the first five keys.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AuthTable {
     pub(crate) signature: Option<SignatureSetting>,
@@ -17,7 +18,7 @@ pub(crate) struct AuthTable {
 }
 
 /// A preset's name, or the settings themselves.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(
     untagged,
     expecting = "a preset (\"genesys\", \"open-messaging\", \"standard-webhooks\") or a table with `header`"
@@ -27,7 +28,7 @@ pub(crate) enum SignatureSetting {
     Free(SignatureTable),
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignatureTable {
     pub(crate) header: String,
@@ -44,7 +45,7 @@ pub(crate) struct SignatureTable {
     pub(crate) tolerance: Option<Time>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SignatureEncoding {
     #[default]

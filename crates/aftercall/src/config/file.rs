@@ -5,16 +5,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::alarms::{AlarmsTable, NotifierTable};
 pub(crate) use super::auth::{AuthTable, SignatureEncoding, SignatureSetting, SignatureTable};
 use super::genesys::GenesysTable;
 use super::oauth::OAuthTable;
+use super::schema;
 use super::units::{Size, Time};
 
 /// The whole file.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct File {
     pub(crate) data_dir: Option<PathBuf>,
@@ -33,7 +35,7 @@ pub(crate) struct File {
     pub(crate) notifiers: BTreeMap<String, NotifierTable>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct IntakeTable {
     pub(crate) listen: Option<SocketAddr>,
@@ -42,14 +44,14 @@ pub(crate) struct IntakeTable {
     pub(crate) limits: LimitsTable,
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TlsTable {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LimitsTable {
     pub(crate) body: Option<Size>,
@@ -64,13 +66,13 @@ pub(crate) struct LimitsTable {
     pub(crate) spool: Option<Size>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ConsoleTable {
     pub(crate) listen: Option<SocketAddr>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct QueueTable {
     pub(crate) dedupe_window: Option<Time>,
@@ -78,14 +80,14 @@ pub(crate) struct QueueTable {
 }
 
 /// The audit trail.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AuditTable {
     pub(crate) retention: Option<Time>,
 }
 
 /// Where accepted events are kept for longer than retention.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ArchiveTable {
     pub(crate) url: Option<String>,
@@ -96,14 +98,14 @@ pub(crate) struct ArchiveTable {
 }
 
 /// What redacts.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RedactionTable {
     pub(crate) key: Option<RedactionKeys>,
 }
 
 /// Where the key is, or where the keys are.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "\"file:PATH\" or \"env:NAME\", or several of them in a list")]
 pub(crate) enum RedactionKeys {
     One(String),
@@ -111,7 +113,7 @@ pub(crate) enum RedactionKeys {
 }
 
 /// What becomes of a place in a source's events.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RedactTable {
     pub(crate) path: String,
@@ -119,7 +121,7 @@ pub(crate) struct RedactTable {
     pub(crate) keep_last: Option<usize>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RedactHow {
     Drop,
@@ -129,7 +131,7 @@ pub(crate) enum RedactHow {
 }
 
 /// What is kept of requests that fail verification; for each source.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct QuarantineTable {
     pub(crate) enabled: Option<bool>,
@@ -138,7 +140,7 @@ pub(crate) struct QuarantineTable {
     pub(crate) retention: Option<Time>,
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SourceTable {
     #[serde(default)]
@@ -170,7 +172,7 @@ pub(crate) struct SourceTable {
     pub(crate) max_messages: Option<usize>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SourceKind {
     #[default]
@@ -180,8 +182,9 @@ pub(crate) enum SourceKind {
 }
 
 /// A network, or a single address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String")]
 pub(crate) struct Network(pub(crate) IpNet);
 
 impl TryFrom<String> for Network {
@@ -193,12 +196,14 @@ impl TryFrom<String> for Network {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DestinationTable {
     pub(crate) kind: DestinationKind,
     #[serde(default)]
+    #[schemars(with = "schema::Order")]
     pub(crate) order: queue::Order,
+    #[schemars(with = "Option<schema::BehindDead>")]
     pub(crate) behind_dead: Option<queue::BehindDead>,
     pub(crate) concurrency: Option<usize>,
     pub(crate) timeout: Option<Time>,
@@ -249,7 +254,7 @@ pub(crate) struct DestinationTable {
     pub(crate) resources: Option<Vec<String>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum DestinationKind {
     Http,
@@ -262,7 +267,7 @@ pub(crate) enum DestinationKind {
 }
 
 /// How fine the folders of Parquet files are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum GrainSetting {
     Day,
@@ -270,7 +275,7 @@ pub(crate) enum GrainSetting {
 }
 
 /// How a connection to a database is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SslModeSetting {
     Disable,
@@ -279,7 +284,7 @@ pub(crate) enum SslModeSetting {
 }
 
 /// The column that tells rows apart, or several that do together.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a column's name or a list of names")]
 pub(crate) enum KeySetting {
     One(String),
@@ -287,7 +292,7 @@ pub(crate) enum KeySetting {
 }
 
 /// What becomes of due deliveries while their destination is down.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnOutage {
     /// They wait.
@@ -298,7 +303,7 @@ pub(crate) enum OnOutage {
 }
 
 /// When a destination counts as down, and how it is probed then.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct BreakerTable {
     pub(crate) window: Option<Time>,
@@ -308,7 +313,7 @@ pub(crate) struct BreakerTable {
 }
 
 /// Attempts at most in any second, minute and day.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RateTable {
     pub(crate) per_second: Option<u32>,
@@ -316,7 +321,7 @@ pub(crate) struct RateTable {
     pub(crate) per_day: Option<u32>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BackoffTable {
     pub(crate) base: Option<Time>,
@@ -324,7 +329,7 @@ pub(crate) struct BackoffTable {
 }
 
 /// How requests to a destination are authorised; exactly one of `bearer`, `basic`, `api_key` and `oauth`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct OutgoingAuth {
     pub(crate) bearer: Option<String>,
@@ -336,18 +341,19 @@ pub(crate) struct OutgoingAuth {
 }
 
 /// A header's value, or where the secret is that makes it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a text or { secret = \"env:NAME\" }")]
 pub(crate) enum HeaderSetting {
     Plain(String),
     Secret { secret: String },
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RouteTable {
     pub(crate) name: Option<String>,
     pub(crate) destination: String,
+    #[schemars(with = "Option<schema::Pattern>")]
     pub(crate) pattern: Option<toml::Value>,
     #[serde(default)]
     pub(crate) on: On,
@@ -357,7 +363,7 @@ pub(crate) struct RouteTable {
 }
 
 /// What a route's pattern looks at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum On {
     /// The event's body

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::genesys::{Client, GenesysError, Options, Region};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::file::File;
@@ -12,7 +13,7 @@ use super::units::Time;
 use super::{ConfigError, Secrets};
 
 /// The table, as it is written. What each key means stands in `default.toml`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct GenesysTable {
     region: Option<String>,

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ::oauth::{Credentials, Options, OptionsError, TokenSource};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, Secrets};
 
 /// Where tokens come from, and for whom.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OAuthTable {
     token_url: String,
@@ -25,7 +26,7 @@ pub(crate) struct OAuthTable {
 }
 
 /// Where id and secret stand in the request for a token.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum CredentialsPlace {
     #[default]

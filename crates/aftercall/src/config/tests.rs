@@ -3,7 +3,7 @@
 use super::*;
 
 /// The default file with every commented key switched on.
-fn uncommented() -> String {
+pub(super) fn uncommented() -> String {
     let is_key = |line: &str| {
         line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()))
     };

@@ -4,15 +4,20 @@ use std::fmt;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use schemars::JsonSchema;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::schema;
+
 /// A time, written with its unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
 pub(crate) struct Time(pub(crate) Duration);
 
 /// A size in bytes, written with its unit or as a number of bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "schema::Size")]
 pub(crate) struct Size(pub(crate) usize);
 
 impl<'de> Deserialize<'de> for Time {
