@@ -26,7 +26,7 @@ pub(crate) use self::genesys::GenesysParts;
 #[cfg(feature = "parquet")]
 pub(crate) use self::parts::parquet_options;
 pub(crate) use self::parts::{
-    Action, AlarmParts, DestinationParts, Opened, Parts, RouteParts, Setting, signature_scheme,
+    Action, AlarmParts, DestinationParts, Made, Opened, Parts, RouteParts, Setting, Trouble, signature_scheme,
 };
 pub(crate) use self::restart::{Started, needs_restart};
 pub(crate) use self::secrets::Secrets;

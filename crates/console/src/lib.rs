@@ -60,7 +60,7 @@ use utoipa_axum::routes;
 pub use access::{Caller, Entry, Scope, Token, TokenFile};
 pub use alarms::Alarms;
 pub use config::{ConfigChange, ConfigChanged, ConfigStatus, Reloaded};
-pub use status::{DestinationStatus, Paused, SourceStatus, Status, UnrecognisedCount};
+pub use status::{DestinationStatus, Paused, SourceStatus, Status, UnrecognisedCount, Unusable};
 pub use trace::RouteVerdict;
 
 use crate::access::{Guard, Known, guard};

@@ -149,6 +149,17 @@ pub(super) fn breaker(destination: &DestinationReading, open_for: Duration, ask:
     text(summary, detail, vec![format!("aftercall status{ask}"), format!("mend {name}, or call who can"), then], WAITS)
 }
 
+pub(super) fn unusable(destination: &DestinationReading, problem: &str, ask: &str) -> Text {
+    let name = &destination.name;
+    let detail = format!("{}. {} deliveries wait.", quoted(problem), destination.waiting);
+    let todo = vec![
+        format!("aftercall status{ask}"),
+        format!("mend what [destinations.{name}] names"),
+        format!("{BY_ITSELF}: it is tried again, and goes on when it works"),
+    ];
+    text(format!("destination {name} cannot be used since the start"), detail, todo, WAITS)
+}
+
 pub(super) fn undelivered(destination: &DestinationReading, age_now: Duration, ask: &str) -> Text {
     let name = &destination.name;
     let last = destination.last_error.as_deref().map(quoted).map(|error| format!(" Last error: {error}."));
