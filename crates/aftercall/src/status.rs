@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::admin::Admin;
 use crate::cli::StatusArgs;
+use crate::output::counted;
 use crate::{alarms, dead_letters, output};
 
 /// Asks the running server and shows what it says.
@@ -36,19 +37,19 @@ fn show(status: &Value) -> String {
     }
     let number = |name: &str| queue[name].as_u64().unwrap_or_default();
     text.push_str(&format!(
-        "{} events accepted, {} duplicates refused, {} conflicts, {} matched no route, {} dead letters\n\
-         {} events kept, {} identities known, {} on disk\n\n",
-        number("accepted"),
-        number("duplicates"),
-        number("conflicts"),
+        "{} accepted, {} refused, {}, {} matched no route, {}\n{} kept, {} identities known, {} on disk\n\n",
+        counted(number("accepted"), "event"),
+        counted(number("duplicates"), "duplicate"),
+        counted(number("conflicts"), "conflict"),
         number("unmatched"),
-        number("dead_letters"),
-        number("retained"),
+        counted(number("dead_letters"), "dead letter"),
+        counted(number("retained"), "event"),
         number("identities"),
         bytesize::ByteSize(number("disk_bytes")),
     ));
     match number("replayed") {
         0 => {}
+        1 => text.push_str("1 event was replayed\n\n"),
         replayed => text.push_str(&format!("{replayed} events were replayed\n\n")),
     }
     text.push_str(&format!("{}\n\n{}\n{}", destinations(status), sources(status), quarantine(status)));

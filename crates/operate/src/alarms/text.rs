@@ -112,7 +112,8 @@ pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, ask: &str) -> Tex
             format!("if you deal with it, and to be told no more: aftercall dead-letters acknowledge {id}{ask}");
         todo.insert(0, on_it);
     }
-    text(format!("{} dead letters at {place}: {}", group.count, quoted(&group.message)), detail, todo, KEPT)
+    let letters = if group.count == 1 { "dead letter" } else { "dead letters" };
+    text(format!("{} {letters} at {place}: {}", group.count, quoted(&group.message)), detail, todo, KEPT)
 }
 
 /// What somebody has said about a group.
