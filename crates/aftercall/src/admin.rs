@@ -1,14 +1,14 @@
 //! Asking a running server: the client of its admin API.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
+use console::VERSION_HEADER;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::cli::ServerArgs;
+use crate::cli::{ConsoleAddress, ServerArgs};
 use crate::config;
 
 /// How long the console may take to answer; groups of a million dead letters take some seconds.
@@ -24,31 +24,22 @@ const PAGE: &str = "1000";
 
 /// A running server's admin API.
 pub(crate) struct Admin {
-    console: SocketAddr,
+    console: ConsoleAddress,
     token: Option<String>,
     client: Client,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Admin {
-    /// That of the server which the arguments name.
+    /// That of the server which the arguments name. A file that the server would refuse is good enough to find it.
     pub(crate) fn of(args: &ServerArgs) -> anyhow::Result<Self> {
-        let file = args.config.as_deref().map(config::read).transpose()?.unwrap_or_default();
-        Self::at(args, &file)
-    }
-
-    /// The same, although the file cannot be used, if its console need not be looked up there: the server says what is
-    /// wrong with it.
-    pub(crate) fn even_if_unreadable(args: &ServerArgs) -> anyhow::Result<Self> {
-        match args.console {
-            Some(_) => Self::at(args, &config::File::default()),
-            None => Self::of(args),
-        }
-    }
-
-    fn at(args: &ServerArgs, file: &config::File) -> anyhow::Result<Self> {
+        let console = match (&args.console, &args.config) {
+            (Some(console), _) => console.clone(),
+            (None, Some(path)) => ConsoleAddress::from(config::whereabouts(path)?.console_listen()),
+            (None, None) => ConsoleAddress::from(config::File::default().console_listen()),
+        };
         Ok(Self {
-            console: args.console.unwrap_or_else(|| file.console_listen()),
+            console,
             token: token(args)?,
             client: Client::builder().no_proxy().timeout(PATIENCE).build()?,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
@@ -148,7 +139,7 @@ impl Admin {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}/api/v1/{path}", self.console)
+        format!("{}/api/v1/{path}", self.console)
     }
 
     fn authorised(&self, request: RequestBuilder) -> RequestBuilder {
@@ -164,12 +155,19 @@ impl Admin {
     }
 
     async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Response> {
-        request.send().await.with_context(|| {
+        let answer = request.send().await.with_context(|| {
             format!(
                 "no server answers at {}; start one with `aftercall serve`, or name its console with --console",
                 self.console
             )
-        })
+        })?;
+        anyhow::ensure!(
+            answer.headers().contains_key(VERSION_HEADER),
+            "what answers at {} is not the console of Aftercall ({}); name its console with --console",
+            self.console,
+            answer.status()
+        );
+        Ok(answer)
     }
 }
 

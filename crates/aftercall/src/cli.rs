@@ -1,5 +1,6 @@
 //! The command line.
 
+mod console_address;
 mod dead_letters;
 mod quarantine;
 mod unmatched;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use self::console_address::ConsoleAddress;
 pub(crate) use self::dead_letters::*;
 pub(crate) use self::quarantine::*;
 pub(crate) use self::unmatched::*;
@@ -189,9 +191,10 @@ pub(crate) struct ServerArgs {
     /// The server's configuration file [default: that of `serve` without one]
     #[arg(long, short, env = "AFTERCALL_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// The address of the server's console [default: console.listen of the configuration]
+    /// The address of the server's console, HOST:PORT, with https:// before it if something does TLS there [default:
+    /// console.listen of the configuration]
     #[arg(long)]
-    pub(crate) console: Option<SocketAddr>,
+    pub(crate) console: Option<ConsoleAddress>,
     /// A token, if the server needs one; others on this machine can see it here, so rather name a file, or set
     /// AFTERCALL_TOKEN
     #[arg(long, conflicts_with = "token_file")]

@@ -27,7 +27,7 @@ pub(crate) use self::genesys::GenesysParts;
 #[cfg(feature = "parquet")]
 pub(crate) use self::parts::parquet_options;
 pub(crate) use self::parts::{
-    Action, AlarmParts, DestinationParts, Opened, Parts, RouteParts, Setting, signature_scheme,
+    Action, AlarmParts, DestinationParts, Made, Opened, Parts, RouteParts, Setting, Trouble, signature_scheme,
 };
 pub(crate) use self::restart::{Started, needs_restart};
 pub(crate) use self::schema::schema;
@@ -49,4 +49,33 @@ pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
 /// Checks the text of a file; `name` is for errors.
 pub(crate) fn parse(name: &str, text: &str) -> Result<File, ConfigError> {
     toml::from_str(text).map_err(|error| ConfigError::syntax(name, text, &error))
+}
+
+/// Where the server of a file has its console and its data; of a file that can be used, everything. One that is refused will
+/// do, as long as it is TOML and says that: it may have been changed since the server read it. What is wrong with it is said
+/// on standard error.
+pub(crate) fn whereabouts(path: &Path) -> Result<File, ConfigError> {
+    let (name, text) = (path.display().to_string(), read_text(path)?);
+    let refused = match parse(&name, &text) {
+        Ok(file) => return Ok(file),
+        Err(error) => error,
+    };
+    let Some(file) = text.parse::<toml::Table>().ok().and_then(|table| only_whereabouts(&table)) else {
+        return Err(refused);
+    };
+    let problem = refused.in_a_line();
+    crate::output::warn(&format!("the configuration is refused, only the console and data_dir are read: {problem}"));
+    Ok(file)
+}
+
+/// None if one of them cannot be read.
+fn only_whereabouts(table: &toml::Table) -> Option<File> {
+    let mut file = File::default();
+    if let Some(dir) = table.get("data_dir") {
+        file.data_dir = Some(dir.as_str()?.into());
+    }
+    if let Some(listen) = table.get("console").and_then(|console| console.get("listen")) {
+        file.console.listen = Some(listen.as_str()?.parse().ok()?);
+    }
+    Some(file)
 }

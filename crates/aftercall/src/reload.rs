@@ -22,7 +22,7 @@ pub(crate) struct ReloadArgs {
 
 /// Asks for it.
 pub(crate) fn run(args: &ReloadArgs) -> anyhow::Result<ExitCode> {
-    let answer = Admin::even_if_unreadable(&args.server)?.post("reload", &json!({}))?;
+    let answer = Admin::of(&args.server)?.post("reload", &json!({}))?;
     if args.json {
         output::print_json(&answer)?;
         return Ok(ExitCode::SUCCESS);

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::admin::Admin;
 use crate::cli::StatusArgs;
+use crate::output::counted;
 use crate::{alarms, dead_letters, output};
 
 /// Asks the running server and shows what it says.
@@ -36,27 +37,39 @@ fn show(status: &Value) -> String {
     }
     let number = |name: &str| queue[name].as_u64().unwrap_or_default();
     text.push_str(&format!(
-        "{} events accepted, {} duplicates refused, {} conflicts, {} matched no route, {} dead letters\n\
-         {} events kept, {} identities known, {} on disk\n\n",
-        number("accepted"),
-        number("duplicates"),
-        number("conflicts"),
+        "{} accepted, {} refused, {}, {} matched no route, {}\n{} kept, {} identities known, {} on disk\n\n",
+        counted(number("accepted"), "event"),
+        counted(number("duplicates"), "duplicate"),
+        counted(number("conflicts"), "conflict"),
         number("unmatched"),
-        number("dead_letters"),
-        number("retained"),
+        counted(number("dead_letters"), "dead letter"),
+        counted(number("retained"), "event"),
         number("identities"),
         bytesize::ByteSize(number("disk_bytes")),
     ));
     match number("replayed") {
         0 => {}
+        1 => text.push_str("1 event was replayed\n\n"),
         replayed => text.push_str(&format!("{replayed} events were replayed\n\n")),
     }
     text.push_str(&format!("{}\n\n{}\n{}", destinations(status), sources(status), quarantine(status)));
+    text.push_str(&unusable(status));
     text.push_str(&held(status));
     text.push_str(&unrecognised(status));
     text.push_str(&crate::archive::in_status(status));
     text.push_str(&alarms::in_status(status));
     text
+}
+
+/// A line for each destination that cannot be used at all.
+fn unusable(status: &Value) -> String {
+    let destinations = status["destinations"].as_array().into_iter().flatten();
+    let line = |destination: &Value| {
+        let problem = destination["unusable"]["problem"].as_str()?;
+        let (name, problem) = (dead_letters::text(&destination["name"]), dead_letters::text(&problem.into()));
+        Some(format!("\n{name} cannot be used, its events wait until it is mended: {problem}\n"))
+    };
+    destinations.filter_map(line).collect()
 }
 
 /// A line for each destination at which conversations wait for their dead letters.
@@ -111,11 +124,14 @@ fn destinations(status: &Value) -> Table {
         let services = status["destinations"].as_array();
         let health = services.into_iter().flatten().find(|service| service["name"] == consumer["name"]);
         let paused = health.map_or(&Value::Null, |service| &service["paused"]);
+        let unusable = health.map_or(&Value::Null, |service| &service["unusable"]);
         let health = health.map_or(&Value::Null, |service| &service["health"]);
-        let state = if consumer["configured"] == true {
-            state(&health["gate"], paused, now)
-        } else {
+        let state = if consumer["configured"] != true {
             "not configured".to_owned()
+        } else if let Some(since) = unusable["since"].as_i64() {
+            format!("UNUSABLE for {}", age(Timestamp::from_millis(since).until(now)))
+        } else {
+            state(&health["gate"], paused, now)
         };
         let state = match health["put_aside"].as_u64() {
             Some(aside @ 1..) => format!("{state}; {aside} put aside"),

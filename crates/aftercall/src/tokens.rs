@@ -86,7 +86,7 @@ pub(crate) fn run(args: &TokensArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn file(place: &PlaceArgs) -> anyhow::Result<TokenFile> {
-    let mut file = place.config.as_deref().map(config::read).transpose()?.unwrap_or_default();
+    let mut file = place.config.as_deref().map(config::whereabouts).transpose()?.unwrap_or_default();
     file.data_dir = place.data.clone().or(file.data_dir);
     Ok(TokenFile::in_dir(&file.data_dir()))
 }

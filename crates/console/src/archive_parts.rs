@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::Caller;
-use crate::page::Limit;
+use crate::page::{self, Limit};
 use crate::problem::Problem;
 use crate::request::{Body, Nothing, Query};
 use crate::{Answer, Shared, Tell};
@@ -82,7 +82,7 @@ struct Parts {
 )]
 async fn list(State(tell): Shared, Query(query): Query<PartsQuery>) -> Answer<Parts> {
     let limit = query.limit.0;
-    let mut parts = of(&*tell)?.list(query.cursor.as_deref(), limit + 1).await?;
+    let mut parts = of(&*tell)?.list(page::part(query.cursor.as_deref())?, limit + 1).await?;
     let more = parts.len() > limit;
     parts.truncate(limit);
     let next = parts.last().filter(|_| more).map(|part| part.manifest.clone());
@@ -120,7 +120,7 @@ struct Verification {
     security(("token" = ["read"]))
 )]
 async fn verify(State(tell): Shared, Query(query): Query<VerifyQuery>) -> Answer<Verification> {
-    let parts = of(&*tell)?.verify(query.cursor.as_deref(), VERIFY_MAX).await?;
+    let parts = of(&*tell)?.verify(page::part(query.cursor.as_deref())?, VERIFY_MAX).await?;
     let next = parts.last().filter(|_| parts.len() == VERIFY_MAX).map(|part| part.manifest.clone());
     Ok(Json(Verification { parts, next }))
 }

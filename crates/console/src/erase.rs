@@ -186,7 +186,7 @@ async fn erase_archived(
 ) -> Answer<ErasedParts> {
     check(&conversation, &reason)?;
     let archive = archive_parts::of(&*tell)?;
-    let erased = archive.erase(&conversation, dry_run, cursor.as_deref(), PARTS_MAX).await?;
+    let erased = archive.erase(&conversation, dry_run, crate::page::part(cursor.as_deref())?, PARTS_MAX).await?;
     if erased.events > 0 && !dry_run {
         let hash = Conversation::of(&conversation);
         let detail = format!("{} events of conversation {hash} in {} parts: {reason}", erased.events, erased.parts);

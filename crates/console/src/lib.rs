@@ -48,7 +48,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
 use axum::{Extension, Json, Router, middleware};
 use event::Timestamp;
 use tokio::net::TcpListener;
@@ -60,7 +61,7 @@ use utoipa_axum::routes;
 pub use access::{Caller, Entry, Scope, Token, TokenFile};
 pub use alarms::Alarms;
 pub use config::{ConfigChange, ConfigChanged, ConfigStatus, Reloaded};
-pub use status::{DestinationStatus, Paused, SourceStatus, Status, UnrecognisedCount};
+pub use status::{DestinationStatus, Paused, SourceStatus, Status, UnrecognisedCount, Unusable};
 pub use trace::RouteVerdict;
 
 use crate::access::{Guard, Known, guard};
@@ -172,6 +173,9 @@ pub enum Error {
     Randomness,
 }
 
+/// The header of every answer: the version of the program that gives it.
+pub const VERSION_HEADER: &str = "aftercall-version";
+
 /// The admin API, bound but not serving yet.
 #[derive(Debug)]
 pub struct Console {
@@ -226,7 +230,14 @@ fn app(known: Arc<Known>, wide: bool, tell: Arc<dyn Tell>) -> Router {
         .layer(Extension(known))
         .layer(Extension(descriptions))
         .layer(middleware::from_fn_with_state(guarding, guard))
+        .layer(middleware::map_response(signed))
         .with_state(tell)
+}
+
+/// Says in each answer whose it is, so that no other server is taken for this one.
+async fn signed(mut answer: Response) -> Response {
+    answer.headers_mut().insert(VERSION_HEADER, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
+    answer
 }
 
 /// Every route, with its description.

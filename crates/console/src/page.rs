@@ -55,6 +55,15 @@ pub(crate) fn after(id: Option<Number>, cursor: Option<&str>) -> Result<Option<u
     Ok(id.map(|id| id.0).max(cursor))
 }
 
+/// The part of the archive after which a page begins: its manifest, as a list names it.
+pub(crate) fn part(cursor: Option<&str>) -> Result<Option<&str>, Problem> {
+    let Some(cursor) = cursor else { return Ok(None) };
+    let mut steps = cursor.split('/');
+    let is_root = matches!(steps.next(), Some("events" | "outages"));
+    let is_name = |step: &str| !step.is_empty() && !step.starts_with('.') && !step.contains(['\\', '\0']);
+    if is_root && cursor.ends_with(".json") && steps.all(is_name) { Ok(Some(cursor)) } else { Err(unusable()) }
+}
+
 /// A cursor that this list did not give.
 pub(crate) fn unusable() -> Problem {
     Problem::bad("cursor: is none of this list; take it as `next` of the page before gives it")
@@ -79,5 +88,17 @@ mod tests {
         let read = |limit: usize| serde_json::from_value::<Limit>(limit.into()).map(|limit| limit.0);
         assert_eq!((read(1).unwrap(), read(1_000).unwrap(), Limit::default().0), (1, 1_000, 100));
         assert!(read(0).is_err() && read(1_001).unwrap_err().to_string().contains("1 to 1000"));
+    }
+
+    #[test]
+    fn a_part_of_the_archive_is_below_its_folders() {
+        for cursor in ["events/2026-03-19/21/0000000000000001.json", "outages/a-b/2026-03-19/21/x.json"] {
+            assert_eq!(part(Some(cursor)).unwrap(), Some(cursor));
+        }
+        for cursor in
+            ["../../etc", "events/../../etc/x.json", "events//x.json", "/etc/x.json", "events", "", "events/a"]
+        {
+            assert!(part(Some(cursor)).is_err(), "{cursor}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use intake::{Quarantine, QuarantineError, QuarantineQuery, QuarantineSelection, 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::wire::{Dropped, Outcome, Page, RequestsQuery, Shown, ToDrop, ToRelease};
+use self::wire::{Dropped, Outcome, Page, RequestsQuery, Shown, ToDrop, ToRelease, ToTry};
 use crate::access::Caller;
 use crate::page::{self, PAGE_MAX};
 use crate::problem::Problem;
@@ -26,6 +26,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
         .routes(routes!(list))
         .routes(routes!(show))
         .routes(routes!(body))
+        .routes(routes!(dry_run))
         .routes(routes!(release))
         .routes(routes!(remove))
         .routes(routes!(status))
@@ -103,6 +104,23 @@ async fn release(
         tracing::info!(released, failing, by, "refused requests were verified again");
         caller.note(&*tell, "release", "quarantine", format!("{released} released, {failing} failing")).await;
     }
+    Ok(Json(done))
+}
+
+/// Verifies refused requests again, and changes nothing
+#[utoipa::path(
+    post, path = "/api/v1/quarantine/dry-run", operation_id = "try_quarantine", tag = "quarantine",
+    request_body = ToTry, responses((status = 200, description = "What would become of them", body = Outcome)),
+    security(("token" = ["read"]))
+)]
+async fn dry_run(
+    State(tell): Shared,
+    Query(Nothing {}): Query<Nothing>,
+    Body(ToTry { ids }): Body<ToTry>,
+) -> Answer<Outcome> {
+    let ids = request::ids(ids, RELEASE_MAX, "requests")?;
+    let mut done = Outcome::default();
+    tell.intake().release(&ids, true).await?.into_iter().for_each(|release| done.add(release));
     Ok(Json(done))
 }
 

@@ -88,6 +88,17 @@ pub struct DestinationStatus {
     pub health: HealthSnapshot,
     /// Since when and by whom it is paused by hand, if it is.
     pub paused: Option<Paused>,
+    /// Why it cannot be used at all, if so; its events wait meanwhile.
+    pub unusable: Option<Unusable>,
+}
+
+/// What a destination's settings name is not as it must be, since the server was started. It is tried again by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Unusable {
+    /// Since when.
+    pub since: event::Timestamp,
+    /// What is wrong: the setting, and what it names.
+    pub problem: String,
 }
 
 /// A pause by hand.

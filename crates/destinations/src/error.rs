@@ -59,6 +59,14 @@ pub enum OpenError {
         /// What is wrong with it, and what would be right.
         problem: String,
     },
+    /// What a setting names is not as it must be: somebody has to mend it there, or to change the setting.
+    #[error("`{key}` {problem}")]
+    Place {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong, and the cure.
+        problem: String,
+    },
     /// The directory of the file is missing.
     #[error("the directory `{}` does not exist; create it, or change `path`", path.display())]
     NoDirectory {
@@ -90,6 +98,15 @@ pub enum OpenError {
 impl OpenError {
     pub(crate) fn option(key: &'static str, problem: impl Into<String>) -> Self {
         Self::Option { key, problem: problem.into() }
+    }
+
+    pub(crate) fn place(key: &'static str, problem: impl Into<String>) -> Self {
+        Self::Place { key, problem: problem.into() }
+    }
+
+    /// Whether the settings are wrong by themselves. All else was found by asking the destination, and may be mended there.
+    pub fn is_of_settings(&self) -> bool {
+        matches!(self, Self::Option { .. } | Self::Client { .. })
     }
 }
 

@@ -14,7 +14,10 @@ const RETRIES: usize = 2;
 /// Opens the place that `url` names. A request may take so long.
 pub(crate) fn open(location: &Location, timeout: Duration) -> Result<Arc<dyn ObjectStore>, OpenError> {
     let opened = location.open(Patience { timeout, retries: RETRIES });
-    opened.map_err(|error| OpenError::option("url", format!("cannot be used: {error}")))
+    opened.map_err(|error| match error {
+        storage::OpenError::Directory { .. } => OpenError::place("url", format!("cannot be used: {error}")),
+        storage::OpenError::Settings(_) => OpenError::option("url", format!("cannot be used: {error}")),
+    })
 }
 
 /// What a failed request to a store means for a delivery: whatever is wrong with the store concerns all deliveries, which

@@ -2,7 +2,7 @@
 //!
 //! `.` is the event's body, `$event` what Aftercall knows about it: `id`, `source`, `topic`, `conversation`,
 //! `received`, and `outcome` the event's [outcome](event::Outcome), which is made when a mapping first asks for it. A mapping
-//! must give exactly one value.
+//! must give exactly one value. What it does not read of the body and the outcome is not loaded.
 //!
 //! A mapping is bounded, whatever it is written to do. Refused when it is compiled: text that is too long, and
 //! functions that reach outside (`env`, `input`, `now`, `halt`, `debug`, `import`, local time), so that the same event
@@ -16,6 +16,7 @@ mod error;
 mod input;
 mod meter;
 mod natives;
+mod needs;
 mod ops;
 mod outcome;
 mod output;
@@ -37,6 +38,7 @@ pub use error::{MappingError, MappingLimit};
 
 use self::error::failed;
 use self::meter::{Exhausted, Meter};
+use self::needs::Needs;
 use self::outcome::OutcomeOf;
 use self::value::Value;
 use crate::limits::{
@@ -47,6 +49,7 @@ use crate::limits::{
 /// A compiled mapping. Shareable between threads.
 pub struct Mapping {
     filter: jaq_core::Filter<Metered>,
+    needs: Needs,
     max_steps: u64,
     max_output_bytes: usize,
 }
@@ -86,8 +89,8 @@ impl Mapping {
     /// # Errors
     /// [`MappingError::Source`] with the place of what is wrong.
     pub fn compile(source: &str) -> Result<Self, MappingError> {
-        let filter = compile::compile(source)?;
-        Ok(Self { filter, max_steps: DEFAULT_MAPPING_STEPS, max_output_bytes: DEFAULT_MAPPING_OUTPUT_BYTES })
+        let (filter, needs) = compile::compile(source)?;
+        Ok(Self { filter, needs, max_steps: DEFAULT_MAPPING_STEPS, max_output_bytes: DEFAULT_MAPPING_OUTPUT_BYTES })
     }
 
     /// The same mapping with other limits: steps for one application, and bytes of its payload.
@@ -110,6 +113,14 @@ impl Mapping {
     /// # Errors
     /// Those of [`Mapping::apply`].
     pub fn apply_noting(&self, event: &Event, unrecognised: &mut bool) -> Result<Bytes, MappingError> {
+        match self.interpreted(event, unrecognised) {
+            // Nothing is to be done with it, so it goes out as it is, however large or deep.
+            Err(_) if self.needs.is_outcome => Ok(outcome::text(event, unrecognised)),
+            result => result,
+        }
+    }
+
+    fn interpreted(&self, event: &Event, unrecognised: &mut bool) -> Result<Bytes, MappingError> {
         let quick = Limits { steps: self.max_steps.min(MAX_QUICK_STEPS), stack_bytes: MAX_QUICK_STACK_BYTES };
         match self.metered(event, quick, unrecognised) {
             Err(MappingError::Limit(MappingLimit::Steps | MappingLimit::Recursion)) => {
@@ -140,9 +151,12 @@ impl Mapping {
     }
 
     fn run(&self, event: &Event, unrecognised: &mut bool) -> Result<Bytes, MappingError> {
-        let body = input::read(&event.body).map_err(MappingError::Event)?;
+        let body = match self.needs.body {
+            true => input::read(&event.body).map_err(MappingError::Event)?,
+            false => Val::Null,
+        };
         trace::root(&body);
-        let outcome = OutcomeOf::new(event);
+        let outcome = OutcomeOf::new(event, self.needs.outcome.as_ref());
         let result = self.output(event, body, &outcome);
         *unrecognised |= outcome.has_unrecognised();
         result

@@ -32,6 +32,11 @@ pub(crate) enum ConfigError {
         #[help]
         help: Option<String>,
     },
+    /// What a destination's settings name cannot be used as it is now. That was found by asking it, so it may be mended
+    /// without the file.
+    #[error("{key}: {problem}")]
+    #[diagnostic(code(config::unusable))]
+    Unusable { key: String, problem: String },
 }
 
 /// What is wrong with the text of a file, and where.
@@ -63,6 +68,7 @@ impl ConfigError {
             Self::Read { source, .. } => (format!("{self}: {source}"), None),
             Self::Syntax(error) => (format!("{}: {}", error.place(), error.message), error.help.as_ref()),
             Self::Value { help, .. } => (self.to_string(), help.as_ref()),
+            Self::Unusable { .. } => (self.to_string(), None),
         };
         let text = help.map_or_else(|| text.clone(), |help| format!("{text}; {help}"));
         text.lines().map(str::trim).collect::<Vec<_>>().join(" ")

@@ -9,11 +9,11 @@ mod quarantine;
 mod redaction;
 mod route;
 mod source;
+mod unusable;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use destinations::Destination;
 use routing::{Mapping, Pattern};
 
 pub(crate) use self::alarms::{Action, AlarmParts};
@@ -21,6 +21,7 @@ pub(crate) use self::alarms::{Action, AlarmParts};
 pub(crate) use self::destination::parquet_options;
 pub(crate) use self::opened::{Opened, Setting, same_files};
 pub(crate) use self::source::scheme as signature_scheme;
+pub(crate) use self::unusable::{Made, Trouble};
 use super::ConfigError;
 use super::file::{File, On, RouteTable};
 
@@ -52,7 +53,7 @@ pub(crate) struct DestinationParts {
     pub(crate) order: queue::Order,
     pub(crate) behind_dead: queue::BehindDead,
     pub(crate) delivery: delivery::Options,
-    pub(crate) destination: Arc<dyn Destination>,
+    pub(crate) destination: Made,
     /// What it was made of.
     pub(crate) setting: Setting,
 }

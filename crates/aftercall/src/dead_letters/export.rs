@@ -28,7 +28,7 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let count = lines(&admin, &selection, &mut file)?;
     file.into_inner().map_err(|error| error.into_error())?.sync_all()?;
     fs::rename(&part, path).with_context(|| format!("{} cannot be put in place", path.display()))?;
-    output::print(&format!("{count} dead letters are in {}\n", path.display()))
+    output::print(&format!("{} in {}\n", output::counted(count, "dead letter"), path.display()))
 }
 
 /// A reader that has gone away (`| head`) is no error.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use console::Alarms;
-use delivery::{BreakerState, Health};
+use delivery::BreakerState;
 use operate::alarms::{
     Breaker, Change, DestinationReading, Ledger, Mismatch, Notice, Options, Reading, Severity, SourceReading, State,
     TopicReading,
@@ -22,7 +22,7 @@ use queue::{ConsumerStatus, DeadLetterQuery, Queue, QueueError, QueueStatus};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::destinations::Views;
+use super::destinations::{View, Views};
 use super::now;
 use super::standing::Standing;
 use crate::config::{Action, AlarmParts};
@@ -219,11 +219,7 @@ impl Watch {
         Reading {
             stopped: queue.poisoned(),
             groups,
-            destinations: destinations
-                .load()
-                .iter()
-                .map(|view| destination(&view.name, &view.health, &consumers))
-                .collect(),
+            destinations: destinations.load().iter().map(|view| destination(view, &consumers)).collect(),
             sources: counts.into_iter().filter(|counts| !counts.source.is_empty()).map(source).collect(),
             disk_free: free.and_then(Result::ok).flatten(),
             commit,
@@ -348,9 +344,9 @@ fn free_bytes(dir: &std::path::Path) -> Option<u64> {
     Some(u64::from(stat.blocks_available()).saturating_mul(u64::from(stat.fragment_size())))
 }
 
-fn destination(name: &str, health: &Health, consumers: &[ConsumerStatus]) -> DestinationReading {
-    let consumer = consumers.iter().find(|consumer| consumer.configured && consumer.name == name);
-    let health = health.snapshot();
+fn destination(view: &View, consumers: &[ConsumerStatus]) -> DestinationReading {
+    let consumer = consumers.iter().find(|consumer| consumer.configured && consumer.name == view.name);
+    let health = view.health.snapshot();
     let gate = health.gate;
     let breaker = match gate.map(|gate| (gate.breaker.state, gate.breaker.since)) {
         Some((BreakerState::Open | BreakerState::HalfOpen, Some(since))) => Breaker::Open(since),
@@ -358,7 +354,8 @@ fn destination(name: &str, health: &Health, consumers: &[ConsumerStatus]) -> Des
         _ => Breaker::Closed,
     };
     DestinationReading {
-        name: name.to_owned(),
+        name: view.name.clone(),
+        unusable: view.trouble().map(|trouble| (trouble.since, trouble.problem)),
         oldest: consumer.and_then(|consumer| consumer.oldest_unsettled),
         waiting: consumer.map_or(0, |consumer| consumer.unsettled),
         held: consumer.map_or(0, |consumer| consumer.held),

@@ -11,7 +11,7 @@ use rand::RngExt;
 
 use super::archive::Aside;
 use super::standing::Standing;
-use crate::config::{DestinationParts, OnOutage, Setting};
+use crate::config::{DestinationParts, Made, OnOutage, Setting, Trouble};
 use crate::router::{RouteMapper, Tables};
 
 /// What others see of a destination.
@@ -19,6 +19,14 @@ pub(crate) struct View {
     pub(crate) name: String,
     pub(crate) health: Arc<Health>,
     pub(crate) switch: Switch,
+    made: Made,
+}
+
+impl View {
+    /// Why it cannot be used at all, if so.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        self.made.trouble()
+    }
 }
 
 /// All destinations in force, for those who look.
@@ -28,7 +36,7 @@ pub(crate) type Views = Arc<ArcSwap<Vec<View>>>;
 pub(crate) struct Running {
     pub(crate) name: Arc<str>,
     pub(crate) setting: Setting,
-    destination: Arc<dyn Destination>,
+    destination: Made,
     delivery: delivery::Options,
     consumer: ConsumerId,
     handle: delivery::Handle,
@@ -51,10 +59,11 @@ impl Running {
         shared: &Shared,
     ) -> Result<Self, delivery::Error> {
         let DestinationParts { name, delivery, destination, setting, .. } = parts;
+        destination.tend();
         let paused = shared.standing.paused(&name).is_some();
         let day = shared.standing.day(&name);
         let begin = Begin { paused, day, aside: aside(&setting, shared) };
-        let handle = start(&name, &delivery, &destination, consumer, begin, shared)?;
+        let handle = start(&name, &delivery, &destination.destination, consumer, begin, shared)?;
         Ok(Self { name, setting, destination, delivery, consumer, handle })
     }
 
@@ -79,17 +88,18 @@ impl Running {
     pub(crate) fn start_again(self, shared: &Shared) -> Result<Self, delivery::Error> {
         let (paused, day) = (self.handle.is_paused(), self.handle.health().day());
         let begin = Begin { paused, day, aside: aside(&self.setting, shared) };
-        let handle = start(&self.name, &self.delivery, &self.destination, self.consumer, begin, shared)?;
+        let handle = start(&self.name, &self.delivery, &self.destination.destination, self.consumer, begin, shared)?;
         Ok(Self { handle, ..self })
     }
 
     /// What it has opened, for whoever follows it.
-    pub(crate) fn opened(&self) -> (Arc<str>, Setting, Arc<dyn Destination>) {
-        (Arc::clone(&self.name), self.setting.clone(), Arc::clone(&self.destination))
+    pub(crate) fn opened(&self) -> (Arc<str>, Setting, Made) {
+        (Arc::clone(&self.name), self.setting.clone(), self.destination.clone())
     }
 
     pub(crate) fn view(&self) -> View {
-        View { name: self.name.to_string(), health: Arc::clone(self.handle.health()), switch: self.handle.switch() }
+        let (health, switch) = (Arc::clone(self.handle.health()), self.handle.switch());
+        View { name: self.name.to_string(), health, switch, made: self.destination.clone() }
     }
 }
 

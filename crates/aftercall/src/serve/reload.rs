@@ -93,7 +93,7 @@ impl Live {
         if state.closed {
             return Err("the server is stopping".to_owned());
         }
-        let opened = Opened(state.services.iter().map(Running::opened).collect());
+        let opened = Opened::by(state.services.iter().map(Running::opened));
         let origin = self.origin.clone();
         let read = move || {
             let (file, hash) = origin.read();

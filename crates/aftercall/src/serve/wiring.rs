@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use console::{
     ConfigStatus, Console, DestinationStatus, NotMapped, Reloaded, RouteVerdict, SourceStatus, Status, TokenFile,
+    Unusable,
 };
 use event::Timestamp;
 use intake::Intake;
@@ -250,6 +251,7 @@ impl console::Tell for Teller {
                 name: view.name.clone(),
                 health: view.health.snapshot(),
                 paused: self.live.shared.standing.paused(&view.name),
+                unusable: view.trouble().map(|trouble| Unusable { since: trouble.since, problem: trouble.problem }),
             };
             Ok(Status {
                 version: env!("CARGO_PKG_VERSION"),

@@ -1,5 +1,7 @@
 //! The command line: what it says, and its exit codes.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Output;
 
@@ -100,6 +102,60 @@ fn a_good_configuration_is_called_good() {
     let said = expect(&site.run(&["serve", "--config", "aftercall.toml", "--check-config"]), 0);
     assert_eq!(said, "the configuration is good\n");
     assert_eq!(server.post(r#"{"webhookEventId":"one"}"#).counts(), (1, 0));
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_file_that_is_refused_is_good_enough_to_find_the_running_server() {
+    let site = Site::new(TO_FILE);
+    let server = site.start();
+    let good = std::fs::read_to_string(site.path("aftercall.toml")).unwrap();
+    let console = format!("[console]\nlisten = \"{}\"", server.console);
+    let bad = good.replace("[console]\nlisten = \"127.0.0.1:0\"", &console) + "\n[queue]\nretentoin = \"1d\"\n";
+    std::fs::write(site.path("bad.toml"), bad).unwrap();
+    let status = site.run(&["status", "--config", "bad.toml"]);
+    assert!(text(&status.stdout).starts_with("ready\n"), "{}", text(&status.stdout));
+    let said = expect(&status, 0);
+    for expected in ["warning: the configuration is refused", "retentoin", "did you mean `retention`?"] {
+        assert!(said.contains(expected), "{said}");
+    }
+    expect(&site.run(&["tokens", "list", "--config", "bad.toml"]), 0);
+    // What is no TOML, or has no address there, still says nothing about where the server is.
+    for broken in ["[console\n", "[console]\nlisten = 8081\n", "[console]\nlisten = \"here\"\n"] {
+        std::fs::write(site.path("bad.toml"), broken).unwrap();
+        expect(&site.run(&["status", "--config", "bad.toml"]), 3);
+    }
+    let named = ["status", "--config", "bad.toml", "--console", &format!("localhost:{}", server.console.port())];
+    assert!(expect(&site.run(&named), 0).starts_with("ready\n"));
+    assert_eq!(server.stop(), Some(0));
+}
+
+/// A server that answers everything with 200 and an object.
+fn says_yes() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let _ = client.read(&mut [0; 4096]);
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close";
+            let _ = client.write_all(format!("{head}\r\n\r\n{{}}").as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn what_is_no_console_of_ours_is_not_taken_for_one() {
+    let site = Site::new(TO_FILE);
+    let server = site.start();
+    // The port for events, and a server that says yes to everything.
+    let yes = says_yes();
+    for place in [server.intake.to_string(), format!("http://{yes}/")] {
+        for command in ["status", "alarms"] {
+            let said = expect(&site.run(&[command, "--console", &place]), 2);
+            assert!(said.contains("is not the console of Aftercall"), "{said}");
+        }
+    }
     assert_eq!(server.stop(), Some(0));
 }
 

@@ -11,6 +11,8 @@ use crate::waiting;
 
 const DATABASE: &str = "postgres";
 const NEW_PASSWORD: &str = "n3w-passw0rd";
+const ALSO_TO_A_FILE: &str =
+    "[destinations.out]\nkind = \"file\"\npath = \"events.ndjson\"\n[[routes]]\ndestination = \"out\"\n";
 const TABLE: &str = "CREATE TABLE calls (id text PRIMARY KEY, at bigint NOT NULL, note text)";
 
 fn database() -> Database {
@@ -191,10 +193,10 @@ fn a_row_that_is_refused_is_a_dead_letter_that_names_the_member() {
 }
 
 #[test]
-fn a_table_that_does_not_fit_is_refused_at_the_start_and_by_a_check() {
+fn a_table_that_does_not_fit_is_refused_by_a_check_and_at_a_start_keeps_nobody_else_from_running() {
     let database = database();
-    let columns = "columns = { id = \"text\", at = \"bigint\", cost = \"numeric\" }";
-    let site = site(&database, columns);
+    let columns = "columns = { id = \"text\", at = \"bigint\", note = \"text\", cost = \"numeric\" }";
+    let site = site(&database, &format!("{columns}\n{ALSO_TO_A_FILE}"));
     let checked = site.run(&["serve", "--config", "aftercall.toml", "--check-config"]);
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
     assert_eq!(checked.status.code(), Some(3), "{said}");
@@ -203,11 +205,51 @@ fn a_table_that_does_not_fit_is_refused_at_the_start_and_by_a_check() {
         said.split(|c: char| c.is_whitespace() || c == '│' || c == '|').filter(|w| !w.is_empty()).collect();
     let said = words.join(" ");
     assert!(said.contains("destinations.lake.table") && said.contains("ADD COLUMN \"cost\" numeric"), "{said}");
-    let log = site.try_start(&mut site.serve()).err().expect("the table does not fit");
-    assert!(log.contains("destinations.lake.table") && !log.contains("panicked"), "{log}");
+
+    // Intake and the other destination run, and what waits for this one spends nothing.
+    let server = site.start();
+    assert_eq!(post(&server, 0..100), (100, 0));
+    server.until_settled("out");
+    assert_eq!(site.events().len(), 100);
+    waiting::until_so("attempts fail", || failed(&server) > 0);
+    let lake = || server.status()["destinations"].as_array().unwrap().iter().find(|d| d["name"] == "lake").cloned();
+    let unusable = lake().unwrap()["unusable"]["problem"].to_string();
+    assert!(unusable.contains("destinations.lake.table") && unusable.contains("ADD COLUMN"), "{unusable}");
+    let shown = site.run(&["status", "--console", &server.console.to_string()]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("UNUSABLE for") && shown.contains("lake cannot be used, its events wait"), "{shown}");
+    waiting::until_so("somebody is told", || server.status()["alarms"].to_string().contains("lake cannot be used"));
 
     database.sql(DATABASE, "ALTER TABLE calls ADD COLUMN cost numeric").unwrap();
+    server.until_settled("lake");
+    assert_eq!((rows(&database), dead_letters(&server), &lake().unwrap()["unusable"]), (100, 0, &Value::Null));
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn an_unusable_destination_can_be_changed_by_a_reload_and_its_events_wait_for_that() {
+    let database = database();
+    let site = site(
+        &database,
+        &format!(
+            "columns = {{ id = \"text\", at = \"bigint\", note = \"text\", cost = \"numeric\" }}\n{ALSO_TO_A_FILE}"
+        ),
+    );
     let server = site.start();
+    assert_eq!(post(&server, 0..10), (10, 0));
+    server.until_settled("out");
+    let config = fs::read_to_string(site.path("aftercall.toml")).unwrap();
+    // The same, otherwise wrong: a reload is refused as ever.
+    fs::write(site.path("aftercall.toml"), config.replace("numeric", "text")).unwrap();
+    server.hang_up();
+    waiting::until_so("the reload is refused", || {
+        server.status()["config"]["error"].to_string().contains("lake.table")
+    });
+    fs::write(site.path("aftercall.toml"), config.replace(", cost = \"numeric\"", "")).unwrap();
+    server.hang_up();
+    server.until_settled("lake");
+    assert_eq!((rows(&database), dead_letters(&server)), (10, 0));
     assert_eq!(server.stop(), Some(0));
 }
 

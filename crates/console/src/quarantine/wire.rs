@@ -103,6 +103,16 @@ pub(super) struct ToRelease {
     pub(super) dry_run: bool,
 }
 
+/// Which requests are only verified again.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ReleaseTrial)]
+pub(super) struct ToTry {
+    /// Their numbers.
+    #[schema(min_items = 1, max_items = 100, inline)]
+    pub(super) ids: Vec<Number>,
+}
+
 /// What became of them.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = ReleaseResult)]

@@ -96,7 +96,7 @@ impl Journal {
         };
         journal.load().map_err(|problem| match problem {
             Unreadable::Disk(source) => failed(source),
-            Unreadable::Damaged(path, what) => OpenError::option(
+            Unreadable::Damaged(path, what) => OpenError::place(
                 "journal",
                 format!(
                     "has a damaged file: `{}` {what}; move it away to go on without it, and replay what was delivered \

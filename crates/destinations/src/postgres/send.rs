@@ -63,7 +63,7 @@ fn first_look(target: &Target, create: bool) -> Result<(), OpenError> {
     match blocking(async { timeout(FIRST_LOOK.min(target.timeout), target.look(create)).await })? {
         // It will be made.
         Ok(Err(NoTable::Missing(_))) if target.creates() => Ok(()),
-        Ok(Err(NoTable::Missing(problem) | NoTable::Misfit(problem))) => Err(OpenError::option("table", problem)),
+        Ok(Err(NoTable::Missing(problem) | NoTable::Misfit(problem))) => Err(OpenError::place("table", problem)),
         // Down, or somebody has to mend it: deliveries wait, and say why.
         Ok(Ok(_) | Err(NoTable::Database(_) | NoTable::Unreachable(_))) | Err(_) => Ok(()),
     }

@@ -172,6 +172,11 @@ fn dead_group(group: &DeadLetterGroup, memory: &Memory<'_>, options: &Options) -
 
 fn breaker(destination: &DestinationReading, options: &Options, now: Timestamp) -> Option<Condition> {
     let longest = options.breaker_open?;
+    if let Some((since, problem)) = &destination.unusable {
+        // Somebody has to mend it, so there is nothing to wait for.
+        let text = text::unusable(destination, problem, &options.ask);
+        return Some(condition(Kind::BreakerOpen, &destination.name, since.until(now).as_secs(), false, text));
+    }
     let Breaker::Open(since) = destination.breaker else { return None };
     let open_for = since.until(now);
     let fading = open_for < longest;

@@ -44,7 +44,7 @@ fn calm() -> Reading {
 
 fn destination(breaker: Breaker, oldest: Option<Timestamp>) -> Reading {
     let name = "crm".to_owned();
-    let crm = DestinationReading { name, oldest, waiting: 9, held: 0, breaker, paused: false, last_error: None };
+    let crm = DestinationReading { name, oldest, waiting: 9, breaker, ..DestinationReading::default() };
     Reading { destinations: vec![crm], ..calm() }
 }
 

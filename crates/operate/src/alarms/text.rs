@@ -112,7 +112,8 @@ pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, ask: &str) -> Tex
             format!("if you deal with it, and to be told no more: aftercall dead-letters acknowledge {id}{ask}");
         todo.insert(0, on_it);
     }
-    text(format!("{} dead letters at {place}: {}", group.count, quoted(&group.message)), detail, todo, KEPT)
+    let letters = if group.count == 1 { "dead letter" } else { "dead letters" };
+    text(format!("{} {letters} at {place}: {}", group.count, quoted(&group.message)), detail, todo, KEPT)
 }
 
 /// What somebody has said about a group.
@@ -147,6 +148,17 @@ pub(super) fn breaker(destination: &DestinationReading, open_for: Duration, ask:
     };
     let detail = format!("Last error: {last}. {waits}");
     text(summary, detail, vec![format!("aftercall status{ask}"), format!("mend {name}, or call who can"), then], WAITS)
+}
+
+pub(super) fn unusable(destination: &DestinationReading, problem: &str, ask: &str) -> Text {
+    let name = &destination.name;
+    let detail = format!("{}. {} deliveries wait.", quoted(problem), destination.waiting);
+    let todo = vec![
+        format!("aftercall status{ask}"),
+        format!("mend what [destinations.{name}] names"),
+        format!("{BY_ITSELF}: it is tried again, and goes on when it works"),
+    ];
+    text(format!("destination {name} cannot be used since the start"), detail, todo, WAITS)
 }
 
 pub(super) fn undelivered(destination: &DestinationReading, age_now: Duration, ask: &str) -> Text {

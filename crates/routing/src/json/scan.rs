@@ -23,6 +23,7 @@ pub(crate) enum Scalar {
 }
 
 /// A cursor over JSON text. It never moves behind the text's end.
+#[derive(Clone)]
 pub(crate) struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
@@ -31,6 +32,11 @@ pub(crate) struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
         Self { text, at: 0 }
+    }
+
+    /// Where the cursor stands.
+    pub(crate) const fn offset(&self) -> usize {
+        self.at
     }
 
     /// The byte under the cursor; 0, which no JSON has outside of strings, at the end of the text.

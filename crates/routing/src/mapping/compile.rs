@@ -6,16 +6,17 @@ use jaq_core::{Compiler, Filter, compile};
 
 use super::error::MappingError;
 use super::natives::{CHECK_REGEX, REFUSED, REGEX_FUNCTIONS, functions};
+use super::needs::Needs;
 use super::{Metered, deep_stack};
 use crate::limits::MAX_MAPPING_BYTES;
 
 /// Compiles on a deep stack: the parser recurses as deeply as the text is nested.
-pub(super) fn compile(source: &str) -> Result<Filter<Metered>, MappingError> {
+pub(super) fn compile(source: &str) -> Result<(Filter<Metered>, Needs), MappingError> {
     if source.len() > MAX_MAPPING_BYTES {
         let message = format!("a mapping may have at most {MAX_MAPPING_BYTES} bytes; this one has {}", source.len());
         return Err(MappingError::Source { line: 1, column: 1, message });
     }
-    deep_stack::run(|| compile_here(source))?
+    deep_stack::run(|| Ok((compile_here(source)?, Needs::of(source))))?
 }
 
 fn compile_here(source: &str) -> Result<Filter<Metered>, MappingError> {

@@ -2,6 +2,8 @@
 //!
 //! The interpreter's own reader would overflow the stack on deep text and fail on a lone surrogate.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use jaq_json::{Map, Num, Val};
 
@@ -13,12 +15,20 @@ use crate::limits::MAX_VALUE_DEPTH;
 /// Integers that fit in 64 bits become integers, all other numbers keep their writing until they are
 /// calculated with. Of members with the same name the last one counts.
 pub(super) fn read(text: &Bytes) -> Result<Val, JsonError> {
+    read_members(text, None)
+}
+
+/// Like [`read`]; of the outermost object only these `members`, if some are named. The others are passed over: they may be
+/// of any size and depth.
+pub(super) fn read_members(text: &Bytes, members: Option<&BTreeSet<String>>) -> Result<Val, JsonError> {
     let text = text.slice_ref(without_bom(text));
     if let Err(error) = std::str::from_utf8(&text) {
         return Err(JsonError { offset: error.valid_up_to(), what: "invalid UTF-8" });
     }
-    charge_bytes(text.len() as u64);
-    let mut reader = Reader { text: &text, scanner: Scanner::new(&text) };
+    if members.is_none() {
+        charge_bytes(text.len() as u64);
+    }
+    let mut reader = Reader { text: &text, scanner: Scanner::new(&text), members };
     let value = reader.value(0)?;
     reader.scanner.expect_end()?;
     Ok(value)
@@ -27,6 +37,7 @@ pub(super) fn read(text: &Bytes) -> Result<Val, JsonError> {
 struct Reader<'a> {
     text: &'a Bytes,
     scanner: Scanner<'a>,
+    members: Option<&'a BTreeSet<String>>,
 }
 
 impl Reader<'_> {
@@ -54,7 +65,14 @@ impl Reader<'_> {
             loop {
                 let name = self.scanner.member_name()?;
                 let name = self.string(name);
-                members.insert(name, self.value(depth + 1)?);
+                match self.wants(&name, depth) {
+                    true => {
+                        self.charge_member(depth)?;
+                        let value = self.value(depth + 1)?;
+                        members.insert(name, value);
+                    }
+                    false => self.scanner.skip_value(&mut Vec::new())?,
+                }
                 if self.scanner.peek_token() != b',' {
                     break;
                 }
@@ -79,6 +97,25 @@ impl Reader<'_> {
         }
         self.scanner.expect(b']', "expected a comma or the end of the array")?;
         Ok(elements.into_iter().collect())
+    }
+
+    /// If only some members are read, each is charged by itself, before it is read.
+    fn charge_member(&self, depth: u32) -> Result<(), JsonError> {
+        if self.members.is_some() && depth == 0 {
+            let mut behind = self.scanner.clone();
+            behind.skip_value(&mut Vec::new())?;
+            charge_bytes((behind.offset() - self.scanner.offset()) as u64);
+        }
+        Ok(())
+    }
+
+    fn wants(&self, name: &Val, depth: u32) -> bool {
+        match (self.members, name) {
+            (Some(members), Val::TStr(name)) if depth == 0 => {
+                std::str::from_utf8(name).is_ok_and(|name| members.contains(name))
+            }
+            _ => true,
+        }
     }
 
     fn string(&self, text: Text) -> Val {

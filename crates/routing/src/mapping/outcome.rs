@@ -3,6 +3,7 @@
 //! Making it is charged like reading the event, and it is a value like any other: it counts towards all limits.
 
 use std::cell::{Cell, OnceCell};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use event::{Event, Outcome};
@@ -12,17 +13,26 @@ use super::input;
 use super::meter::{charge, charge_bytes};
 use super::value::Value;
 
+/// The whole outcome as JSON text; notes whether something in it was not recognised.
+pub(super) fn text(event: &Event, unrecognised: &mut bool) -> Bytes {
+    let outcome = Outcome::of(event);
+    *unrecognised |= !outcome.unrecognised.is_empty();
+    Bytes::from(outcome.to_json())
+}
+
 /// The outcome of the event that is mapped.
 pub(super) struct OutcomeOf<'a> {
     event: &'a Event,
+    /// The members that are asked for; none: all.
+    members: Option<&'a BTreeSet<String>>,
     made: OnceCell<Value>,
     has_unrecognised: Cell<bool>,
 }
 
 impl<'a> OutcomeOf<'a> {
     /// Makes nothing yet.
-    pub(super) const fn new(event: &'a Event) -> Self {
-        Self { event, made: OnceCell::new(), has_unrecognised: Cell::new(false) }
+    pub(super) const fn new(event: &'a Event, members: Option<&'a BTreeSet<String>>) -> Self {
+        Self { event, members, made: OnceCell::new(), has_unrecognised: Cell::new(false) }
     }
 
     /// It as a value.
@@ -34,7 +44,7 @@ impl<'a> OutcomeOf<'a> {
         charge_bytes(self.event.body.len() as u64);
         let outcome = Outcome::of(self.event);
         self.has_unrecognised.set(!outcome.unrecognised.is_empty());
-        let json = input::read(&Bytes::from(outcome.to_json()));
+        let json = input::read_members(&Bytes::from(outcome.to_json()), self.members);
         let made = Value::from_json(json.map_err(|error| Error::str(format!("the outcome cannot be read: {error}")))?);
         Ok(self.made.get_or_init(|| made).clone())
     }

@@ -100,14 +100,32 @@ fn the_outcome_counts_towards_the_limits() {
         |source: &str, body: &str| Mapping::compile(source).unwrap().with_limits(200, 10_000).apply(&event(body));
     let large = format!(r#"{{"wrapupNotes": "{}"}}"#, "x".repeat(6_000));
     assert!(limited("1", &large).is_ok(), "who does not ask for it does not pay for it");
-    assert_eq!(limited("outcome | 1", &large), Err(MappingError::Limit(MappingLimit::Steps)));
-    assert_eq!(limited("try outcome catch 1", &large), Err(MappingError::Limit(MappingLimit::Steps)));
+    for source in ["outcome as $all | 1", "try [outcome] catch 1", "outcome | length"] {
+        assert_eq!(limited(source, &large), Err(MappingError::Limit(MappingLimit::Steps)), "{source}");
+    }
+    assert!(limited("outcome | {event_id}", &large).is_ok(), "only what it reads is loaded");
     let nested = |levels: usize| format!("{{\"x\":{}1{}}}", "[".repeat(levels), "]".repeat(levels));
     let deepest = MAX_VALUE_DEPTH as usize - 1;
     assert_eq!(mapped("1", &nested(deepest)), "1");
-    let error = map("outcome", &nested(deepest)).unwrap_err().to_string();
+    assert_eq!(mapped("1", &nested(50_000)), "1");
+    let error = map("outcome | length", &nested(deepest)).unwrap_err().to_string();
     assert!(error.contains("the outcome cannot be read") && error.contains("256 levels"), "{error}");
     assert_eq!(mapped("outcome.extra | length", &nested(deepest - 1)), "1");
+}
+
+/// What the quality team's route does, with an event that no mapping could load.
+#[test]
+fn a_mapping_that_reads_the_outcome_only_takes_events_of_any_size_and_depth() {
+    let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
+    let rest = VIOLATION.strip_prefix('{').unwrap();
+    for more in [deep, format!("\"{}\"", "x".repeat(8 * 1024 * 1024)), format!("[{}1]", "1,".repeat(1_000_000))] {
+        let body = format!("{{\"odd\":{more},{rest}");
+        let members = "outcome | {event_id, conversation_id, agent_id, occurred_at, compliance}";
+        assert_eq!(mapped(members, &body), mapped(members, VIOLATION));
+        let whole = mapped("outcome", &body);
+        assert!(whole.contains(&more), "nothing is missing in the whole outcome");
+        assert!(map(".", &body).is_err());
+    }
 }
 
 #[test]
@@ -368,7 +386,7 @@ fn deep_events_are_told_so_and_overflow_nothing() {
     assert_eq!(mapped(".", &nested(MAX_VALUE_DEPTH as usize)), nested(MAX_VALUE_DEPTH as usize));
     assert_eq!(mapped("[..] | length", &nested(MAX_VALUE_DEPTH as usize - 1)), MAX_VALUE_DEPTH.to_string());
     for levels in [MAX_VALUE_DEPTH as usize + 1, 1_100, 1_000_000] {
-        let error = map("1", &nested(levels)).unwrap_err();
+        let error = map("length", &nested(levels)).unwrap_err();
         assert!(matches!(error, MappingError::Event(_)), "{error}");
         assert!(error.to_string().contains("256 levels"), "{error}");
     }

@@ -10,9 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use delivery::{Backoff, BreakerOptions, RateOptions};
-use destinations::Destination;
 use destinations::file::FileDestination;
 use destinations::http::{Auth, HeaderText, HttpDestination, Options, Statuses};
+use destinations::{Destination, OpenError};
 use http::HeaderName;
 use queue::{BehindDead, Order};
 
@@ -20,7 +20,7 @@ use queue::{BehindDead, Order};
 pub(crate) use self::parquet::options as parquet_options;
 use super::super::file::{DestinationKind, DestinationTable, HeaderSetting, OutgoingAuth, RateTable};
 use super::super::{ConfigError, Secrets};
-use super::{DestinationParts, Opened, Setting, refuse};
+use super::{DestinationParts, Made, Opened, Setting, refuse};
 
 /// Makes a destination, of what a running server has opened where that is the same.
 pub(super) fn make(
@@ -36,19 +36,40 @@ pub(super) fn make(
         // What may not stand there is refused of an open file too.
         file_options(name, table)?;
     }
+    let behind_dead = behind_dead(name, table)?;
     let destination = match opened.find(name, &setting) {
         Some(destination) => destination,
-        None => match table.kind {
-            DestinationKind::Http => http(name, table, &delivery, setting.ca.clone())?,
-            DestinationKind::File => file(name, table)?,
-            DestinationKind::Postgres => postgres::open(name, table, &delivery, setting.ca.clone())?,
-            DestinationKind::Parquet => parquet::open(name, table, data)?,
-            DestinationKind::Objects => objects::open(name, table, &delivery)?,
-            DestinationKind::Sqs | DestinationKind::EventBridge => aws::open(name, table, &delivery)?,
-        },
+        None => {
+            let (at, data) = (name.to_owned(), data.to_owned());
+            let (setting, delivery) = (setting.clone(), delivery.clone());
+            let open = move || open(&at, &setting, &data, &delivery);
+            match open() {
+                Ok(destination) => Made::of(destination),
+                // Its events wait, and nobody else is concerned.
+                Err(error @ ConfigError::Unusable { .. }) if opened.at_start() => {
+                    Made::unusable(name, &error, Box::new(open))
+                }
+                Err(error) => return Err(error),
+            }
+        }
     };
-    let behind_dead = behind_dead(name, table)?;
     Ok(DestinationParts { name: Arc::from(name), order: table.order, behind_dead, delivery, destination, setting })
+}
+
+fn open(
+    name: &str,
+    Setting { table, ca }: &Setting,
+    data: &Path,
+    delivery: &delivery::Options,
+) -> Result<Arc<dyn Destination>, ConfigError> {
+    match table.kind {
+        DestinationKind::Http => http(name, table, delivery, ca.clone()),
+        DestinationKind::File => file(name, table),
+        DestinationKind::Postgres => postgres::open(name, table, delivery, ca.clone()),
+        DestinationKind::Parquet => parquet::open(name, table, data),
+        DestinationKind::Objects => objects::open(name, table, delivery),
+        DestinationKind::Sqs | DestinationKind::EventBridge => aws::open(name, table, delivery),
+    }
 }
 
 fn behind_dead(name: &str, table: &DestinationTable) -> Result<BehindDead, ConfigError> {
@@ -76,7 +97,7 @@ pub(super) fn check(name: &str, table: &DestinationTable, data: &Path) -> Result
         DestinationKind::Http => make(name, table, data, &Opened::default()).map(drop),
         DestinationKind::File => {
             behind_dead(name, table)?;
-            FileDestination::check(&file_options(name, table)?).map_err(cannot_open(name))
+            FileDestination::check(&file_options(name, table)?).map_err(|error| refused(name, error))
         }
         DestinationKind::Postgres => {
             behind_dead(name, table)?;
@@ -99,6 +120,17 @@ pub(super) fn check(name: &str, table: &DestinationTable, data: &Path) -> Result
                 _ => objects::check(name, table, &delivery),
             }
         }
+    }
+}
+
+/// Why a destination cannot be opened: for its settings, or for what they name.
+fn refused(name: &str, error: OpenError) -> ConfigError {
+    let at = format!("destinations.{name}");
+    match error {
+        OpenError::Option { key, problem } => ConfigError::value(format!("{at}.{key}"), problem),
+        OpenError::Place { key, problem } => ConfigError::Unusable { key: format!("{at}.{key}"), problem },
+        error if error.is_of_settings() => ConfigError::value(at, error),
+        error => ConfigError::Unusable { key: at, problem: error.to_string() },
     }
 }
 
@@ -135,7 +167,7 @@ fn delivery_options(table: &DestinationTable) -> delivery::Options {
 }
 
 fn file(name: &str, table: &DestinationTable) -> Result<Arc<dyn Destination>, ConfigError> {
-    let opened = FileDestination::open(file_options(name, table)?).map_err(cannot_open(name))?;
+    let opened = FileDestination::open(file_options(name, table)?).map_err(|error| refused(name, error))?;
     Ok(Arc::new(opened))
 }
 

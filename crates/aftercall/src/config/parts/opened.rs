@@ -6,9 +6,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use destinations::Destination;
-
 use super::super::file::{DestinationKind, DestinationTable};
+use super::Made;
 
 /// What a destination is made of. Two that are equal need not be told apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,13 +17,24 @@ pub(crate) struct Setting {
     pub(crate) ca: Option<Vec<u8>>,
 }
 
-/// The destinations of a running server; none at the start.
+/// The destinations of a running server; at its start there is none, and one that cannot be used does not keep the others
+/// from running.
 #[derive(Default)]
-pub(crate) struct Opened(pub(crate) Vec<(Arc<str>, Setting, Arc<dyn Destination>)>);
+pub(crate) struct Opened(Option<Vec<(Arc<str>, Setting, Made)>>);
 
 impl Opened {
+    /// What a running server has opened.
+    pub(crate) fn by(running: impl Iterator<Item = (Arc<str>, Setting, Made)>) -> Self {
+        Self(Some(running.collect()))
+    }
+
+    /// No server runs yet.
+    pub(super) fn at_start(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The destination that can be taken over for this one.
-    pub(super) fn find(&self, name: &str, wanted: &Setting) -> Option<Arc<dyn Destination>> {
+    pub(super) fn find(&self, name: &str, wanted: &Setting) -> Option<Made> {
         let same = |known: &str, setting: &Setting| match wanted.table.kind {
             // The path is all that a file is opened by; what else may not stand there is checked all the same.
             DestinationKind::File => known_file(&setting.table) == known_file(&wanted.table),
@@ -35,7 +45,7 @@ impl Opened {
             | DestinationKind::Sqs
             | DestinationKind::EventBridge => known == name && setting == wanted,
         };
-        self.0.iter().find(|(known, setting, _)| same(known, setting)).map(|(.., opened)| Arc::clone(opened))
+        self.0.iter().flatten().find(|(known, setting, _)| same(known, setting)).map(|(.., opened)| opened.clone())
     }
 }
 

@@ -53,8 +53,7 @@ mod built {
 
     use super::super::super::super::aws::{Keys, access};
     use super::super::super::refuse;
-    use super::super::objects::refused;
-    use super::super::{http_keys, objects, parquet, postgres};
+    use super::super::{http_keys, objects, parquet, postgres, refused};
     use super::*;
 
     /// Makes it. A service that cannot be reached now is no error.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use destinations::Destination;
 use destinations::objects::{ObjectsDestination, Options};
-use destinations::{Destination, OpenError};
 
 use super::super::super::ConfigError;
 use super::super::super::file::DestinationTable;
 use super::super::refuse;
-use super::{aws, http_keys, parquet, place, postgres};
+use super::{aws, http_keys, parquet, place, postgres, refused};
 
 /// The keys that only this kind knows.
 pub(super) fn keys(table: &DestinationTable) -> [(&'static str, bool); 1] {
@@ -28,14 +28,6 @@ pub(super) fn open(
 /// Whether [`open`] would make it; makes nothing.
 pub(super) fn check(name: &str, table: &DestinationTable, delivery: &delivery::Options) -> Result<(), ConfigError> {
     ObjectsDestination::check(&options(name, table, delivery)?).map_err(|error| refused(name, error))
-}
-
-/// What is wrong with a setting of a destination.
-pub(super) fn refused(name: &str, error: OpenError) -> ConfigError {
-    match error {
-        OpenError::Option { key, problem } => ConfigError::value(format!("destinations.{name}.{key}"), problem),
-        other => ConfigError::value(format!("destinations.{name}"), other),
-    }
 }
 
 fn options(name: &str, table: &DestinationTable, delivery: &delivery::Options) -> Result<Options, ConfigError> {

@@ -50,7 +50,7 @@ mod built {
 
     use super::super::super::super::file::GrainSetting;
     use super::super::super::refuse;
-    use super::super::{aws, http_keys, objects, place, postgres};
+    use super::super::{aws, http_keys, objects, place, postgres, refused};
     use super::*;
 
     /// The folder in the data directory in which the journals are.
@@ -63,12 +63,12 @@ mod built {
         data: &Path,
     ) -> Result<Arc<dyn Destination>, ConfigError> {
         let opened = ParquetDestination::open(&options(name, table, data)?);
-        Ok(Arc::new(opened.map_err(|error| objects::refused(name, error))?))
+        Ok(Arc::new(opened.map_err(|error| refused(name, error))?))
     }
 
     /// Whether [`open`] would make it; makes nothing.
     pub(in super::super) fn check(name: &str, table: &DestinationTable, data: &Path) -> Result<(), ConfigError> {
-        ParquetDestination::check(&options(name, table, data)?).map_err(|error| objects::refused(name, error))
+        ParquetDestination::check(&options(name, table, data)?).map_err(|error| refused(name, error))
     }
 
     /// What a table says.

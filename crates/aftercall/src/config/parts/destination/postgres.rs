@@ -58,13 +58,12 @@ pub(super) use self::built::{check, open};
 
 #[cfg(feature = "postgres")]
 mod built {
-    use destinations::OpenError;
     use destinations::postgres::{Options, PostgresDestination, SslMode};
 
     use super::super::super::super::Secrets;
     use super::super::super::super::file::{KeySetting, SslModeSetting};
     use super::super::super::refuse;
-    use super::super::{aws, http_keys, objects, parquet, place};
+    use super::super::{aws, http_keys, objects, parquet, place, refused};
     use super::*;
 
     /// Makes it. A database that cannot be reached now is no error.
@@ -86,13 +85,6 @@ mod built {
         ca_pem: Option<Vec<u8>>,
     ) -> Result<(), ConfigError> {
         PostgresDestination::check(&options(name, table, delivery, ca_pem)?).map_err(|error| refused(name, error))
-    }
-
-    fn refused(name: &str, error: OpenError) -> ConfigError {
-        match error {
-            OpenError::Option { key, problem } => ConfigError::value(format!("destinations.{name}.{key}"), problem),
-            other => ConfigError::value(format!("destinations.{name}"), other),
-        }
     }
 
     fn options(
