@@ -197,6 +197,9 @@ impl TryFrom<String> for Network {
 #[serde(deny_unknown_fields)]
 pub(crate) struct DestinationTable {
     pub(crate) kind: DestinationKind,
+    pub(crate) recipe: Option<RecipeSetting>,
+    pub(crate) api_version: Option<String>,
+    pub(crate) max_records: Option<usize>,
     #[serde(default)]
     pub(crate) order: queue::Order,
     pub(crate) behind_dead: Option<queue::BehindDead>,
@@ -259,6 +262,16 @@ pub(crate) enum DestinationKind {
     Objects,
     Sqs,
     EventBridge,
+}
+
+/// How a service wants its records to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RecipeSetting {
+    Put,
+    Salesforce,
+    HubSpot,
+    Dataverse,
 }
 
 /// How fine the folders of Parquet files are.
