@@ -4,7 +4,6 @@
 //! that is the business of delivery. Every kind has the same files: `options.rs` (what can be set), `send.rs` (one
 //! attempt), `tests.rs` and a `README.md` for its users.
 
-#[cfg(any(feature = "aws", feature = "postgres"))]
 mod batch;
 #[cfg(feature = "parquet")]
 mod clock;
@@ -21,6 +20,7 @@ pub mod objects;
 pub mod parquet;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod recipe;
 #[cfg(feature = "aws")]
 pub mod sqs;
 mod store;

@@ -9,6 +9,7 @@
 //! | [`crm`] | the destination: a table of upserted rows, and faults on command |
 //! | [`load`] | many cheap requests for a measurement |
 //! | [`platform`] | Genesys Cloud's token endpoint and API, strict and limited |
+//! | [`services`] | Salesforce, HubSpot and Dataverse: upserts of records, strict, and faults on command |
 //!
 //! What goes in at one end and comes out at the other is compared by [`Tag`]: every event carries its conversation and
 //! its place in it, so the CRM can tell what is missing, doubled or out of order without knowing what was sent.
@@ -25,6 +26,7 @@ mod json;
 mod latency;
 pub mod load;
 pub mod platform;
+pub mod services;
 pub mod sign;
 #[cfg(test)]
 mod stub;

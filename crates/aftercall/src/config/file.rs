@@ -200,6 +200,9 @@ impl TryFrom<String> for Network {
 #[serde(deny_unknown_fields)]
 pub(crate) struct DestinationTable {
     pub(crate) kind: DestinationKind,
+    pub(crate) recipe: Option<RecipeSetting>,
+    pub(crate) api_version: Option<String>,
+    pub(crate) max_records: Option<usize>,
     #[serde(default)]
     #[schemars(with = "schema::Order")]
     pub(crate) order: queue::Order,
@@ -264,6 +267,16 @@ pub(crate) enum DestinationKind {
     Objects,
     Sqs,
     EventBridge,
+}
+
+/// How a service wants its records to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RecipeSetting {
+    Put,
+    Salesforce,
+    HubSpot,
+    Dataverse,
 }
 
 /// How fine the folders of Parquet files are.

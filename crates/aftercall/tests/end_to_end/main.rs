@@ -69,6 +69,8 @@ mod postgres;
 #[cfg(test)]
 mod quarantine;
 #[cfg(test)]
+mod recipes;
+#[cfg(test)]
 mod recorder;
 #[cfg(test)]
 mod redaction;

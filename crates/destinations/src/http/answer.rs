@@ -1,7 +1,7 @@
 //! What is taken from a destination's answer: a clean excerpt of its body.
 
 /// Longest excerpt of an answer, in bytes. Enough for an error's text; it is kept with every dead letter.
-pub(super) const EXCERPT_LIMIT: usize = 2 * 1024;
+pub(crate) const EXCERPT_LIMIT: usize = 2 * 1024;
 
 /// How much of an answer is read, in bytes, so that its connection can be used again; after a longer one it is closed.
 pub(super) const ANSWER_LIMIT: usize = 64 * 1024;
@@ -10,7 +10,7 @@ pub(super) const ANSWER_LIMIT: usize = 64 * 1024;
 const SECRET_MIN: usize = 6;
 
 /// Clean text from the start of a body: valid UTF-8, no control characters, none of `secrets`, at most 2 KiB.
-pub(super) fn excerpt(body: &[u8], secrets: &[String]) -> Option<String> {
+pub(crate) fn excerpt(body: &[u8], secrets: &[String]) -> Option<String> {
     let mut text = String::from_utf8_lossy(body).into_owned();
     for secret in secrets.iter().filter(|s| s.len() >= SECRET_MIN) {
         if text.contains(secret.as_str()) {

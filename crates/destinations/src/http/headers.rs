@@ -55,10 +55,11 @@ impl Headers {
         Ok(Self { fixed, secret, idempotency: options.idempotency_header.clone() })
     }
 
-    /// The headers for one attempt. The error names a secret that cannot be used, and not what it is.
-    pub(super) fn make(&self, event: EventId) -> Result<HeaderMap, String> {
+    /// The headers for one attempt, for an event if there is a single one. The error names a secret that cannot be used,
+    /// and not what it is.
+    pub(super) fn make(&self, event: Option<EventId>) -> Result<HeaderMap, String> {
         let mut headers = self.fixed.clone();
-        if let Some(name) = &self.idempotency {
+        if let (Some(name), Some(event)) = (&self.idempotency, event) {
             let id = HeaderValue::try_from(event.to_string()).map_err(|e| e.to_string())?;
             headers.insert(name.clone(), id);
         }

@@ -4,7 +4,8 @@
 //! header line; redirects are not followed and proxies from the environment not used; an answer is read only so far
 //! as it is needed; no secret reaches an error.
 
-mod answer;
+pub(crate) mod answer;
+pub(crate) mod call;
 mod client;
 mod headers;
 mod options;
@@ -18,4 +19,5 @@ mod tests;
 pub use options::{Auth, HeaderText, Options};
 pub use send::HttpDestination;
 pub use status::{ParseStatusError, Statuses};
+pub(crate) use template::RESERVED;
 pub use template::{UrlTemplate, UrlTemplateError};

@@ -19,7 +19,7 @@ use crate::OutgoingDelivery;
 const URL_LIMIT: usize = 8_000;
 
 /// What is encoded in a value: everything but the unreserved characters.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// An address with placeholders, checked when it is read.
 #[derive(Clone)]
@@ -94,6 +94,11 @@ impl FromStr for UrlTemplate {
 }
 
 impl UrlTemplate {
+    /// The address, if it is the same for every delivery.
+    pub fn fixed(&self) -> Option<&Uri> {
+        self.fixed.as_ref()
+    }
+
     /// Whether it is `https`.
     pub(super) fn is_https(&self) -> bool {
         self.origin.starts_with("https:")

@@ -8,21 +8,21 @@ use serde_json::{Value, json};
 use super::transcript::TranscriptBody;
 
 /// The body of an answer.
-pub(super) type Body = http_body_util::Either<Full<Bytes>, TranscriptBody>;
+pub(crate) type Body = http_body_util::Either<Full<Bytes>, TranscriptBody>;
 
 /// A request with its whole body.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) query: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Asked {
     /// The only value of a header, or why there is none to be had.
-    pub(super) fn header(&self, name: &HeaderName) -> Result<Option<&str>, String> {
+    pub(crate) fn header(&self, name: &HeaderName) -> Result<Option<&str>, String> {
         let mut values = self.headers.get_all(name).iter();
         match (values.next(), values.next()) {
             (None, _) => Ok(None),
@@ -33,15 +33,22 @@ impl Asked {
 }
 
 /// An answer with a JSON body.
-pub(super) fn json_answer(status: u16, body: &Value) -> Response<Body> {
+pub(crate) fn json_answer(status: u16, body: &Value) -> Response<Body> {
     let mut response = Response::new(Body::Left(Full::from(body.to_string())));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
+/// An answer without a body.
+pub(crate) fn empty_answer(status: u16) -> Response<Body> {
+    let mut response = Response::new(Body::Left(Full::default()));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+}
+
 /// An error as the API has it.
-pub(super) fn api_error(status: u16, code: &str, message: &str, context: &str) -> Response<Body> {
+pub(crate) fn api_error(status: u16, code: &str, message: &str, context: &str) -> Response<Body> {
     let body = json!({
         "message": message, "code": code, "status": status, "contextId": context, "details": [], "errors": [],
     });
@@ -49,14 +56,14 @@ pub(super) fn api_error(status: u16, code: &str, message: &str, context: &str) -
 }
 
 /// Adds a header; the values are numbers and ids.
-pub(super) fn set(response: &mut Response<Body>, name: &'static str, value: &str) {
+pub(crate) fn set(response: &mut Response<Body>, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(HeaderName::from_static(name), value);
     }
 }
 
 /// Reads a request's body, up to a limit.
-pub(super) async fn read(
+pub(crate) async fn read(
     request: http::Request<hyper::body::Incoming>,
     limit: usize,
 ) -> Result<Asked, Box<dyn std::error::Error + Send + Sync>> {

@@ -34,8 +34,10 @@ use tokio::sync::watch;
 
 use crate::SimulatorError;
 use crate::error::loopback;
+pub(crate) use answer::{Asked, Body, empty_answer, json_answer, read, set};
 use books::Books;
 pub use books::{Communication, Conversation, Report, Transcript};
+pub(crate) use token::{credentials, decode, form};
 
 /// The id of the client that is known by default.
 pub const CLIENT_ID: &str = "5f0c7a52-4d1e-4c38-9f06-1a8a3d1f7b20";

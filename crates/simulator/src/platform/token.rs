@@ -54,7 +54,7 @@ fn error(status: u16, code: &str, description: &str) -> Response<Body> {
 }
 
 /// Id and secret of a request that has the form it must have.
-fn credentials(asked: &Asked, form_credentials: bool) -> Result<(String, String), String> {
+pub(crate) fn credentials(asked: &Asked, form_credentials: bool) -> Result<(String, String), String> {
     if asked.method != Method::POST {
         return Err(format!("{} is not POST", asked.method));
     }
@@ -88,7 +88,7 @@ fn basic(header: &str) -> Result<(String, String), String> {
 }
 
 /// The pairs of a form; a name must not be there twice.
-fn form(body: &[u8]) -> Result<Vec<(String, String)>, String> {
+pub(crate) fn form(body: &[u8]) -> Result<Vec<(String, String)>, String> {
     let text = std::str::from_utf8(body).map_err(|_| "the form is no text")?;
     let mut pairs: Vec<(String, String)> = Vec::new();
     for part in text.split('&') {
@@ -103,7 +103,7 @@ fn form(body: &[u8]) -> Result<Vec<(String, String)>, String> {
 }
 
 /// Undoes the encoding of forms.
-fn decode(text: &str) -> Result<String, String> {
+pub(crate) fn decode(text: &str) -> Result<String, String> {
     let bad = || "the form is badly encoded".to_owned();
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

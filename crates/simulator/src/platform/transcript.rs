@@ -14,7 +14,7 @@ const TAIL: &str = "]}]}";
 
 /// What is left of a transcript to be sent.
 #[derive(Debug)]
-pub(super) struct TranscriptBody {
+pub(crate) struct TranscriptBody {
     head: Option<String>,
     phrases: u64,
     /// Bytes after the head, the tail included.

@@ -5,13 +5,14 @@ mod objects;
 mod parquet;
 mod place;
 mod postgres;
+mod recipe;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use delivery::{Backoff, BreakerOptions, RateOptions};
 use destinations::file::FileDestination;
-use destinations::http::{Auth, HeaderText, HttpDestination, Options, Statuses};
+use destinations::http::{Auth, HeaderText, Options, Statuses};
 use destinations::{Destination, OpenError};
 use http::HeaderName;
 use queue::{BehindDead, Order};
@@ -186,8 +187,12 @@ fn file_options(name: &str, table: &DestinationTable) -> Result<destinations::fi
 }
 
 /// The keys that only `http` knows.
-fn http_keys(table: &DestinationTable) -> [(&'static str, bool); 6] {
+fn http_keys(table: &DestinationTable) -> [(&'static str, bool); 9] {
+    let [recipe, api_version, max_records] = recipe::keys(table);
     [
+        recipe,
+        api_version,
+        max_records,
         ("method", table.method.is_some()),
         ("auth", table.auth.is_some()),
         ("headers", table.headers.is_some()),
@@ -204,11 +209,13 @@ fn http(
     ca_pem: Option<Vec<u8>>,
 ) -> Result<Arc<dyn Destination>, ConfigError> {
     let key = |key: &str| format!("destinations.{name}.{key}");
-    refuse(name, "http", &[("path", table.path.is_some())])?;
-    refuse(name, "http", &postgres::keys(table))?;
+    let mut others = vec![("path", table.path.is_some())];
+    others.extend(postgres::keys(table));
+    others.extend(objects::keys(table));
+    others.retain(|(key, _)| !recipe::SHARED.contains(key));
+    refuse(name, "http", &others)?;
     refuse(name, "http", &place::of(name, table).bucket_keys())?;
     refuse(name, "http", &parquet::keys(table))?;
-    refuse(name, "http", &objects::keys(table))?;
     refuse(name, "http", &aws::keys(table))?;
     let url = table
         .url
@@ -246,9 +253,7 @@ fn http(
         options.transient = statuses("transient", list)?;
     }
     options.ca_pem = ca_pem;
-    let opened =
-        HttpDestination::open(options).map_err(|error| ConfigError::value(format!("destinations.{name}"), error))?;
-    Ok(Arc::new(opened))
+    recipe::open(name, table, options)
 }
 
 fn outgoing_auth(key: &str, table: &OutgoingAuth, ca_pem: Option<Vec<u8>>) -> Result<Auth, ConfigError> {
