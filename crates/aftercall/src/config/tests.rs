@@ -257,6 +257,8 @@ fn a_bad_value_names_its_place_and_its_cure() {
         (&lake("parquet", "url = \"x\"\npartition = \"week\""), "unknown variant `week`"),
         (&lake("parquet", "url = \"x\"\nobject = \"y\""), "means nothing for kind = \"parquet\""),
         (&lake("parquet", "url = \"x\"\nfile_bytes = 1"), "destinations.d.file_bytes: is not between"),
+        (&lake("parquet", "url = \"x\"\nmerge_files = 1"), "destinations.d.merge_files: is 1"),
+        (&lake("parquet", "url = \"x\"\nmerge_below = 0"), "destinations.d.merge_below: is not between"),
         (&lake("objects", "url = \"x\"\nremember = 1"), "means nothing for kind = \"objects\""),
         (&lake("objects", "url = \"x\"\nobject = \"y\""), "destinations.d.object: has no {event_id}"),
         (&routed.replace("url", "journal = \"j\"\nurl"), "destinations.d.journal: means nothing for kind = \"http\""),
