@@ -23,7 +23,10 @@ pub struct Azure {
 
 impl std::fmt::Debug for Azure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Azure").field("container", &self.container).field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("Azure")
+            .field("container", &self.container)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
     }
 }
 

@@ -33,8 +33,7 @@ impl Gcs {
 
     #[cfg(feature = "gcs")]
     pub(crate) fn open(&self, patience: Patience) -> Result<Arc<dyn ObjectStore>, OpenError> {
-        let mut builder =
-            object_store::gcp::GoogleCloudStorageBuilder::from_env().with_bucket_name(&self.bucket);
+        let mut builder = object_store::gcp::GoogleCloudStorageBuilder::from_env().with_bucket_name(&self.bucket);
         if let Some(key) = &self.key {
             builder = builder.with_service_account_key(key);
         }

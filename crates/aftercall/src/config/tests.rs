@@ -252,7 +252,10 @@ fn a_bad_value_names_its_place_and_its_cure() {
         (&lake("parquet", "url = \"ftp://x\""), "destinations.d.url: `ftp://x` is no place"),
         (&lake("parquet", "url = \"s3://\""), "destinations.d.url: names no bucket"),
         (&lake("parquet", "url = \"gs://\""), "destinations.d.url: names no bucket"),
-        (&lake("objects", "url = \"gs://b\"\naccess_key = \"env:PATH\""), "destinations.d.access_key: means nothing for gs://"),
+        (
+            &lake("objects", "url = \"gs://b\"\naccess_key = \"env:PATH\""),
+            "destinations.d.access_key: means nothing for gs://",
+        ),
         (&lake("objects", "url = \"az://c\"\nsecret_key = \"env:PATH\""), "destinations.d.access_key: is missing"),
         (&lake("parquet", "url = \"az://c\"\nregion = \"y\""), "destinations.d.region: means nothing for az://"),
         (&lake("parquet", "url = \"x\"\nregion = \"y\""), "destinations.d.region: means nothing for a directory"),

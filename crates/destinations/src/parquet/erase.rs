@@ -45,7 +45,11 @@ impl Worker {
         Ok(erased)
     }
 
-    fn erase_from_journal(&self, Erasure { conversation, dry_run, .. }: &Erasure, sum: &mut Erased) -> Result<(), String> {
+    fn erase_from_journal(
+        &self,
+        Erasure { conversation, dry_run, .. }: &Erasure,
+        sum: &mut Erased,
+    ) -> Result<(), String> {
         let is_of = |payload: &[u8]| {
             // Whatever is in the journal was a row when it was taken over.
             Row::parse(payload).is_ok_and(|row| row.conversation() == Some(conversation.as_str()))
@@ -55,7 +59,8 @@ impl Worker {
             // What is not held is read from the journal.
             kept.held.clear();
         }
-        let found = kept.journal.erase(&is_of, *dry_run).map_err(|error| format!("erasing from the journal: {error}"))?;
+        let found =
+            kept.journal.erase(&is_of, *dry_run).map_err(|error| format!("erasing from the journal: {error}"))?;
         sum.waiting += found.rows;
         sum.bytes += found.bytes;
         Ok(())

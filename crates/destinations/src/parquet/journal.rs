@@ -235,10 +235,11 @@ impl Journal {
     /// What is in all segments.
     pub(super) fn size(&self) -> Size {
         let open = self.open.as_ref().map(|open| Size { bytes: open.length, rows: open.rows });
-        self.closed.values().copied().chain(open).fold(Size::default(), |sum, size| Size {
-            bytes: sum.bytes + size.bytes,
-            rows: sum.rows + size.rows,
-        })
+        self.closed
+            .values()
+            .copied()
+            .chain(open)
+            .fold(Size::default(), |sum, size| Size { bytes: sum.bytes + size.bytes, rows: sum.rows + size.rows })
     }
 
     fn forget(&mut self) -> io::Result<()> {

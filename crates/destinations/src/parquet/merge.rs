@@ -56,7 +56,11 @@ mod tests {
     const RULES: Rules = Rules { files: 4, below: 100, after: Duration::from_secs(1) };
 
     fn found(bytes: &[u64]) -> Vec<Found> {
-        bytes.iter().enumerate().map(|(at, bytes)| Found { name: format!("{at:04}"), bytes: *bytes, written: 0 }).collect()
+        bytes
+            .iter()
+            .enumerate()
+            .map(|(at, bytes)| Found { name: format!("{at:04}"), bytes: *bytes, written: 0 })
+            .collect()
     }
 
     #[test]

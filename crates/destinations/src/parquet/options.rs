@@ -98,7 +98,10 @@ impl Options {
             return Err(OpenError::option("remember", format!("is not between 1 and {MAX_REMEMBERED}")));
         }
         if self.merge_files == 1 {
-            return Err(OpenError::option("merge_files", "is 1, and one file is as many as it was; use 0 to merge none"));
+            return Err(OpenError::option(
+                "merge_files",
+                "is 1, and one file is as many as it was; use 0 to merge none",
+            ));
         }
         if !(1..=MAX_MERGE_BELOW).contains(&self.merge_below) {
             let problem = "is not between 1 byte and 64MiB; use merge_files = 0 to merge none";

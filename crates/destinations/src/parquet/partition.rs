@@ -78,7 +78,15 @@ mod tests {
 
     #[test]
     fn what_is_no_folder_of_ours_is_none() {
-        for name in ["", "date=", "date=2026-13-01", "date=2026-1-1", "date=2026-11-27/hour=24", "date=2026-11-27/hour=9", "_catalogue"] {
+        for name in [
+            "",
+            "date=",
+            "date=2026-13-01",
+            "date=2026-1-1",
+            "date=2026-11-27/hour=24",
+            "date=2026-11-27/hour=9",
+            "_catalogue",
+        ] {
             assert_eq!(Partition::parse(name), None, "{name}");
         }
     }

@@ -232,7 +232,8 @@ impl Uploader {
     /// Whether a file is this journal's, and its segment is not here any more: nobody will write it again.
     pub(super) fn is_settled(&self, name: &str, is_here: &(dyn Fn(u64) -> bool + Sync)) -> bool {
         let number = |rest: &str| rest.split('-').next().and_then(|number| number.parse::<u64>().ok());
-        self.rest(name).is_some_and(|rest| rest.starts_with(['m', 'e']) || number(rest).is_some_and(|number| !is_here(number)))
+        self.rest(name)
+            .is_some_and(|rest| rest.starts_with(['m', 'e']) || number(rest).is_some_and(|number| !is_here(number)))
     }
 
     /// What a file's name has behind that of this journal.

@@ -75,7 +75,8 @@ pub(super) fn count(data: &Bytes, conversation: &str) -> Result<u64, ParquetErro
     let mut count = 0;
     for batch in file.with_projection(mask).with_batch_size(BATCH_ROWS).build()? {
         let batch = batch?;
-        count += batch.num_rows() as u64 - kept(&batch, Some(conversation)).map(|part| part.num_rows() as u64).sum::<u64>();
+        count +=
+            batch.num_rows() as u64 - kept(&batch, Some(conversation)).map(|part| part.num_rows() as u64).sum::<u64>();
     }
     Ok(count)
 }

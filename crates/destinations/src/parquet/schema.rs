@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn the_places_are_those_of_the_columns() {
-        let named = [(SCHEMA, "schema"), (EVENT_ID, "event_id"), (CONVERSATION_ID, "conversation_id"), (EXTRA, "extra")];
+        let named =
+            [(SCHEMA, "schema"), (EVENT_ID, "event_id"), (CONVERSATION_ID, "conversation_id"), (EXTRA, "extra")];
         let times = [(RECEIVED_AT, "received_at"), (OCCURRED_AT, "occurred_at")];
         for (place, name) in named.into_iter().chain(times) {
             assert_eq!(FIELDS[place].name, name);

@@ -41,12 +41,7 @@ impl Journal {
     }
 
     /// How much is so in a segment, and the segment without it; none if nothing is.
-    fn without(
-        &self,
-        number: u64,
-        kind: &str,
-        is_so: &dyn Fn(&[u8]) -> bool,
-    ) -> io::Result<Option<(Size, Vec<u8>)>> {
+    fn without(&self, number: u64, kind: &str, is_so: &dyn Fn(&[u8]) -> bool) -> io::Result<Option<(Size, Vec<u8>)>> {
         let path = self.path(number, kind);
         let text = fs::read(&path)?;
         let damaged = |_| io::Error::new(io::ErrorKind::InvalidData, format!("`{}` is damaged", path.display()));

@@ -134,7 +134,10 @@ fn a_journal_that_was_cut_short_is_refused_and_says_so() {
         fs::write(&path, &text[..cut as usize]).unwrap();
         let error = open(dir.path()).map(drop).unwrap_err().to_string();
         assert!(error.contains("000000000001.open") && error.contains("replay"), "{cut}: {error}");
-        assert!(cut < 40 || error.contains(&format!("cut short: it has {cut} bytes, and {two} were synced")), "{error}");
+        assert!(
+            cut < 40 || error.contains(&format!("cut short: it has {cut} bytes, and {two} were synced")),
+            "{error}"
+        );
     }
     fs::write(&path, &text).unwrap();
     let mut journal = open(dir.path()).unwrap();

@@ -109,7 +109,8 @@ async fn wherever_it_stops_the_catalogue_has_each_row_once_and_it_is_gone_on_wit
         for at in 0.. {
             let dir = tempfile::tempdir().unwrap();
             filled(dir.path()).await;
-            let inner: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(dir.path().join("lake")).unwrap());
+            let inner: Arc<dyn ObjectStore> =
+                Arc::new(LocalFileSystem::new_with_prefix(dir.path().join("lake")).unwrap());
             let failing = Failing::new(inner, at, is_made);
             let lake = ParquetDestination::open_in(&merging(dir.path()), Arc::new(failing.clone())).unwrap();
             let merged = || {
