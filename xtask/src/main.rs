@@ -21,8 +21,10 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   tidy                  Checks what the compiler cannot: crate arrows, file sizes, module headers, banned calls, links.
-  test                  Everything that must hold: installs what the tests need, runs all tests, the pattern cases
-                        through the binary, the admin API against its description, and 20 kills. The last line is `N passed, N failed`.
+  test [PART]...        Everything that must hold: installs what the tests need, runs all tests, the pattern cases
+                        through the binary, the admin API against its description, the archive, queues, Parquet files and
+                        object stores against emulators, and 20 kills. The last line is `N passed, N failed`. With names
+                        only these parts: tests, cases, api, archive, queues, lake, stores, kills.
   simulate [--seeds N] [--from S]
                         Runs N seeds (default 1,000) of the whole pipeline in virtual time with faults of all kinds, the
                         first of them S (default 0). One that fails prints its last steps, and how it is run again.
@@ -70,13 +72,13 @@ fn run(arguments: &[String]) -> Result<bool> {
             print!("{HELP}");
             return Ok(true);
         }
-        "tidy" | "test" if !rest.is_empty() => bail!("`{command}` takes no arguments, but got `{}`", rest.join(" ")),
+        "tidy" if !rest.is_empty() => bail!("`{command}` takes no arguments, but got `{}`", rest.join(" ")),
         _ => {}
     }
     let repository = Repository::find()?;
     match command {
         "tidy" => tidy::run(&repository),
-        "test" => test::run(&repository),
+        "test" => test::run(&repository, rest),
         "simulate" => trial::simulate(&repository, rest),
         "torture" => trial::torture(&repository, rest),
         "bench" => trial::bench(&repository, rest),

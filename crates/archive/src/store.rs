@@ -35,7 +35,7 @@ impl Store {
             Location::Directory(path) => {
                 format!("file://{}", path.canonicalize().map_err(|error| error.to_string())?.display())
             }
-            Location::S3(_) => location.shown(),
+            _ => location.shown(),
         };
         Ok(Self { objects, shown })
     }

@@ -7,6 +7,7 @@
 mod batch;
 #[cfg(feature = "parquet")]
 mod clock;
+mod erase;
 mod error;
 #[cfg(feature = "aws")]
 pub mod eventbridge;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use event::EventId;
 
+pub use erase::{Erased, Erasure, Unerased};
 pub use error::{ErrorClass, OpenError, SendError};
 #[cfg(feature = "aws")]
 pub use outbound::aws::Access as AwsAccess;
@@ -49,6 +51,17 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Destination: Send + Sync {
     /// Makes one attempt. `Ok` means that the destination has taken the delivery over for good.
     fn send(&self, delivery: OutgoingDelivery) -> BoxFuture<'_, Result<Receipt, SendError>>;
+
+    /// Erases what is kept of a conversation, or only counts it, a part at a time; none where nothing can be erased by
+    /// this program. It may be asked again, however far it came.
+    fn erase(&self, _: Erasure) -> BoxFuture<'_, Result<Option<Erased>, SendError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// What was taken over and is on its way; none where nothing is kept.
+    fn standing(&self) -> Option<Standing> {
+        None
+    }
 }
 
 /// One event on its way to one destination.
@@ -68,6 +81,17 @@ pub struct OutgoingDelivery {
     pub payload: Bytes,
     /// Whether it was delivered, or put aside, before and is replayed.
     pub replayed: bool,
+}
+
+/// What a destination keeps of its own until it is where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Deliveries that were taken over.
+    pub rows: u64,
+    /// Bytes of what they are kept in.
+    pub bytes: u64,
+    /// Why they are still here, or what else is wrong.
+    pub problem: Option<String>,
 }
 
 /// How a delivery was taken over.

@@ -4,6 +4,8 @@
 //! it. All requests end: each has a time and a number of tries, and what fails all the same is tried again later by
 //! whoever asked. Nothing is kept here, so a crash leaves nothing behind.
 
+mod azure;
+mod gcs;
 mod s3;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +16,8 @@ use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
+pub use azure::Azure;
+pub use gcs::Gcs;
 pub use s3::S3;
 
 /// Where objects are.
@@ -21,8 +25,12 @@ pub use s3::S3;
 pub enum Location {
     /// A directory, made if it is not there.
     Directory(PathBuf),
-    /// A bucket.
+    /// A bucket of S3.
     S3(S3),
+    /// A bucket of Google Cloud Storage.
+    Gcs(Gcs),
+    /// A container of Azure Blob Storage.
+    Azure(Azure),
 }
 
 /// How long a store is waited for.
@@ -45,6 +53,16 @@ pub enum OpenError {
         /// What is wrong.
         error: std::io::Error,
     },
+    /// This build has no client for such a store.
+    #[error(
+        "{scheme}:// is a place that this build of aftercall cannot reach; use a build with the cargo feature `{feature}`"
+    )]
+    NotBuilt {
+        /// How the place's address begins.
+        scheme: &'static str,
+        /// The feature.
+        feature: &'static str,
+    },
     /// The store's client refuses the settings.
     #[error("{0}")]
     Settings(#[from] object_store::Error),
@@ -56,6 +74,8 @@ impl Location {
         match self {
             Self::Directory(path) => path.display().to_string(),
             Self::S3(s3) => below("s3", &s3.bucket, &s3.prefix),
+            Self::Gcs(gcs) => below("gs", &gcs.bucket, &gcs.prefix),
+            Self::Azure(azure) => below("az", &azure.container, &azure.prefix),
         }
     }
 
@@ -64,12 +84,24 @@ impl Location {
     /// # Errors
     /// What is wrong with the directory or the settings, for whoever configured it.
     pub fn open(&self, patience: Patience) -> Result<Arc<dyn ObjectStore>, OpenError> {
+        let (store, prefix): (Arc<dyn ObjectStore>, _) = match self {
+            Self::Directory(path) => return directory(path),
+            Self::S3(s3) => (Arc::new(s3.open(patience)?), &s3.prefix),
+            Self::Gcs(gcs) => (gcs.open(patience)?, &gcs.prefix),
+            Self::Azure(azure) => (azure.open(patience)?, &azure.prefix),
+        };
+        Ok(Arc::new(PrefixStore::new(store, object_store::path::Path::from(prefix.as_str()))))
+    }
+
+    /// Whether this build can open such a place.
+    ///
+    /// # Errors
+    /// That it cannot, and what to do.
+    pub fn check(&self) -> Result<(), OpenError> {
         match self {
-            Self::Directory(path) => directory(path),
-            Self::S3(s3) => {
-                let prefix = object_store::path::Path::from(s3.prefix.as_str());
-                Ok(Arc::new(PrefixStore::new(s3.open(patience)?, prefix)))
-            }
+            Self::Gcs(_) if !cfg!(feature = "gcs") => Err(OpenError::NotBuilt { scheme: "gs", feature: "gcs" }),
+            Self::Azure(_) if !cfg!(feature = "azure") => Err(OpenError::NotBuilt { scheme: "az", feature: "azure" }),
+            _ => Ok(()),
         }
     }
 }
@@ -110,7 +142,25 @@ mod tests {
         };
         assert_eq!(bucket(""), "s3://lake");
         assert_eq!(bucket("calls/eu"), "s3://lake/calls/eu");
+        let gcs = Gcs { bucket: "lake".to_owned(), prefix: "calls".to_owned(), ..Gcs::default() };
+        assert_eq!(Location::Gcs(gcs).shown(), "gs://lake/calls");
+        let azure = Azure { container: "lake".to_owned(), ..Azure::default() };
+        assert_eq!(Location::Azure(azure).shown(), "az://lake");
         assert_eq!(Location::Directory("/var/lib/lake".into()).shown(), "/var/lib/lake");
+    }
+
+    #[test]
+    fn a_store_that_is_not_built_in_is_refused_with_the_cure() {
+        let azure = Location::Azure(Azure { account: Some("a".to_owned()), ..Azure::default() });
+        for (place, feature, is_built) in
+            [(Location::Gcs(Gcs::default()), "gcs", cfg!(feature = "gcs")), (azure, "azure", cfg!(feature = "azure"))]
+        {
+            assert_eq!(place.check().is_ok(), is_built);
+            if let Err(error) = place.check() {
+                assert!(error.to_string().contains(&format!("cargo feature `{feature}`")), "{error}");
+                assert!(matches!(place.open(PATIENCE), Err(OpenError::NotBuilt { .. })));
+            }
+        }
     }
 
     #[test]
@@ -132,8 +182,11 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        let s3 = S3 { key: Some(("AKIA".to_owned(), "s3cr3t".to_owned())), ..S3::default() };
-        let shown = format!("{:?}", Location::S3(s3));
+        let (id, key) = ("AKIA".to_owned(), "s3cr3t".to_owned());
+        let s3 = S3 { key: Some((id.clone(), key.clone())), ..S3::default() };
+        let gcs = Gcs { key: Some(key.clone()), ..Gcs::default() };
+        let azure = Azure { account: Some(id), key: Some(key), ..Azure::default() };
+        let shown = format!("{:?}", [Location::S3(s3), Location::Gcs(gcs), Location::Azure(azure)]);
         assert!(!shown.contains("s3cr3t") && !shown.contains("AKIA"), "{shown}");
     }
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::emulator;
 use super::s3::{Running, field, request, until};
 use super::tool::{self, Tool};
 use crate::cargo::{self, Profile};
@@ -14,11 +15,13 @@ use crate::repository::Repository;
 
 const READERS: Tool =
     Tool { name: "lake-readers", program: "python", requirements: include_str!("lake/requirements.txt") };
-const CHECK: &str = include_str!("lake/check.py");
+pub(super) const CHECK: &str = include_str!("lake/check.py");
 /// The folder in the target folder in which the program runs; made anew each time.
 const FOLDER: &str = "lake-test";
 /// Events that are published, each twice.
 const EVENTS: usize = 2_000;
+/// Hours that they are of.
+const HOURS: usize = 3;
 /// Events of a body.
 const BODY: usize = 100;
 const CONFIG: &str = r#"
@@ -35,6 +38,8 @@ url = "lake"
 partition = "hour"
 file_bytes = "64KiB"
 file_age = "200ms"
+merge_files = 4
+merge_after = "1s"
 [[routes]]
 destination = "lake"
 mapping = "outcome"
@@ -43,19 +48,14 @@ mapping = "outcome"
 /// Passes as one.
 pub(super) fn run(repository: &Repository) -> Result<Outcome> {
     cargo::build(repository, Profile::Dev, &["aftercall"])?;
-    let target = cargo::target_dir()?;
-    let python = tool::install(&READERS, &target)?;
-    let folder = target.join(FOLDER);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("emptying {}", folder.display()))?;
-    }
-    fs::create_dir_all(&folder)?;
+    let (python, day) = (readers()?, yesterday()?);
+    let folder = emulator::folder(FOLDER)?;
     fs::write(folder.join("aftercall.toml"), CONFIG)?;
     fs::write(folder.join("check.py"), CHECK)?;
     let site = Site { program: cargo::binary(Profile::Dev, "aftercall")?, folder };
     let mut server = site.start()?;
     for (number, from) in (0..EVENTS).step_by(BODY).enumerate() {
-        let events: Vec<_> = (from..from + BODY).map(event).collect();
+        let events: Vec<_> = (from..from + BODY).map(|number| event(&day, number)).collect();
         let body = format!("[{}]", events.join(","));
         request(&server.1, "POST", "/in/calls", &body)?;
         if number % 5 == 4 {
@@ -65,7 +65,7 @@ pub(super) fn run(repository: &Repository) -> Result<Outcome> {
         }
         request(&server.1, "POST", "/in/calls", &body)?;
     }
-    until("all is written", || Ok(site.rows()? == EVENTS as u64))?;
+    until("all is written, and merged as far as it will be", || site.is_quiet(&day))?;
     drop(server);
     let mut command = Command::new(python);
     command.current_dir(&site.folder).args(["check.py", "lake", &EVENTS.to_string()]);
@@ -74,11 +74,24 @@ pub(super) fn run(repository: &Repository) -> Result<Outcome> {
     Ok(Outcome { passed: 1, failed: 0 })
 }
 
-fn event(number: usize) -> String {
+/// The Python that has the readers.
+pub(super) fn readers() -> Result<PathBuf> {
+    tool::install(&READERS, &cargo::target_dir()?)
+}
+
+/// Yesterday, whose hours are over, and whose files are looked at when a server starts.
+pub(super) fn yesterday() -> Result<String> {
+    let output = Command::new("date").args(["-u", "-d", "yesterday", "+%F"]).output().context("asking for the date")?;
+    ensure!(output.status.success(), "`date` does not say what was yesterday");
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// An event; those of the same number are the same.
+pub(super) fn event(day: &str, number: usize) -> String {
     format!(
-        r#"{{"webhookEventId":"e-{number}","conversationId":"c-{}","timestamp":"2026-11-27T{:02}:30:00Z","data":{{"sentiment":{{"overall":{}}},"intents":["i-{}"]}}}}"#,
+        r#"{{"webhookEventId":"e-{number}","number":{number},"conversationId":"c-{}","timestamp":"{day}T{:02}:30:00Z","data":{{"sentiment":{{"overall":{}}},"intents":["i-{}"]}}}}"#,
         number % 97,
-        number % 3 + 8,
+        number % HOURS + 8,
         number % 101,
         number % 7,
     )
@@ -110,16 +123,18 @@ impl Site {
         Ok((server, address))
     }
 
-    /// Rows of the catalogue.
-    fn rows(&self) -> Result<u64> {
-        let mut rows = 0;
-        for entry in fs::read_dir(self.folder.join("lake/_catalogue")).into_iter().flatten() {
-            let text = fs::read_to_string(entry?.path())?;
-            // The entry's own sum comes before those of its files.
-            let sum =
-                text.split_once("\"rows\":").and_then(|(_, rest)| rest.split(',').next()?.trim().parse::<u64>().ok());
-            rows += sum.unwrap_or_default();
+    /// Whether nothing is in the journal, and each hour has one file.
+    fn is_quiet(&self, day: &str) -> Result<bool> {
+        let journal = fs::read_dir(self.folder.join("data/parquet/lake")).context("reading the journal")?;
+        let waits = |name: &str| name.ends_with(".rows") || name.ends_with(".open") || name == "replacing";
+        let mut names = journal.map(|entry| Ok(entry?.file_name().into_string().unwrap_or_default()));
+        if names.any(|name: Result<String>| name.is_ok_and(|name| waits(&name))) {
+            return Ok(false);
         }
-        Ok(rows)
+        let mut files = 0;
+        for hour in fs::read_dir(self.folder.join(format!("lake/date={day}"))).into_iter().flatten() {
+            files += fs::read_dir(hour?.path())?.count();
+        }
+        Ok(files == HOURS)
     }
 }

@@ -4,16 +4,18 @@
 
 mod api;
 mod aws;
+mod clouds;
 mod emulator;
 mod lake;
 mod needs;
+mod proxy;
 mod s3;
 mod tool;
 
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::cargo::{self, Profile, cargo};
 use crate::outcome::Outcome;
@@ -28,21 +30,28 @@ const KILLS: &str = "20";
 /// A part of the tests.
 type Step = fn(&Repository) -> Result<Outcome>;
 
-/// Runs everything, and prints `N passed, N failed` last; whether nothing failed.
-pub(crate) fn run(repository: &Repository) -> Result<bool> {
+/// All parts: how each is called on the command line, and what it is.
+const STEPS: [(&str, &str, Step); 8] = [
+    ("tests", "tests", tests),
+    ("cases", "pattern cases", cases),
+    ("api", "admin API", api::run),
+    ("archive", "archive in S3", s3::run),
+    ("queues", "queues and buses", aws::run),
+    ("lake", "Parquet files", lake::run),
+    ("stores", "object stores", clouds::run),
+    ("kills", "kills", kills),
+];
+
+/// Runs everything, or the parts that are named, and prints `N passed, N failed` last; whether nothing failed.
+pub(crate) fn run(repository: &Repository, wanted: &[String]) -> Result<bool> {
+    if let Some(unknown) = wanted.iter().find(|name| !STEPS.iter().any(|(known, ..)| known == name)) {
+        let known: Vec<_> = STEPS.iter().map(|(name, ..)| *name).collect();
+        bail!("there is no part `{unknown}` of the tests; there are {}", known.join(", "));
+    }
     let began = Instant::now();
     needs::install()?;
     let mut sum = Outcome::default();
-    let steps: [(&str, Step); 7] = [
-        ("tests", tests),
-        ("pattern cases", cases),
-        ("admin API", api::run),
-        ("archive in S3", s3::run),
-        ("queues and buses", aws::run),
-        ("Parquet files", lake::run),
-        ("kills", kills),
-    ];
-    for (name, step) in steps {
+    for (_, name, step) in STEPS.iter().filter(|(name, ..)| wanted.is_empty() || wanted.iter().any(|one| one == name)) {
         println!("\n== {name}");
         let outcome = step(repository).unwrap_or_else(|error| {
             eprintln!("error: {error:#}");

@@ -19,7 +19,7 @@ struct Need {
     reason: &'static str,
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 6] = [
     Need {
         program: "cc",
         versions: None,
@@ -47,6 +47,20 @@ const NEEDS: [Need; 4] = [
         probe: &["-c", "import ensurepip, venv"],
         packages: &["python3", "python3-venv"],
         reason: "runs schemathesis, which tests the admin API, an emulator of S3, and DuckDB and pyarrow, which read Parquet files",
+    },
+    Need {
+        program: "npm",
+        versions: None,
+        probe: &[],
+        packages: &["nodejs", "npm"],
+        reason: "installs and runs an emulator of Azure Blob Storage",
+    },
+    Need {
+        program: "openssl",
+        versions: None,
+        probe: &[],
+        packages: &["openssl"],
+        reason: "makes the key of a service account for the fake of Google Cloud Storage",
     },
 ];
 

@@ -1,4 +1,4 @@
-//! Tools written in Python, each in an environment of its own below the target folder, so that they change nothing else on
+//! Tools written in Python or JavaScript, each in an environment of its own below the target folder, so that they change nothing else on
 //! the machine.
 
 use std::fs;
@@ -34,6 +34,23 @@ pub(super) fn install(tool: &Tool, target: &Path) -> Result<PathBuf> {
     run(&mut pip, "installing it with pip")?;
     // Last, so that an installation that was broken off is begun anew.
     fs::write(&installed, requirements).with_context(|| format!("writing {}", installed.display()))?;
+    Ok(program)
+}
+
+/// A program of a package of npm, in a version, installed in a folder of its own if it is not there.
+pub(super) fn install_npm(name: &str, package: &str, program: &str, target: &Path) -> Result<PathBuf> {
+    let folder = target.join(name);
+    let (program, installed) = (folder.join("node_modules/.bin").join(program), folder.join("installed.txt"));
+    if fs::read_to_string(&installed).is_ok_and(|text| text == package) && program.is_file() {
+        return Ok(program);
+    }
+    println!("installing {name} in {}", folder.display());
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--silent", "--no-audit", "--no-fund", "--no-save", "--prefix"]).arg(&folder).arg(package);
+    run(&mut npm, "installing it with npm")?;
+    // Last, so that an installation that was broken off is begun anew.
+    fs::write(&installed, package).with_context(|| format!("writing {}", installed.display()))?;
     Ok(program)
 }
 

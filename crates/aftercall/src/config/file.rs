@@ -249,6 +249,9 @@ pub(crate) struct DestinationTable {
     pub(crate) journal: Option<PathBuf>,
     pub(crate) journal_bytes: Option<Size>,
     pub(crate) remember: Option<usize>,
+    pub(crate) merge_files: Option<usize>,
+    pub(crate) merge_below: Option<Size>,
+    pub(crate) merge_after: Option<Time>,
     pub(crate) queue_url: Option<String>,
     pub(crate) bus: Option<String>,
     pub(crate) event_source: Option<String>,
@@ -270,7 +273,7 @@ pub(crate) enum DestinationKind {
 }
 
 /// How a service wants its records to be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RecipeSetting {
     Put,

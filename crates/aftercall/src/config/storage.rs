@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use storage::{Location, S3};
+use storage::{Azure, Gcs, Location, S3};
 
 use super::{ConfigError, Secrets};
 
@@ -18,16 +18,17 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The place that the keys name.
+    /// The place that the keys name, which this build can reach.
     pub(super) fn location(&self) -> Result<Location, ConfigError> {
-        let help = "write a directory, \"file:///var/lib/aftercall-objects\" or \"s3://BUCKET/PREFIX\"";
+        let help = "write a directory, \"file:///var/lib/aftercall-objects\", \"s3://BUCKET/PREFIX\", \
+                    \"gs://BUCKET/PREFIX\" or \"az://CONTAINER/PREFIX\"";
         let Some(url) = self.url else {
             return Err(ConfigError::value_with_help(self.key("url"), "is missing", help));
         };
-        if let Some(rest) = url.strip_prefix("s3://") {
-            return self.bucket(rest).map(Location::S3);
-        }
         let path = match url.split_once("://") {
+            Some(("s3", rest)) => return self.s3(rest).map(Location::S3),
+            Some(("gs", rest)) => return self.built(Location::Gcs(self.gcs(rest)?)),
+            Some(("az", rest)) => return self.built(Location::Azure(self.azure(rest)?)),
             None if !url.is_empty() => PathBuf::from(url),
             Some(("file", path)) if path.starts_with('/') => PathBuf::from(path),
             _ => {
@@ -37,6 +38,11 @@ impl Place<'_> {
         };
         self.refuse_bucket_keys("means nothing for a directory; remove it")?;
         Ok(Location::Directory(path))
+    }
+
+    fn built(&self, location: Location) -> Result<Location, ConfigError> {
+        location.check().map_err(|error| ConfigError::value(self.key("url"), error))?;
+        Ok(location)
     }
 
     /// Refuses what only a bucket has.
@@ -57,19 +63,8 @@ impl Place<'_> {
         ]
     }
 
-    fn bucket(&self, rest: &str) -> Result<S3, ConfigError> {
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.is_empty() {
-            let help = "write \"s3://BUCKET/PREFIX\"";
-            return Err(ConfigError::value_with_help(self.key("url"), "names no bucket", help));
-        }
-        if let Some(endpoint) = self.endpoint
-            && !is_address(endpoint)
-        {
-            let help = "write \"https://s3.example.com\", without the bucket";
-            let problem = format!("`{endpoint}` is no address");
-            return Err(ConfigError::value_with_help(self.key("endpoint"), problem, help));
-        }
+    fn s3(&self, rest: &str) -> Result<S3, ConfigError> {
+        let (bucket, prefix) = self.bucket(rest, "write \"s3://BUCKET/PREFIX\"")?;
         let key = match (self.access_key, self.secret_key) {
             (Some(access), Some(secret)) => {
                 Some((self.secret("access_key", access)?, self.secret("secret_key", secret)?))
@@ -83,13 +78,53 @@ impl Place<'_> {
                 ));
             }
         };
-        Ok(S3 {
-            bucket: bucket.to_owned(),
-            prefix: prefix.trim_matches('/').to_owned(),
-            endpoint: self.endpoint.cloned(),
-            region: self.region.cloned(),
-            key,
-        })
+        Ok(S3 { bucket, prefix, endpoint: self.endpoint.cloned(), region: self.region.cloned(), key })
+    }
+
+    fn gcs(&self, rest: &str) -> Result<Gcs, ConfigError> {
+        let (bucket, prefix) = self.bucket(rest, "write \"gs://BUCKET/PREFIX\"")?;
+        self.refuse_region("gs")?;
+        if self.access_key.is_some() {
+            let help = "name the JSON of a service account's key with secret_key, or nothing to use the environment's";
+            return Err(ConfigError::value_with_help(self.key("access_key"), "means nothing for gs://", help));
+        }
+        let key = self.secret_key.map(|name| self.secret("secret_key", name)).transpose()?;
+        Ok(Gcs { bucket, prefix, endpoint: self.endpoint.cloned(), key })
+    }
+
+    fn azure(&self, rest: &str) -> Result<Azure, ConfigError> {
+        let (container, prefix) = self.bucket(rest, "write \"az://CONTAINER/PREFIX\"")?;
+        self.refuse_region("az")?;
+        if self.secret_key.is_some() && self.access_key.is_none() {
+            let help = "name the storage account with access_key, as secret_key names the account's key";
+            return Err(ConfigError::value_with_help(self.key("access_key"), "is missing", help));
+        }
+        let account = self.access_key.map(|name| self.secret("access_key", name)).transpose()?;
+        let key = self.secret_key.map(|name| self.secret("secret_key", name)).transpose()?;
+        Ok(Azure { container, prefix, endpoint: self.endpoint.cloned(), account, key })
+    }
+
+    fn refuse_region(&self, scheme: &str) -> Result<(), ConfigError> {
+        match self.region {
+            Some(_) => Err(ConfigError::value(self.key("region"), format!("means nothing for {scheme}://; remove it"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The bucket and the prefix; also checks the endpoint.
+    fn bucket(&self, rest: &str, help: &str) -> Result<(String, String), ConfigError> {
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() {
+            return Err(ConfigError::value_with_help(self.key("url"), "names no bucket", help));
+        }
+        if let Some(endpoint) = self.endpoint
+            && !is_address(endpoint)
+        {
+            let help = "write \"https://s3.example.com\", without the bucket";
+            let problem = format!("`{endpoint}` is no address");
+            return Err(ConfigError::value_with_help(self.key("endpoint"), problem, help));
+        }
+        Ok((bucket.to_owned(), prefix.trim_matches('/').to_owned()))
     }
 
     fn secret(&self, key: &str, name: &str) -> Result<String, ConfigError> {

@@ -33,10 +33,6 @@ impl Columns {
         Self { schema: schema::arrow(), columns, rows: 0 }
     }
 
-    pub(super) fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
     pub(super) fn rows(&self) -> usize {
         self.rows
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::catalogue;
 use super::partition::Grain;
-use super::schema::{FIELDS, Field, Kind};
+use super::schema::{EVENT_ID, FIELDS, Field, Kind};
 
 /// First day that Athena looks for; there is no data of before.
 const FIRST_DAY: &str = "2020-01-01";
@@ -41,26 +41,31 @@ pub fn athena(table: &str, place: &str, grain: Grain) -> String {
     text
 }
 
-/// A table of Redshift's own, and how it is loaded from the catalogue, each file once.
+/// A table of Redshift's own, and how it is loaded from the catalogue, each row once, also when files are merged meanwhile.
 pub fn redshift(table: &str, place: &str) -> String {
     let column = |field: &Field| format!("  \"{}\" {}", field.name, redshift_type(field.kind));
     let columns: Vec<_> = FIELDS.iter().map(column).collect();
-    let mut text = String::new();
-    let folder = catalogue::FOLDER;
-    // Writing to a string cannot fail.
-    let _ = write!(
-        text,
+    let (folder, id) = (catalogue::FOLDER, FIELDS[EVENT_ID].name);
+    format!(
         "-- Redshift: a table of its own. Lists and structs are SUPER.\n\
          CREATE TABLE \"{table}\" (\n{}\n)\nSORTKEY (occurred_at);\n\n\
-         -- Each entry of the catalogue becomes a manifest for COPY. Load each entry once, in one transaction with a note\n\
-         -- that it was loaded:\n\
-         --   aws s3 cp {place}/{folder}/ENTRY.json - \\\n\
-         --     | jq '{{entries: [.files[] | {{url: (\"{place}/\" + .name), mandatory: true, meta: {{content_length: .bytes}}}}]}}' \\\n\
-         --     | aws s3 cp - s3://BUCKET/manifests/ENTRY.json\n\
-         COPY \"{table}\" FROM 's3://BUCKET/manifests/ENTRY.json'\nIAM_ROLE default FORMAT PARQUET SERIALIZETOJSON MANIFEST;\n",
+         -- The files that count are those of all entries of the catalogue but those that an entry replaces. Make a manifest\n\
+         -- of those that are not in loaded.json, a list of names that begins as []:\n\
+         --   aws s3 sync {place}/{folder}/ catalogue/\n\
+         --   jq -s --slurpfile loaded loaded.json '(map(.replaces // []) | add // []) as $gone\n\
+         --     | [.[].files[] | select(.name | IN($gone[], $loaded[0][]) | not)]' catalogue/*.json > new.json\n\
+         --   jq '{{entries: map({{url: (\"{place}/\" + .name), mandatory: true, meta: {{content_length: .bytes}}}})}}' new.json \\\n\
+         --     | aws s3 cp - s3://BUCKET/manifests/new.json\n\
+         -- A merged file may have rows that were loaded before it was merged; those are known by their {id}.\n\
+         CREATE TEMP TABLE staged (LIKE \"{table}\");\n\
+         COPY staged FROM 's3://BUCKET/manifests/new.json'\nIAM_ROLE default FORMAT PARQUET SERIALIZETOJSON MANIFEST;\n\
+         INSERT INTO \"{table}\" SELECT staged.* FROM staged\n\
+         LEFT JOIN \"{table}\" AS known ON known.\"{id}\" = staged.\"{id}\" WHERE known.\"{id}\" IS NULL;\n\
+         -- When that is done, note what was loaded. Doing it twice, or not noting it, loads nothing twice. A COPY that finds\n\
+         -- a file gone, because it was merged just then, is begun again from the catalogue:\n\
+         --   jq -s '.[0] + (.[1] | map(.name))' loaded.json new.json > loaded.next && mv loaded.next loaded.json\n",
         columns.join(",\n")
-    );
-    text
+    )
 }
 
 fn hive(kind: Kind) -> String {

@@ -10,20 +10,33 @@
 //! | `000000000007.open` | the open segment ([`frame`]) |
 //! | `000000000006.rows` | a closed segment |
 //! | `000000000005.ids` | the ids of the events of a segment that is dropped ([`ids`]) |
+//! | `replacing` | which files in the store are being replaced ([`super::replace`]); none if none is |
+//!
+//! What is made as a whole has another name until it is: `.part` is added to it.
 //!
 //! A crash leaves a torn last frame, which is cut off; or a segment and its ids, of which the segment counts.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+mod disk;
+mod erase;
+mod load;
+mod open;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use event::EventId;
 
-use super::frame::{self, Damage, Frame, HEAD_BYTES, Record};
+use self::disk::{lock, make_dir, remove, sync_dir, write_whole};
+use self::open::Open;
+use super::frame::{self, Frame, HEAD_BYTES, Record};
 use super::ids::{self, Ids};
 use crate::OpenError;
+
+/// The file with the note.
+const NOTE: &str = "replacing";
 
 /// What a journal does, and when.
 #[derive(Debug, Clone)]
@@ -46,21 +59,39 @@ pub(super) struct Journal {
     name: String,
     rules: Rules,
     open: Option<Open>,
-    /// Closed segments, with their bytes.
-    closed: BTreeMap<u64, u64>,
+    closed: BTreeMap<u64, Size>,
+    /// The directory may not be synced since a segment was closed.
+    is_dir_dirty: bool,
     /// The number of the next segment.
     next: u64,
     ids: Ids,
 }
 
-struct Open {
-    number: u64,
-    file: File,
-    created: i64,
-    /// Where the last synced frame ends.
-    length: u64,
-    /// Bytes beyond `length` may be in the file.
-    is_dirty: bool,
+/// How much is in a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Size {
+    pub(super) bytes: u64,
+    pub(super) rows: u64,
+}
+
+/// Where records were appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The segment.
+    pub(super) segment: u64,
+    /// When it was made, in milliseconds since 1970.
+    pub(super) created: i64,
+    /// Records that were in it before.
+    pub(super) before: u64,
+}
+
+/// What became of a group.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Appended {
+    /// Where the new ones are; none if none is new.
+    pub(super) to: Option<Place>,
+    /// Of each, whether its event had no row yet.
+    pub(super) is_new: Vec<bool>,
 }
 
 /// Why a group was not taken.
@@ -91,20 +122,11 @@ impl Journal {
             rules,
             open: None,
             closed: BTreeMap::new(),
+            is_dir_dirty: false,
             next: 1,
             ids: Ids::default(),
         };
-        journal.load().map_err(|problem| match problem {
-            Unreadable::Disk(source) => failed(source),
-            Unreadable::Damaged(path, what) => OpenError::place(
-                "journal",
-                format!(
-                    "has a damaged file: `{}` {what}; move it away to go on without it, and replay what was delivered \
-                     to this destination since it was made",
-                    path.display()
-                ),
-            ),
-        })?;
+        journal.load().map_err(|problem| problem.explain(dir))?;
         Ok(journal)
     }
 
@@ -114,27 +136,29 @@ impl Journal {
     }
 
     /// Appends deliveries, and syncs. One whose event has a row already is passed over.
-    pub(super) fn append(&mut self, records: &[Record<'_>], now: i64) -> Result<(), Refused> {
-        let mut group = Frame::default();
-        let mut new = Vec::new();
+    pub(super) fn append(&mut self, records: &[Record<'_>], now: i64) -> Result<Appended, Refused> {
+        let (mut group, mut new) = (Frame::default(), HashSet::new());
+        let mut is_new = Vec::with_capacity(records.len());
         for record in records {
-            if !self.ids.contains(record.event) && !new.contains(&record.event) {
+            let is = !self.ids.contains(record.event) && new.insert(record.event);
+            if is {
                 group.push(*record);
-                new.push(record.event);
             }
+            is_new.push(is);
         }
         if new.is_empty() {
-            return Ok(());
+            return Ok(Appended { to: None, is_new });
         }
         let text = group.finish();
-        if self.bytes() + text.len() as u64 > self.rules.most_bytes {
+        if self.size().bytes + text.len() as u64 > self.rules.most_bytes {
             return Err(Refused::Full);
         }
         let mut open = match self.open.take() {
             Some(open) => open,
             None => self.begin(now)?,
         };
-        let written = open.append(&text);
+        let to = Place { segment: open.number, created: open.created, before: open.rows };
+        let written = open.append(&text, new.len() as u64);
         let is_full = open.length >= self.rules.segment_bytes;
         self.open = Some(open);
         written?;
@@ -143,11 +167,17 @@ impl Journal {
             // It is tried again later; the deliveries are taken over in any case.
             let _ = self.close();
         }
-        Ok(())
+        Ok(Appended { to: Some(to), is_new })
+    }
+
+    /// Notes how much of the open segment is synced, if nothing has come since that would have noted it.
+    pub(super) fn mark(&mut self) -> io::Result<()> {
+        self.open.as_mut().map_or(Ok(()), Open::mark)
     }
 
     /// Closes the open segment if it is large or old enough.
     pub(super) fn close_if_due(&mut self, now: i64) -> io::Result<()> {
+        self.settle_dir()?;
         let age = i64::try_from(self.rules.segment_age.as_millis()).unwrap_or(i64::MAX);
         match &self.open {
             Some(open) if open.length <= HEAD_BYTES as u64 => Ok(()),
@@ -161,19 +191,40 @@ impl Journal {
         }
     }
 
-    /// The oldest closed segment.
-    pub(super) fn oldest_closed(&self) -> Option<(u64, PathBuf)> {
-        self.closed.keys().next().map(|number| (*number, self.path(*number, "rows")))
+    /// The oldest closed segment, and how many records it has. None while a crash might open it again: until then nothing may be made of it.
+    pub(super) fn oldest_closed(&self) -> Option<(u64, PathBuf, u64)> {
+        let oldest = self.closed.iter().next().filter(|_| !self.is_dir_dirty);
+        oldest.map(|(number, size)| (*number, self.path(*number, "rows"), size.rows))
+    }
+
+    /// The segments that are here, so that files may still be made of them.
+    pub(super) fn segments(&self) -> BTreeSet<u64> {
+        self.closed.keys().copied().chain(self.open.as_ref().map(|open| open.number)).collect()
+    }
+
+    /// The note that was left, if there is one.
+    pub(super) fn note(&self) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.dir.join(NOTE)) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Leaves a note, synced.
+    pub(super) fn leave_note(&self, text: &[u8]) -> io::Result<()> {
+        write_whole(&self.dir, &self.dir.join(format!("{NOTE}.part")), &self.dir.join(NOTE), text)
+    }
+
+    /// Removes the note.
+    pub(super) fn remove_note(&self) -> io::Result<()> {
+        remove(&self.dir.join(NOTE))?;
+        sync_dir(&self.dir)
     }
 
     /// Drops a segment whose rows are in the object store; its ids are kept.
     pub(super) fn drop_segment(&mut self, number: u64, ids: &[EventId]) -> io::Result<()> {
-        let (kept, part) = (self.path(number, "ids"), self.path(number, "ids.part"));
-        let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&part)?;
-        file.write_all(&ids::write(ids))?;
-        file.sync_all()?;
-        fs::rename(&part, &kept)?;
-        sync_dir(&self.dir)?;
+        write_whole(&self.dir, &self.path(number, "ids.part"), &self.path(number, "ids"), &ids::write(ids))?;
         remove(&self.path(number, "rows"))?;
         sync_dir(&self.dir)?;
         self.closed.remove(&number);
@@ -181,9 +232,14 @@ impl Journal {
         self.forget()
     }
 
-    /// Bytes of all segments.
-    pub(super) fn bytes(&self) -> u64 {
-        self.closed.values().sum::<u64>() + self.open.as_ref().map_or(0, |open| open.length)
+    /// What is in all segments.
+    pub(super) fn size(&self) -> Size {
+        let open = self.open.as_ref().map(|open| Size { bytes: open.length, rows: open.rows });
+        self.closed
+            .values()
+            .copied()
+            .chain(open)
+            .fold(Size::default(), |sum, size| Size { bytes: sum.bytes + size.bytes, rows: sum.rows + size.rows })
     }
 
     fn forget(&mut self) -> io::Result<()> {
@@ -196,186 +252,51 @@ impl Journal {
         Ok(())
     }
 
+    /// A segment that is there is whole: it is made under another name.
     fn begin(&mut self, now: i64) -> io::Result<Open> {
         let path = self.path(self.next, "open");
-        let mut file = private(OpenOptions::new().read(true).write(true).create(true).truncate(true)).open(&path)?;
-        file.write_all(&frame::head(now))?;
-        file.sync_all()?;
-        sync_dir(&self.dir)?;
-        let open = Open { number: self.next, file, created: now, length: HEAD_BYTES as u64, is_dirty: false };
+        write_whole(&self.dir, &self.path(self.next, "open.part"), &path, &frame::head(now))?;
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let bytes = HEAD_BYTES as u64;
+        let open = Open {
+            number: self.next,
+            file,
+            created: now,
+            length: bytes,
+            rows: 0,
+            marked: bytes,
+            turn: 0,
+            is_dirty: false,
+        };
         self.next += 1;
         Ok(open)
     }
 
     fn close(&mut self) -> io::Result<()> {
+        self.mark()?;
+        self.close_as_it_is()
+    }
+
+    fn close_as_it_is(&mut self) -> io::Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
         open.clean()?;
-        let (number, length) = (open.number, open.length);
+        let (number, size) = (open.number, Size { bytes: open.length, rows: open.rows });
         fs::rename(self.path(number, "open"), self.path(number, "rows"))?;
         self.open = None;
-        self.closed.insert(number, length);
-        // Until the rename is durable a crash may open the segment again, so nothing may be made of it.
-        sync_dir(&self.dir)
+        self.closed.insert(number, size);
+        self.is_dir_dirty = true;
+        self.settle_dir()
+    }
+
+    fn settle_dir(&mut self) -> io::Result<()> {
+        if self.is_dir_dirty {
+            sync_dir(&self.dir)?;
+            self.is_dir_dirty = false;
+        }
+        Ok(())
     }
 
     fn path(&self, number: u64, kind: &str) -> PathBuf {
         self.dir.join(format!("{number:012}.{kind}"))
-    }
-
-    fn load(&mut self) -> Result<(), Unreadable> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.dir)? {
-            let name = entry?.file_name();
-            let Some((number, kind)) = name.to_str().and_then(|name| name.split_once('.')) else { continue };
-            let Ok(number) = number.parse::<u64>() else { continue };
-            files.push((number, kind.to_owned()));
-        }
-        files.sort_unstable();
-        // A file was renamed or made just before a crash; whatever is done next must not be durable before that.
-        sync_dir(&self.dir)?;
-        for (number, kind) in &files {
-            let path = self.path(*number, kind);
-            let has = |kind: &str| files.iter().any(|(known, other)| known == number && other == kind);
-            match kind.as_str() {
-                "ids.part" => remove(&path)?,
-                "ids" if has("rows") => {}
-                "ids" => {
-                    let ids = ids::read(&fs::read(&path)?).ok_or_else(|| damaged(&path, "is not what was written"))?;
-                    self.ids.keep(*number, &ids);
-                }
-                "rows" => {
-                    let text = fs::read(&path)?;
-                    let segment = segment(&path, &text)?;
-                    if segment.is_torn {
-                        return Err(damaged(&path, "ends in the middle of a delivery"));
-                    }
-                    segment.records.iter().for_each(|record| self.ids.insert(record.event));
-                    self.closed.insert(*number, text.len() as u64);
-                }
-                "open" => self.load_open(*number, &path)?,
-                _ => {}
-            }
-            self.next = self.next.max(number + 1);
-        }
-        self.forget()?;
-        Ok(())
-    }
-
-    fn load_open(&mut self, number: u64, path: &Path) -> Result<(), Unreadable> {
-        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
-        let mut text = Vec::new();
-        file.read_to_end(&mut text)?;
-        if text.len() < HEAD_BYTES {
-            // Killed while it was made: nothing was ever in it.
-            return Ok(remove(path)?);
-        }
-        let segment = segment(path, &text)?;
-        segment.records.iter().for_each(|record| self.ids.insert(record.event));
-        let mut open =
-            Open { number, file, created: segment.created, length: segment.good as u64, is_dirty: segment.is_torn };
-        open.clean()?;
-        self.open = Some(open);
-        Ok(())
-    }
-}
-
-impl Open {
-    fn append(&mut self, text: &[u8]) -> io::Result<()> {
-        self.clean()?;
-        self.file.seek(SeekFrom::Start(self.length))?;
-        let written = self.file.write_all(text).and_then(|()| self.file.sync_data());
-        match written {
-            Ok(()) => self.length += text.len() as u64,
-            Err(_) => self.is_dirty = true,
-        }
-        written
-    }
-
-    /// Cuts off what may be there of a group that failed.
-    fn clean(&mut self) -> io::Result<()> {
-        if self.is_dirty {
-            self.file.set_len(self.length)?;
-            self.file.sync_all()?;
-            self.is_dirty = false;
-        }
-        Ok(())
-    }
-}
-
-/// Why the journal cannot be opened.
-enum Unreadable {
-    Disk(io::Error),
-    Damaged(PathBuf, String),
-}
-
-impl From<io::Error> for Unreadable {
-    fn from(error: io::Error) -> Self {
-        Self::Disk(error)
-    }
-}
-
-fn damaged(path: &Path, what: &str) -> Unreadable {
-    Unreadable::Damaged(path.to_owned(), what.to_owned())
-}
-
-fn segment<'a>(path: &Path, text: &'a [u8]) -> Result<frame::Segment<'a>, Unreadable> {
-    frame::read(text).map_err(|damage| match damage {
-        Damage::Head => damaged(path, "does not begin as this version of aftercall writes it"),
-        Damage::Frame(at) => damaged(path, &format!("is damaged at byte {at}")),
-    })
-}
-
-/// The lock, and the journal's name in it.
-fn lock(dir: &Path, name: impl FnOnce() -> String) -> Result<(File, String), OpenError> {
-    let path = dir.join("lock");
-    let failed = |source| OpenError::File { path: path.clone(), source };
-    let mut file =
-        private(OpenOptions::new().read(true).write(true).create(true).truncate(false)).open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: dir.to_owned() }),
-        Err(TryLockError::Error(source)) => return Err(failed(source)),
-    }
-    let mut written = String::new();
-    file.read_to_string(&mut written).map_err(failed)?;
-    if let Some(written) = written.strip_suffix('\n').filter(|name| !name.is_empty()) {
-        return Ok((file, written.to_owned()));
-    }
-    // Torn while it was made: then there is nothing that is named after it.
-    let name = name();
-    let make = |file: &mut File| {
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(format!("{name}\n").as_bytes())?;
-        file.sync_all()?;
-        sync_dir(dir)
-    };
-    make(&mut file).map_err(failed)?;
-    Ok((file, name))
-}
-
-/// What people said stands in it, so it is for its owner alone.
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
-}
-
-fn make_dir(dir: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(dir)
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-/// Removes a file, if it is there.
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

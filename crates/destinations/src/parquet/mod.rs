@@ -23,25 +23,34 @@
 //! | while its files are written | they are written again, under the same names, from the same rows |
 //! | between the files and the catalogue's entry | the same |
 //! | between the entry and the drop | the same |
+//! | while files are merged, or rows are erased from one | it is gone on with ([`replace`]) |
 
 mod catalogue;
 mod columns;
 mod ddl;
 mod encode;
+mod erase;
 mod frame;
+mod held;
 mod ids;
 mod journal;
+mod lake;
+mod merge;
 mod options;
 mod partition;
+mod replace;
+mod rewrite;
 mod row;
 mod schema;
 mod send;
+mod shared;
+mod take;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod work;
 
 pub use ddl::{athena, redshift};
-pub use encode::Encoder;
 pub use options::Options;
 pub use partition::Grain;
 pub use send::ParquetDestination;

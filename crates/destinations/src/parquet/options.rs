@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::journal::Rules;
+use super::merge;
 use super::partition::Grain;
 use crate::OpenError;
 use storage::Location;
@@ -25,6 +26,15 @@ const DEFAULT_REMEMBERED: usize = 1_000_000;
 /// Most of them: some 4 GB of memory.
 const MAX_REMEMBERED: usize = 100_000_000;
 
+/// Default for the small files of a folder that are merged: two hours of files of the default age.
+const DEFAULT_MERGE_FILES: usize = 24;
+/// Default for the bytes below which a file is small: readers open a file for every 16 MiB then, which costs them little.
+const DEFAULT_MERGE_BELOW: u64 = 16 * 1024 * 1024;
+/// Most of them: two such files are merged in memory.
+const MAX_MERGE_BELOW: u64 = 64 * 1024 * 1024;
+/// Default for how long a folder's time must be over: what comes late has come by then.
+const DEFAULT_MERGE_AFTER: Duration = Duration::from_secs(60 * 60);
+
 /// What can be set.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -42,6 +52,12 @@ pub struct Options {
     pub journal_bytes: u64,
     /// So many of the latest events are known, so that they get no second row.
     pub remembered: usize,
+    /// So many small files of a folder are merged into one; zero if none is ever.
+    pub merge_files: usize,
+    /// Files of fewer bytes are small.
+    pub merge_below: u64,
+    /// When the time of a folder is over for so long, and it got no file for so long, two small files are enough.
+    pub merge_after: Duration,
 }
 
 impl Options {
@@ -55,7 +71,15 @@ impl Options {
             file_age: DEFAULT_FILE_AGE,
             journal_bytes: DEFAULT_JOURNAL_BYTES,
             remembered: DEFAULT_REMEMBERED,
+            merge_files: DEFAULT_MERGE_FILES,
+            merge_below: DEFAULT_MERGE_BELOW,
+            merge_after: DEFAULT_MERGE_AFTER,
         }
+    }
+
+    /// What holds for merging.
+    pub(super) fn merging(&self) -> merge::Rules {
+        merge::Rules { files: self.merge_files, below: self.merge_below, after: self.merge_after }
     }
 
     /// What holds for the journal.
@@ -72,6 +96,16 @@ impl Options {
         }
         if !(1..=MAX_REMEMBERED).contains(&self.remembered) {
             return Err(OpenError::option("remember", format!("is not between 1 and {MAX_REMEMBERED}")));
+        }
+        if self.merge_files == 1 {
+            return Err(OpenError::option(
+                "merge_files",
+                "is 1, and one file is as many as it was; use 0 to merge none",
+            ));
+        }
+        if !(1..=MAX_MERGE_BELOW).contains(&self.merge_below) {
+            let problem = "is not between 1 byte and 64MiB; use merge_files = 0 to merge none";
+            return Err(OpenError::option("merge_below", problem));
         }
         Ok(Rules {
             segment_bytes: self.file_bytes,

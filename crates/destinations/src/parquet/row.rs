@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde::{Deserialize as _, de};
 use serde_json::value::RawValue;
 
-use super::schema::{EVENT_ID, EXTRA, FIELDS, Field, Kind, OCCURRED_AT, RECEIVED_AT, SCHEMA, VERSION};
+use super::schema::{CONVERSATION_ID, EVENT_ID, EXTRA, FIELDS, Field, Kind, OCCURRED_AT, RECEIVED_AT, SCHEMA, VERSION};
 
 /// What members that a newer outcome has are called in `extra`, before their path. No name in `extra` that comes from an
 /// event begins so: those begin with a slash.
@@ -79,9 +79,19 @@ impl<'a> Row<'a> {
         })
     }
 
+    /// The conversation that it tells of.
+    pub(super) fn conversation(&self) -> Option<&str> {
+        match &self.0[CONVERSATION_ID] {
+            Cell::Text(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Whether it can be written. The versions of before can: rows of them may have been in the journal while another
+    /// version of aftercall was installed, and nothing that has a column loses it.
     fn check(&self) -> Result<(), Misfit> {
         match self.0[SCHEMA] {
-            Cell::Integer(version) if version == i64::from(VERSION) => {}
+            Cell::Integer(version) if (1..=i64::from(VERSION)).contains(&version) => {}
             Cell::Integer(version) => {
                 let here = "which this version of aftercall cannot write; bring both to the same version";
                 return Err(Misfit(format!("the payload's `/schema` is {version}, {here}")));
@@ -260,8 +270,9 @@ impl<'a> Visitor<'a> for Seed<'_, 'a> {
         let Kind::Struct(members) = self.kind else {
             return Err(A::Error::invalid_type(de::Unexpected::Map, &self));
         };
-        let mut cells: Vec<Option<Cell<'a>>> = members.iter().map(|_| None).collect();
-        let mut likely = 0;
+        // An outcome has each of its members, so what is there if one is not is made last.
+        let mut cells = vec![Cell::Null; members.len()];
+        let (mut seen, mut likely) = (0_u64, 0);
         while let Some(Name(name)) = object.next_key()? {
             let Some(place) = find(members, &name, likely) else {
                 let path = self.context.path(&name);
@@ -270,12 +281,15 @@ impl<'a> Visitor<'a> for Seed<'_, 'a> {
             };
             self.context.steps.push(Step::Member(members[place].name));
             let seed = Seed { kind: members[place].kind, context: &mut *self.context };
-            cells[place] = Some(object.next_value_seed(seed)?);
+            cells[place] = object.next_value_seed(seed)?;
+            seen |= 1 << place;
             self.context.steps.pop();
             likely = place + 1;
         }
-        let cells = cells.into_iter().zip(members);
-        Ok(Cell::Struct(cells.map(|(cell, member)| cell.unwrap_or_else(|| absent(member.kind))).collect()))
+        for (place, member) in members.iter().enumerate().filter(|(place, _)| seen & (1 << place) == 0) {
+            cells[place] = absent(member.kind);
+        }
+        Ok(Cell::Struct(cells))
     }
 }
 

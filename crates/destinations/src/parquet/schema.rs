@@ -68,6 +68,8 @@ pub(super) const EVENT_ID: usize = 1;
 pub(super) const RECEIVED_AT: usize = 4;
 /// Place of the column that says when what it tells of happened.
 pub(super) const OCCURRED_AT: usize = 5;
+/// Place of the column that has the conversation's id.
+pub(super) const CONVERSATION_ID: usize = 6;
 /// Place of the column that takes what no other does.
 pub(super) const EXTRA: usize = FIELDS.len() - 1;
 
@@ -204,8 +206,21 @@ mod tests {
     }
 
     #[test]
+    fn no_object_has_more_members_than_reading_can_mark() {
+        fn most(fields: &[Field]) -> usize {
+            let inner = fields.iter().map(|field| match field.kind {
+                Kind::Struct(members) | Kind::List(&Kind::Struct(members)) => most(members),
+                _ => 0,
+            });
+            inner.max().unwrap_or_default().max(fields.len())
+        }
+        assert!(most(FIELDS) <= u64::BITS as usize);
+    }
+
+    #[test]
     fn the_places_are_those_of_the_columns() {
-        let named = [(SCHEMA, "schema"), (EVENT_ID, "event_id"), (EXTRA, "extra")];
+        let named =
+            [(SCHEMA, "schema"), (EVENT_ID, "event_id"), (CONVERSATION_ID, "conversation_id"), (EXTRA, "extra")];
         let times = [(RECEIVED_AT, "received_at"), (OCCURRED_AT, "occurred_at")];
         for (place, name) in named.into_iter().chain(times) {
             assert_eq!(FIELDS[place].name, name);

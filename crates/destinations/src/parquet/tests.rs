@@ -1,7 +1,11 @@
 //! Files in a real directory, from a real journal.
 
+mod erasing;
+mod failing;
 mod files;
+mod held;
 mod journal;
+mod merging;
 mod rows;
 
 use std::path::Path;
@@ -21,11 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The outcome of an event with this body.
 fn outcome(id: EventId, body: &str) -> String {
+    outcome_of(id, "c-1", body)
+}
+
+fn outcome_of(id: EventId, conversation: &str, body: &str) -> String {
     let event = Event {
         id,
         source: "calls".into(),
         topic: "acw".into(),
-        conversation: Some("c-1".into()),
+        conversation: Some(conversation.into()),
         received: Timestamp::from_millis(1_777_887_082_415),
         conflict_of: None,
         body: Bytes::copy_from_slice(body.as_bytes()),
@@ -50,10 +58,11 @@ fn delivery(number: usize, time: &str) -> OutgoingDelivery {
     }
 }
 
-/// With files that are written at once.
+/// With files that are written at once, and none that is merged.
 fn options(dir: &Path) -> Options {
     let mut options = Options::new(Location::Directory(dir.join("lake")), dir.join("journal"));
     options.file_age = Duration::from_millis(1);
+    options.merge_files = 0;
     options
 }
 
@@ -86,15 +95,33 @@ fn read(data: Bytes) -> Vec<RecordBatch> {
 
 /// The ids of all rows in all files.
 fn rows(dir: &Path) -> Vec<String> {
-    let mut ids = Vec::new();
-    for file in files(dir, ".parquet") {
-        // A file may be replaced by itself while it is read, but never be half.
-        for batch in read(std::fs::read(file).unwrap().into()) {
-            let column = arrow_array::cast::as_string_array(batch.column_by_name("event_id").unwrap()).clone();
-            ids.extend(column.iter().map(|id| id.unwrap().to_owned()));
-        }
-    }
+    let mut ids: Vec<_> = files(dir, ".parquet").iter().flat_map(|file| ids_of(Path::new(file))).collect();
     ids.sort();
+    ids
+}
+
+/// The ids of all rows in the files that the catalogue says count.
+fn catalogued(dir: &Path) -> Vec<String> {
+    let (mut names, mut gone) = (Vec::new(), Vec::new());
+    for entry in files(&dir.join("_catalogue"), ".json") {
+        let entry: serde_json::Value = serde_json::from_slice(&std::fs::read(entry).unwrap()).unwrap();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        names.extend(entry["files"].as_array().unwrap().iter().map(|file| text(&file["name"])));
+        gone.extend(entry["replaces"].as_array().into_iter().flatten().map(text));
+    }
+    names.retain(|name| !gone.contains(name));
+    let mut ids: Vec<_> = names.iter().flat_map(|name| ids_of(&dir.join(name))).collect();
+    ids.sort();
+    ids
+}
+
+fn ids_of(file: &Path) -> Vec<String> {
+    let mut ids = Vec::new();
+    // A file may be replaced by itself while it is read, but never be half.
+    for batch in read(std::fs::read(file).unwrap().into()) {
+        let column = arrow_array::cast::as_string_array(batch.column_by_name("event_id").unwrap()).clone();
+        ids.extend(column.iter().map(|id| id.unwrap().to_owned()));
+    }
     ids
 }
 
@@ -111,6 +138,13 @@ fn until(what: &str, mut so: impl FnMut() -> bool) {
 fn until_written(dir: &Path) {
     until("all is written", || {
         files(&dir.join("journal"), ".open").is_empty() && files(&dir.join("journal"), ".rows").is_empty()
+    });
+}
+
+/// Waits until nobody has the journal open.
+fn until_unlocked(dir: &Path) {
+    until("the journal is unlocked", || {
+        std::fs::File::open(dir.join("journal/lock")).is_ok_and(|lock| lock.try_lock().is_ok())
     });
 }
 

@@ -5,28 +5,33 @@
 //! replace themselves, and never to two files with the same row.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::path::{Path as FilePath, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use bytes::Bytes;
 use event::EventId;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _};
 
 use super::catalogue::{self, Entry, FileEntry};
-use super::encode::Encoder;
+use super::encode::Gathered;
 use super::frame::{self, Record};
+use super::held::Segment as Held;
+use super::lake::Lake;
 use super::partition::{Grain, Partition};
+use super::row::Row;
 
 /// Writes segments.
 pub(super) struct Uploader {
-    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) lake: Lake,
     pub(super) grain: Grain,
     /// The journal's name.
     pub(super) journal: String,
-    /// The store, if it is a directory.
-    pub(super) directory: Option<PathBuf>,
+}
+
+/// What was written of a segment.
+pub(super) struct Written {
+    /// Its events, those that were erased too.
+    pub(super) ids: Vec<EventId>,
+    /// The folders that it has a file in.
+    pub(super) folders: Vec<Partition>,
 }
 
 /// Why a segment is not written.
@@ -38,76 +43,94 @@ pub(super) enum Failed {
     Journal(#[from] std::io::Error),
     #[error("removing what a kill left of a file: {0}")]
     Clear(std::io::Error),
+    #[error("syncing the folder of a file that was deleted: {0}")]
+    Settle(std::io::Error),
     #[error("`{0}` of the journal is damaged; restore it from a copy")]
     Damaged(String),
+    /// It was a row when it was taken over, so another version of aftercall took it.
+    #[error("a row in the journal cannot be written: {0}")]
+    Misfit(String),
     #[error("making a Parquet file: {0}")]
     Encode(#[from] parquet::errors::ParquetError),
-    #[error("writing the catalogue: {0}")]
+    #[error("the catalogue: {0}")]
     Catalogue(#[from] serde_json::Error),
+    #[error("the journal's note of files that are being replaced: {0}; remove it to go on without them")]
+    Note(String),
+    #[error("`{0}` was to be replaced and is gone, or is another file; nothing was replaced")]
+    Gone(String),
 }
 
 impl Uploader {
-    /// Writes a segment's files and its entry of the catalogue; the ids of its events.
-    pub(super) async fn write(&self, number: u64, path: &FilePath) -> Result<Vec<EventId>, Failed> {
-        let text = std::fs::read(path)?;
+    /// Writes a segment's files and its entry of the catalogue. Reads it, unless its rows are held.
+    pub(super) async fn write(&self, number: u64, path: &Path, held: Option<Held>) -> Result<Written, Failed> {
+        let (mut files, mut folders) = (Vec::new(), Vec::new());
+        let (name, ids) = match held {
+            Some(held) => {
+                let name = self.name(number, held.created);
+                for (partition, rows) in held.folders {
+                    folders.push(partition);
+                    files.push(self.put_rows(&name, partition, rows).await?);
+                }
+                (name, held.ids)
+            }
+            None => {
+                let text = std::fs::read(path)?;
+                let segment = self.read(path, &text)?;
+                let name = self.name(number, segment.created);
+                for (partition, records) in self.folders(&segment.records) {
+                    folders.push(partition);
+                    files.push(self.put_rows(&name, partition, gather(&records)?).await?);
+                }
+                (name, segment.records.iter().map(|record| record.event).collect())
+            }
+        };
+        self.lake.put(&catalogue::place(&name), Entry::new(files).to_json()?).await?;
+        Ok(Written { ids, folders })
+    }
+
+    /// The time keeps names apart even if somebody has emptied the journal's directory but for its name.
+    fn name(&self, number: u64, created: i64) -> String {
+        format!("{}-{number:08}-{created}", self.journal)
+    }
+
+    fn read<'a>(&self, path: &Path, text: &'a [u8]) -> Result<frame::Segment<'a>, Failed> {
         let damaged = || Failed::Damaged(path.display().to_string());
-        let segment = frame::read(&text).map_err(|_| damaged())?;
-        if segment.is_torn {
-            return Err(damaged());
-        }
-        // The time keeps names apart even if somebody has emptied the journal's directory but for its name.
-        let name = format!("{}-{number:08}-{}", self.journal, segment.created);
-        let mut partitions: BTreeMap<Partition, Vec<Record<'_>>> = BTreeMap::new();
-        for record in &segment.records {
-            partitions.entry(Partition::of(record.time, self.grain)).or_default().push(*record);
-        }
-        let mut files = Vec::with_capacity(partitions.len());
-        for (partition, records) in partitions {
-            let name = format!("{partition}/{name}.parquet");
-            let (entry, data) = file(name, partition, &records)?;
-            self.put(&entry.name, data).await?;
-            files.push(entry);
-        }
-        let entry = serde_json::to_vec_pretty(&Entry::new(files))?;
-        let name = format!("{}/{name}.json", catalogue::FOLDER);
-        self.put(&name, Bytes::from(entry)).await?;
-        Ok(segment.records.iter().map(|record| record.event).collect())
+        let segment = frame::read(text).map_err(|_| damaged())?;
+        if segment.is_torn { Err(damaged()) } else { Ok(segment) }
     }
 
-    async fn put(&self, name: &str, data: Bytes) -> Result<(), Failed> {
-        if let Some(directory) = &self.directory {
-            clear(directory, name).map_err(Failed::Clear)?;
+    /// The records of each folder; what was erased is in none.
+    fn folders<'a>(&self, records: &[Record<'a>]) -> BTreeMap<Partition, Vec<Record<'a>>> {
+        let mut folders: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for record in records.iter().filter(|record| !record.payload.is_empty()) {
+            folders.entry(Partition::of(record.time, self.grain)).or_default().push(*record);
         }
-        let path = Path::parse(name).map_err(object_store::Error::from)?;
-        self.objects.put(&path, data.into()).await?;
-        Ok(())
+        folders
+    }
+
+    async fn put_rows(&self, name: &str, partition: Partition, rows: Gathered) -> Result<FileEntry, Failed> {
+        let name = format!("{partition}/{name}.parquet");
+        let (count, (from, to)) = (rows.rows(), rows.times());
+        let data = Bytes::from(rows.encode()?);
+        let entry = FileEntry {
+            name,
+            partition: partition.to_string(),
+            rows: count,
+            bytes: data.len() as u64,
+            sha256: catalogue::sha256(&data),
+            from: catalogue::time(from),
+            to: catalogue::time(to),
+        };
+        self.lake.put(&entry.name, data).await?;
+        Ok(entry)
     }
 }
 
-/// Removes what a kill left of this very file in a directory: the store writes to `NAME#1` and renames that, and whoever
-/// reads all that is in a folder would read it.
-fn clear(directory: &FilePath, name: &str) -> std::io::Result<()> {
-    match std::fs::remove_file(directory.join(format!("{name}#1"))) {
-        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Err(error),
-        _ => Ok(()),
+fn gather(records: &[Record<'_>]) -> Result<Gathered, Failed> {
+    let mut gathered = Gathered::new();
+    for record in records {
+        let row = Row::parse(record.payload).map_err(|misfit| Failed::Misfit(misfit.to_string()))?;
+        gathered.push(&row, record.payload.len(), record.time)?;
     }
-}
-
-fn file(name: String, partition: Partition, records: &[Record<'_>]) -> Result<(FileEntry, Bytes), Failed> {
-    let mut encoder = Encoder::new()?;
-    records.iter().try_for_each(|record| encoder.push(record.payload))?;
-    let times = || records.iter().map(|record| record.time);
-    let rows = encoder.rows();
-    let data = Bytes::from(encoder.finish()?);
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &data);
-    let entry = FileEntry {
-        name,
-        partition: partition.to_string(),
-        rows,
-        bytes: data.len() as u64,
-        sha256: hex::encode(digest),
-        from: catalogue::time(times().min().unwrap_or_default()),
-        to: catalogue::time(times().max().unwrap_or_default()),
-    };
-    Ok((entry, data))
+    Ok(gathered)
 }

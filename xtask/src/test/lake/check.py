@@ -3,6 +3,7 @@
 usage: check.py LAKE ROWS
 """
 
+import hashlib
 import json
 import pathlib
 import sys
@@ -39,9 +40,15 @@ def same(what, found, wanted):
 
 def check_pyarrow(lake, rows):
     files = sorted(lake.glob("*/*/*.parquet"))
-    listed = [file for entry in lake.glob("_catalogue/*.json") for file in json.loads(entry.read_text())["files"]]
+    entries = [json.loads(entry.read_text()) for entry in lake.glob("_catalogue/*.json")]
+    gone = {name for entry in entries for name in entry.get("replaces", [])}
+    listed = [file for entry in entries for file in entry["files"] if file["name"] not in gone]
     same("files", sorted(str(file.relative_to(lake)) for file in files), sorted(file["name"] for file in listed))
     same("rows of the catalogue", sum(file["rows"] for file in listed), rows)
+    for file in listed:
+        data = (lake / file["name"]).read_bytes()
+        same("bytes", (len(data), hashlib.sha256(data).hexdigest()), (file["bytes"], file["sha256"]))
+    assert gone, "nothing was merged"
     for file in files:
         metadata = pyarrow.parquet.read_metadata(file)
         same("version", metadata.metadata[b"aftercall.schema"], b"1")

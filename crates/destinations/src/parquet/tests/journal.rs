@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::frame::Record;
-use super::super::journal::{Journal, Refused, Rules};
+use super::super::frame::{Frame, Record};
+use super::super::journal::{Journal, Refused, Rules, Size};
 use super::{files, id};
 use crate::OpenError;
 
@@ -35,8 +35,8 @@ fn a_segment_is_closed_by_size_and_by_age_and_keeps_its_rows_over_a_restart() {
     assert_eq!(files(dir.path(), ".open").len(), 1);
     journal.close_if_due(60_000).unwrap();
     assert_eq!((files(dir.path(), ".open").len(), files(dir.path(), ".rows").len()), (0, 2), "by age");
-    let (oldest, path) = journal.oldest_closed().unwrap();
-    assert_eq!((oldest, path.exists()), (1, true));
+    let (oldest, path, rows) = journal.oldest_closed().unwrap();
+    assert_eq!((oldest, path.exists(), rows), (1, true, 1));
 }
 
 #[test]
@@ -61,9 +61,9 @@ fn the_latest_ids_are_remembered_over_a_restart_and_older_ones_are_forgotten() {
     assert_eq!(files(dir.path(), ".ids").len(), 10);
     let mut journal = open(dir.path()).unwrap();
     journal.append(&[record(20, b"again"), record(11, b"again")], 0).unwrap();
-    assert_eq!(journal.bytes(), 0, "no second row");
+    assert_eq!(journal.size(), Size::default(), "no second row");
     journal.append(&[record(1, b"too old")], 0).unwrap();
-    assert!(journal.bytes() > 0);
+    assert_eq!(journal.size().rows, 1);
     assert_eq!(files(dir.path(), "000000000021.open").len(), 1, "no number comes again");
 }
 
@@ -72,26 +72,26 @@ fn a_torn_frame_is_cut_off_and_damage_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path()).unwrap();
     journal.append(&[record(1, b"one")], 0).unwrap();
-    let whole = journal.bytes();
+    let whole = journal.size();
     journal.append(&[record(2, b"two")], 0).unwrap();
     drop(journal);
     let path = dir.path().join("000000000001.open");
     let text = fs::read(&path).unwrap();
     fs::write(&path, &text[..text.len() - 1]).unwrap();
     let mut journal = open(dir.path()).unwrap();
-    assert_eq!(journal.bytes(), whole);
+    assert_eq!(journal.size(), whole);
     journal.append(&[record(2, b"two")], 0).unwrap();
     drop(journal);
     assert_eq!(fs::read(&path).unwrap(), text, "it came again");
 
     let mut damaged = text.clone();
-    damaged[30] ^= 1;
+    damaged[60] ^= 1;
     fs::write(&path, damaged).unwrap();
     let error = open(dir.path()).map(drop).unwrap_err().to_string();
-    assert!(error.contains("000000000001.open") && error.contains("damaged at byte 16"), "{error}");
+    assert!(error.contains("000000000001.open") && error.contains("damaged at byte 40"), "{error}");
     assert!(error.contains("replay"), "{error}");
-    fs::write(&path, &text[..5]).unwrap();
-    assert_eq!(open(dir.path()).unwrap().bytes(), 0, "killed while it was made");
+    fs::write(&path, b"ACPQJ\0\0\x01\0").unwrap();
+    assert_eq!(open(dir.path()).unwrap().size(), Size::default(), "version 1, killed while it was made");
 }
 
 #[test]
@@ -115,4 +115,59 @@ fn a_journal_has_one_writer() {
     let dir = tempfile::tempdir().unwrap();
     let _first = open(dir.path()).unwrap();
     assert!(matches!(open(dir.path()), Err(OpenError::InUse { .. })));
+}
+
+/// Each record was reported before the next was appended, so a journal without it has lost something.
+#[test]
+fn a_journal_that_was_cut_short_is_refused_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path()).unwrap();
+    journal.append(&[record(1, b"one")], 0).unwrap();
+    let one = journal.size().bytes;
+    journal.append(&[record(2, b"two")], 0).unwrap();
+    journal.mark().unwrap();
+    let two = journal.size().bytes;
+    drop(journal);
+    let path = dir.path().join("000000000001.open");
+    let text = fs::read(&path).unwrap();
+    for cut in [0, 5, 39, 40, one, two - 1] {
+        fs::write(&path, &text[..cut as usize]).unwrap();
+        let error = open(dir.path()).map(drop).unwrap_err().to_string();
+        assert!(error.contains("000000000001.open") && error.contains("replay"), "{cut}: {error}");
+        assert!(
+            cut < 40 || error.contains(&format!("cut short: it has {cut} bytes, and {two} were synced")),
+            "{error}"
+        );
+    }
+    fs::write(&path, &text).unwrap();
+    let mut journal = open(dir.path()).unwrap();
+    journal.append(&[record(3, &[b'x'; 2_000])], 0).unwrap();
+    drop(journal);
+    // Closed, so it has to end where it did, also between two frames.
+    let (path, old) = (dir.path().join("000000000001.rows"), path);
+    assert!(!old.exists());
+    let text = fs::read(&path).unwrap();
+    for wrong in [&text[..two as usize], &[&text[..], b"more"].concat()] {
+        fs::write(&path, wrong).unwrap();
+        assert!(open(dir.path()).is_err());
+    }
+    fs::write(&path, &text).unwrap();
+    assert_eq!(open(dir.path()).unwrap().size().rows, 3);
+}
+
+/// As an aftercall of before has left it: one record that is closed, and one that is open, with a torn one behind it.
+#[test]
+fn a_journal_of_version_1_is_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = |number: usize| {
+        let mut frame = Frame::default();
+        frame.push(record(number, b"old"));
+        [b"ACPQJ\0\0\x01".as_slice(), &5_i64.to_le_bytes(), &frame.finish()].concat()
+    };
+    fs::write(dir.path().join("000000000003.rows"), old(1)).unwrap();
+    fs::write(dir.path().join("000000000004.open"), [old(2), b"ACPFtorn".to_vec()].concat()).unwrap();
+    let mut journal = open(dir.path()).unwrap();
+    assert_eq!((journal.size().rows, files(dir.path(), ".rows").len()), (2, 2));
+    journal.append(&[record(1, b"again"), record(2, b"again"), record(3, b"new")], 0).unwrap();
+    assert_eq!((journal.size().rows, files(dir.path(), "000000000005.open").len()), (3, 1));
 }

@@ -5,14 +5,20 @@ use arrow_array::types::{Float64Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{Array as _, RecordBatch};
 use proptest::prelude::*;
 
-use super::super::encode::Encoder;
+use super::super::encode::Gathered;
 use super::super::row::Row;
 use super::{id, outcome, read};
 
+fn file(payloads: &[String]) -> bytes::Bytes {
+    let mut gathered = Gathered::new();
+    for payload in payloads {
+        gathered.push(&Row::parse(payload.as_bytes()).unwrap(), payload.len(), 0).unwrap();
+    }
+    gathered.encode().unwrap().into()
+}
+
 fn table(payloads: &[String]) -> RecordBatch {
-    let mut encoder = Encoder::new().unwrap();
-    payloads.iter().for_each(|payload| encoder.push(payload.as_bytes()).unwrap());
-    read(encoder.finish().unwrap().into()).remove(0)
+    read(file(payloads)).remove(0)
 }
 
 #[test]
@@ -47,9 +53,7 @@ fn every_type_comes_back_as_it_went_in() {
 
 #[test]
 fn a_file_says_which_version_its_rows_have() {
-    let mut encoder = Encoder::new().unwrap();
-    encoder.push(outcome(id(1), "{}").as_bytes()).unwrap();
-    let data = bytes::Bytes::from(encoder.finish().unwrap());
+    let data = file(&[outcome(id(1), "{}")]);
     let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(data).unwrap();
     let pairs = reader.metadata().file_metadata().key_value_metadata().unwrap().clone();
     assert!(pairs.iter().any(|pair| pair.key == "aftercall.schema" && pair.value.as_deref() == Some("1")));
@@ -63,6 +67,7 @@ fn what_does_not_fit_is_refused_with_its_place_and_the_cure() {
         ("[]".to_owned(), "expected an object"),
         ("{\"schema\":1".to_owned(), "EOF"),
         (good.replace("\"schema\":1", "\"schema\":2"), "`/schema` is 2"),
+        (good.replace("\"schema\":1", "\"schema\":0"), "`/schema` is 0"),
         (good.replace("\"source\":\"calls\"", "\"source\":7"), "`/source`: invalid type: a number, expected a text"),
         (good.replace("\"keywords\":[]", "\"keywords\":\"k\""), "`/keywords`: invalid type: text, expected a list"),
         (good.replace("\"keywords\":[]", "\"keywords\":[\"a\",{}]"), "`/keywords/1`"),

@@ -9,7 +9,7 @@ use super::super::super::ConfigError;
 use super::super::super::file::DestinationTable;
 
 /// The keys that only this kind knows.
-pub(super) fn keys(table: &DestinationTable) -> [(&'static str, bool); 6] {
+pub(super) fn keys(table: &DestinationTable) -> [(&'static str, bool); 9] {
     [
         ("partition", table.partition.is_some()),
         ("file_bytes", table.file_bytes.is_some()),
@@ -17,6 +17,9 @@ pub(super) fn keys(table: &DestinationTable) -> [(&'static str, bool); 6] {
         ("journal", table.journal.is_some()),
         ("journal_bytes", table.journal_bytes.is_some()),
         ("remember", table.remember.is_some()),
+        ("merge_files", table.merge_files.is_some()),
+        ("merge_below", table.merge_below.is_some()),
+        ("merge_after", table.merge_after.is_some()),
     ]
 }
 
@@ -89,6 +92,9 @@ mod built {
         options.file_age = table.file_age.map_or(options.file_age, |time| time.0);
         options.journal_bytes = table.journal_bytes.map_or(options.journal_bytes, |size| size.0 as u64);
         options.remembered = table.remember.unwrap_or(options.remembered);
+        options.merge_files = table.merge_files.unwrap_or(options.merge_files);
+        options.merge_below = table.merge_below.map_or(options.merge_below, |size| size.0 as u64);
+        options.merge_after = table.merge_after.map_or(options.merge_after, |time| time.0);
         Ok(options)
     }
 }

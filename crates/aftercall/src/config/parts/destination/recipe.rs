@@ -9,7 +9,7 @@ use http::Method;
 
 use super::super::super::ConfigError;
 use super::super::super::file::{DestinationTable, KeySetting, RecipeSetting};
-use super::objects::refused;
+use super::refused;
 
 /// The keys that mean something with a recipe alone, and the keys of other kinds that do too.
 pub(super) fn keys(table: &DestinationTable) -> [(&'static str, bool); 3] {

@@ -1,0 +1,158 @@
+//! Small files become one, and no row is lost or doubled wherever it stops.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+
+use super::super::{Options, ParquetDestination};
+use super::failing::Failing;
+use super::{catalogued, delivery, files, id, options, reopen, rows, send, until, until_unlocked, until_written};
+use crate::Destination as _;
+
+/// So many files are there to be merged.
+const FILES: usize = 4;
+
+fn ids(numbers: std::ops::Range<usize>) -> Vec<String> {
+    let mut ids: Vec<_> = numbers.map(|number| id(number).to_string()).collect();
+    ids.sort();
+    ids
+}
+
+/// Merges as soon as two files are there.
+fn merging(dir: &Path) -> Options {
+    let mut options = options(dir);
+    options.merge_files = 2;
+    options
+}
+
+/// A lake of so many files with a row each.
+async fn filled(dir: &Path) {
+    let lake = reopen(&options(dir));
+    for number in 0..FILES {
+        send(&lake, delivery(number, "2026-11-27T09:00:00Z")).await.unwrap();
+        until_written(dir);
+    }
+    drop(lake);
+    until_unlocked(dir);
+    assert_eq!(files(&dir.join("lake"), ".parquet").len(), FILES);
+}
+
+fn until_merged(dir: &Path) {
+    until("there is one file, and no note", || {
+        files(&dir.join("lake"), ".parquet").len() == 1 && !dir.join("journal/replacing").exists()
+    });
+}
+
+#[tokio::test]
+async fn small_files_become_one_and_the_catalogue_says_what_it_replaces() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await;
+    let before = files(&dir.path().join("lake"), ".parquet");
+    let lake = reopen(&merging(dir.path()));
+    until_merged(dir.path());
+    assert_eq!(rows(&dir.path().join("lake")), ids(0..FILES));
+    assert_eq!(catalogued(&dir.path().join("lake")), ids(0..FILES));
+    let merged = files(&dir.path().join("lake"), ".parquet").remove(0);
+    let name = merged.rsplit('/').next().unwrap().replace(".parquet", ".json");
+    let entry = fs::read(dir.path().join("lake/_catalogue").join(name)).unwrap();
+    let entry: serde_json::Value = serde_json::from_slice(&entry).unwrap();
+    assert_eq!(entry["replaces"].as_array().unwrap().len(), before.len());
+    assert_eq!((&entry["rows"], &entry["files"][0]["rows"]), (&FILES.into(), &FILES.into()));
+    assert_eq!(entry["files"][0]["from"], "2026-11-27T09:00:00.000Z");
+    let data = fs::read(&merged).unwrap();
+    assert_eq!(entry["files"][0]["bytes"], data.len());
+    // What was merged is still known.
+    send(&lake, delivery(0, "2026-11-27T09:00:00Z")).await.unwrap();
+    send(&lake, delivery(FILES, "2026-11-27T09:00:00Z")).await.unwrap();
+    until_written(dir.path());
+    assert_eq!(catalogued(&dir.path().join("lake")), ids(0..FILES + 1));
+}
+
+#[tokio::test]
+async fn what_is_large_enough_or_alone_or_of_another_journal_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await;
+    let before = files(&dir.path().join("lake"), ".parquet");
+    let stays = |options: &Options| {
+        let inner = Arc::new(LocalFileSystem::new_with_prefix(dir.path().join("lake")).unwrap());
+        let looked = Failing::new(inner, usize::MAX, false);
+        let lake = ParquetDestination::open_in(options, Arc::new(looked.clone())).unwrap();
+        until("it has looked", || looked.lists() > 0);
+        // Its thread ends when it has done what it found to do.
+        drop(lake);
+        until_unlocked(dir.path());
+        until("the other journal is unlocked too", || {
+            fs::File::open(options.journal.join("lock")).unwrap().try_lock().is_ok()
+        });
+        assert_eq!((files(&dir.path().join("lake"), ".parquet"), looked.changes()), (before.clone(), 0));
+    };
+    let mut large = merging(dir.path());
+    large.merge_below = 1;
+    stays(&large);
+    let mut few = merging(dir.path());
+    few.merge_files = FILES + 1;
+    few.merge_after = Duration::from_secs(1_000_000_000);
+    stays(&few);
+    let mut other = merging(dir.path());
+    other.journal = dir.path().join("other-journal");
+    stays(&other);
+}
+
+/// With each change of the store failing, before or after it is made.
+#[tokio::test]
+async fn wherever_it_stops_the_catalogue_has_each_row_once_and_it_is_gone_on_with() {
+    for is_made in [false, true] {
+        for at in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            filled(dir.path()).await;
+            let inner: Arc<dyn ObjectStore> =
+                Arc::new(LocalFileSystem::new_with_prefix(dir.path().join("lake")).unwrap());
+            let failing = Failing::new(inner, at, is_made);
+            let lake = ParquetDestination::open_in(&merging(dir.path()), Arc::new(failing.clone())).unwrap();
+            let merged = || {
+                files(&dir.path().join("lake"), ".parquet").len() == 1 && !dir.path().join("journal/replacing").exists()
+            };
+            until("it fails or is merged", || lake.standing().unwrap().problem.is_some() || merged());
+            drop(lake);
+            until_unlocked(dir.path());
+            assert_eq!(catalogued(&dir.path().join("lake")), ids(0..FILES), "change {at}, made: {is_made}");
+            // Whoever lists the folder misses nothing, and sees a row twice at most.
+            let mut listed = rows(&dir.path().join("lake"));
+            assert!(listed.len() <= 2 * FILES);
+            listed.dedup();
+            assert_eq!(listed, ids(0..FILES), "change {at}, made: {is_made}");
+            if failing.changes() <= at {
+                assert!(at > FILES, "it was merged with {at} changes");
+                break;
+            }
+            let lake = reopen(&merging(dir.path()));
+            until_merged(dir.path());
+            assert_eq!(rows(&dir.path().join("lake")), ids(0..FILES), "change {at}, made: {is_made}");
+            assert_eq!(catalogued(&dir.path().join("lake")), ids(0..FILES), "change {at}, made: {is_made}");
+            send(&lake, delivery(1, "2026-11-27T09:00:00Z")).await.unwrap();
+            until_written(dir.path());
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_that_somebody_has_deleted_are_not_merged_and_nothing_else_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await;
+    let inner: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(dir.path().join("lake")).unwrap());
+    // The note is there, and the merged file is not.
+    let lake = ParquetDestination::open_in(&merging(dir.path()), Arc::new(Failing::new(inner, 0, false))).unwrap();
+    until("it fails", || lake.standing().unwrap().problem.is_some());
+    drop(lake);
+    until_unlocked(dir.path());
+    assert!(dir.path().join("journal/replacing").exists());
+    fs::remove_file(&files(&dir.path().join("lake"), ".parquet")[0]).unwrap();
+    let lake = reopen(&merging(dir.path()));
+    until("it says so", || lake.standing().unwrap().problem.is_some_and(|problem| problem.contains("is gone")));
+    assert!(!dir.path().join("journal/replacing").exists());
+    assert_eq!(rows(&dir.path().join("lake")).len(), FILES - 1);
+}

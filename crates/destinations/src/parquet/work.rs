@@ -1,0 +1,207 @@
+//! The thread that goes to the object store: closes segments that are old enough, writes closed ones, merges small files and
+//! erases.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+
+use super::merge::Rules;
+use super::partition::Partition;
+use super::replace::{Note, Plan, folder_of};
+use super::shared::{Shared, locked, now};
+use super::upload::{Failed, Uploader};
+
+/// How often it is looked whether a segment is old enough.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Pause after a failed upload, doubled up to [`MAX_PAUSE`]: a store that is back is found soon.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause.
+const MAX_PAUSE: Duration = Duration::from_secs(15);
+/// Pause after merging failed. It can wait, and whoever reads sees no difference.
+const MERGE_PAUSE: Duration = Duration::from_secs(60);
+/// How many days back folders are looked at, at the start, for small files that were not merged before.
+const DAYS_BACK: i64 = 8;
+/// Files that are looked at then, at most.
+const FILES_BACK: usize = 100_000;
+
+/// What the thread has.
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) uploader: Uploader,
+    pub(super) runtime: Runtime,
+    merging: Rules,
+    /// The folders that may have small files; none if it was not looked yet.
+    folders: Option<BTreeMap<Partition, Folder>>,
+    /// Nothing is merged before.
+    merge_not_before: Option<Instant>,
+}
+
+/// What is known of a folder.
+#[derive(Default, Clone, Copy)]
+struct Folder {
+    /// Files that it got since it was looked at.
+    files: usize,
+    /// When it got the last one, in milliseconds since 1970.
+    written: i64,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, uploader: Uploader, merging: Rules, runtime: Runtime) -> Self {
+        Self { shared, uploader, runtime, merging, folders: None, merge_not_before: None }
+    }
+
+    /// Works until it is told to stop.
+    pub(super) fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
+        let mut wait = Duration::ZERO;
+        while self.goes_on(wait) {
+            while let Some(ask) = { locked(&self.shared.orders).asks.pop_front() } {
+                // Whoever gave up waiting asks again.
+                let _ = ask.answer.send(self.erase(&ask.erasure));
+            }
+            match self.write_oldest() {
+                Ok(is_more) => {
+                    *locked(&self.shared.trouble) = None;
+                    pause = FIRST_PAUSE;
+                    wait = if is_more { Duration::ZERO } else { LOOK_EVERY };
+                    self.merge_if_due();
+                }
+                Err(problem) => {
+                    *locked(&self.shared.trouble) = Some(problem);
+                    wait = pause;
+                    pause = (pause * 2).min(MAX_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Waits; whether there is to be more work.
+    fn goes_on(&self, wait: Duration) -> bool {
+        let orders = locked(&self.shared.orders);
+        let woken = self.shared.wake.wait_timeout_while(orders, wait, |orders| !orders.stop && orders.asks.is_empty());
+        let (orders, _) = woken.unwrap_or_else(PoisonError::into_inner);
+        !orders.stop
+    }
+
+    /// Writes the oldest closed segment, if there is one; whether there was.
+    fn write_oldest(&mut self) -> Result<bool, String> {
+        let (number, path, held) = {
+            let kept = &mut *locked(&self.shared.kept);
+            kept.journal.close_if_due(now()).map_err(|error| format!("closing a segment of the journal: {error}"))?;
+            kept.journal.mark().map_err(|error| format!("marking a segment of the journal: {error}"))?;
+            let Some((number, path, rows)) = kept.journal.oldest_closed() else { return Ok(false) };
+            (number, path, kept.held.take(number, rows))
+        };
+        let written = self.runtime.block_on(self.uploader.write(number, &path, held));
+        let written = written.map_err(|failed| failed.to_string())?;
+        let dropped = locked(&self.shared.kept).journal.drop_segment(number, &written.ids);
+        dropped.map_err(|error| format!("dropping a segment of the journal: {error}"))?;
+        if let Some(folders) = &mut self.folders {
+            for partition in written.folders {
+                let folder = folders.entry(partition).or_default();
+                folder.files += 1;
+                folder.written = now();
+            }
+        }
+        Ok(true)
+    }
+
+    /// Merges the small files of one folder, if one is due. That it fails stops nothing else.
+    fn merge_if_due(&mut self) {
+        if !self.merging.are_in_force() || self.merge_not_before.is_some_and(|time| Instant::now() < time) {
+            return;
+        }
+        let merged = self.merge();
+        self.merge_not_before = merged.is_err().then(|| Instant::now() + MERGE_PAUSE);
+        *locked(&self.shared.unmerged) = merged.err().map(|problem| format!("small files are not merged: {problem}"));
+    }
+
+    fn merge(&mut self) -> Result<(), String> {
+        self.resume()?;
+        let now = now();
+        let folders = match &mut self.folders {
+            Some(folders) => folders,
+            none => {
+                let found = self.runtime.block_on(look_back(&self.uploader, now));
+                none.insert(found.map_err(|error| error.to_string())?)
+            }
+        };
+        let is_over = |partition: &Partition, folder: &Folder, rules: &Rules| {
+            rules.is_over(partition.ends(), folder.written, now)
+        };
+        let due = folders
+            .iter()
+            .find(|(partition, folder)| folder.files >= self.merging.files || is_over(partition, folder, &self.merging))
+            .map(|(partition, folder)| (*partition, *folder));
+        let Some((partition, folder)) = due else { return Ok(()) };
+        let is_over = is_over(&partition, &folder, &self.merging);
+        let here = self.segments();
+        let is_here = |number: u64| here.contains(&number);
+        let name = partition.to_string();
+        let plan = self.uploader.plan_merge(&name, &self.merging, is_over, now, &is_here);
+        let plan = self.runtime.block_on(plan).map_err(|error| error.to_string())?;
+        let merged = plan.is_some();
+        if let Some(plan) = plan {
+            self.carry_out(plan)?;
+        }
+        match &mut self.folders {
+            // There may be more of it than is merged at once.
+            Some(_) if merged && is_over => {}
+            Some(folders) if is_over => drop(folders.remove(&partition)),
+            Some(folders) => drop(folders.insert(partition, Folder { files: 0, ..folder })),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The segments that are in the journal.
+    pub(super) fn segments(&self) -> BTreeSet<u64> {
+        locked(&self.shared.kept).journal.segments()
+    }
+
+    /// Goes on with what a crash or the store has interrupted.
+    pub(super) fn resume(&self) -> Result<(), String> {
+        let note = locked(&self.shared.kept).journal.note().map_err(|error| format!("reading a note: {error}"))?;
+        let Some(note) = note else { return Ok(()) };
+        let note = Note::parse(&note).map_err(|error| error.to_string())?;
+        let done = self.runtime.block_on(self.uploader.replace(&note, None));
+        if let Err(error) = done {
+            if matches!(error, Failed::Gone(_)) {
+                // Nothing was done, and nothing can be.
+                self.remove_note()?;
+            }
+            return Err(error.to_string());
+        }
+        self.remove_note()
+    }
+
+    /// Notes what is to be done, and does it.
+    pub(super) fn carry_out(&self, plan: Plan) -> Result<(), String> {
+        let Plan { note, data } = plan;
+        let text = note.to_json().map_err(|error| error.to_string())?;
+        locked(&self.shared.kept).journal.leave_note(&text).map_err(|error| format!("leaving a note: {error}"))?;
+        self.runtime.block_on(self.uploader.replace(&note, data)).map_err(|error| error.to_string())?;
+        self.remove_note()
+    }
+
+    fn remove_note(&self) -> Result<(), String> {
+        locked(&self.shared.kept).journal.remove_note().map_err(|error| format!("removing a note: {error}"))
+    }
+}
+
+/// The folders of the last days, and how many files of this journal each has.
+async fn look_back(uploader: &Uploader, now: i64) -> Result<BTreeMap<Partition, Folder>, Failed> {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+    let from = Partition::of(now - DAYS_BACK * DAY_MS, super::Grain::Day).to_string();
+    let mut folders = BTreeMap::<_, Folder>::new();
+    for file in uploader.lake.list_behind(&from, FILES_BACK).await? {
+        if let Some(partition) = Partition::parse(folder_of(&file.name)).filter(|_| uploader.is_own(&file.name)) {
+            let folder = folders.entry(partition).or_default();
+            folder.files += 1;
+            folder.written = folder.written.max(file.written);
+        }
+    }
+    Ok(folders)
+}
