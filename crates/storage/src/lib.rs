@@ -4,6 +4,7 @@
 //! it. All requests end: each has a time and a number of tries, and what fails all the same is tried again later by
 //! whoever asked. Nothing is kept here, so a crash leaves nothing behind.
 
+pub mod key;
 mod s3;
 
 use std::path::{Path, PathBuf};
