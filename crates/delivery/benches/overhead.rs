@@ -108,6 +108,7 @@ fn http(count: u64, with_delivery: bool) -> Result<(Duration, Duration), AnyErro
                         source: event.source,
                         topic: event.topic,
                         conversation: event.conversation,
+                        received: event.received,
                         behind_dead: false,
                         payload: event.body,
                         replayed: false,

@@ -128,6 +128,7 @@ impl Tools {
             source: stored.event.source.clone(),
             topic: stored.event.topic.clone(),
             conversation: stored.event.conversation.clone(),
+            received: stored.event.received,
             behind_dead,
             payload,
             replayed: stored.is_replayed(),
@@ -149,13 +150,14 @@ impl Tools {
 
 fn failed(stage: Stage, class: FailureClass, message: String) -> Failed {
     let failure = Failure::new(stage, class, shortened(&message, MESSAGE_LIMIT));
-    Failed { failure, retry_after: None, overloaded: false }
+    Failed { failure, retry_after: None, overloaded: false, patience: None }
 }
 
 fn refused(error: SendError) -> Failed {
-    let class = match error.class {
-        ErrorClass::Transient => FailureClass::Transient,
-        ErrorClass::Permanent => FailureClass::Permanent,
+    let (class, patience) = match error.class {
+        ErrorClass::Transient => (FailureClass::Transient, None),
+        ErrorClass::Permanent => (FailureClass::Permanent, None),
+        ErrorClass::NotYet(patience) => (FailureClass::Transient, Some(*patience)),
     };
     let mut failed = failed(Stage::Deliver, class, error.message);
     failed.failure.status = error.status;
@@ -163,6 +165,7 @@ fn refused(error: SendError) -> Failed {
     failed.failure.path = error.excerpt.as_deref().and_then(complaint::place);
     failed.failure.excerpt = error.excerpt;
     failed.retry_after = error.retry_after;
+    failed.patience = patience;
     failed
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use destinations::Patience;
 use rand::{Rng, RngExt};
 
 /// The longest time that a destination's `Retry-After` is honoured for. Beyond it a wrong header could park an event
@@ -11,6 +12,29 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// While the destination is at fault, the wait is at most this part of the time since the event's first attempt. So
 /// an event is tried again within a fifth of the outage's length after its end: 2 s after 10 s.
 const OUTAGE_SHARE: u32 = 5;
+
+/// What is not there yet is asked for again after this part of the time that it has been waited for: each pause is half as
+/// long again as the one before.
+const PATIENCE_SHARE: u32 = 2;
+/// The least part of such a pause, in percent; the rest is jitter, so that what began together does not come back together.
+const PATIENCE_PERCENT: u64 = 75;
+
+/// How long what is not there yet waits, after it has been `waited` for: never longer than until it is given up.
+pub(crate) fn patience(
+    patience: Patience,
+    waited: Duration,
+    retry_after: Option<Duration>,
+    rng: &mut impl Rng,
+) -> Duration {
+    let Patience { shortest, longest, give_up } = patience;
+    let window = (waited / PATIENCE_SHARE).clamp(shortest.min(longest), longest);
+    let window = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+    let least = window / 100 * PATIENCE_PERCENT;
+    let pause = Duration::from_millis(rng.random_range(least..=window));
+    let pause = pause.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX));
+    // The last attempt is made when the time is over, not up to a whole pause earlier.
+    give_up.map_or(pause, |(after, _)| pause.min(after.saturating_sub(waited)))
+}
 
 /// How waiting grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use destinations::Patience;
 use event::Timestamp;
 use queue::{Attempts, Failure, FailureClass, Outcome};
 use rand::Rng;
 
 use crate::Options;
-use crate::backoff::Cause;
+use crate::backoff::{self, Cause};
 use crate::budget;
 
 /// An attempt that failed.
@@ -18,6 +19,8 @@ pub(crate) struct Failed {
     pub(crate) retry_after: Option<Duration>,
     /// It had too much to do: 429, 503, or no answer in time.
     pub(crate) overloaded: bool,
+    /// What the delivery is about is not there yet, and is waited for like this.
+    pub(crate) patience: Option<Patience>,
 }
 
 /// When an attempt was made, and what was known then.
@@ -31,8 +34,11 @@ pub(crate) struct Tried {
     pub(crate) last_success: Option<Timestamp>,
 }
 
-/// Retry or dead: a transient failure is tried again until its budget is used up, any other is dead now.
+/// Retry or dead: what is not there yet is waited for, a transient failure is tried again until its budget is used up, any other is dead now.
 pub(crate) fn decide(tried: Tried, failed: Failed, options: &Options, rng: &mut impl Rng) -> Outcome {
+    if let Some(patience) = failed.patience {
+        return wait(tried, failed, patience, rng);
+    }
     let charged = budget::is_charged(&tried.before, tried.last_success);
     let attempts = budget::count(tried.before, charged, tried.began, tried.ended);
     let Failed { failure, retry_after, .. } = failed;
@@ -47,8 +53,25 @@ pub(crate) fn decide(tried: Tried, failed: Failed, options: &Options, rng: &mut 
     Outcome::Retry { at, attempts, failure }
 }
 
+/// Nothing is charged, and what was charged before is forgotten: the destination answered, so it was not the event's fault.
+fn wait(tried: Tried, failed: Failed, patience: Patience, rng: &mut impl Rng) -> Outcome {
+    let attempts = Attempts { charged: 0, ..budget::count(tried.before, false, tried.began, tried.ended) };
+    let waited = attempts.first.map_or(Duration::ZERO, |first| first.until(tried.ended));
+    let Failed { mut failure, retry_after, .. } = failed;
+    if let Some((after, never)) = patience.give_up
+        && waited >= after
+    {
+        failure.class = FailureClass::Permanent;
+        failure.message = format!("{never}: {}", failure.message);
+        return Outcome::Dead { attempts, failure };
+    }
+    let pause = backoff::patience(patience, waited, retry_after, rng);
+    Outcome::Retry { at: tried.ended.plus(pause), attempts, failure }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use queue::Stage;
     use rand::SeedableRng;
     use rand::rngs::StdRng;
@@ -57,7 +80,7 @@ mod tests {
 
     fn failed(class: FailureClass) -> Failed {
         let failure = Failure::new(Stage::Deliver, class, "refused");
-        Failed { failure, retry_after: Some(Duration::from_secs(30)), overloaded: false }
+        Failed { failure, retry_after: Some(Duration::from_secs(30)), overloaded: false, patience: None }
     }
 
     /// Tries every 100 s, `healthy` or not in between, and gives the attempts at the end.
@@ -101,6 +124,73 @@ mod tests {
         for class in [FailureClass::Permanent, FailureClass::Bug] {
             let (attempts, dead) = run(class, false, 10);
             assert!(dead && attempts.made == 1, "{class}");
+        }
+    }
+
+    const PATIENCE: Patience = Patience {
+        shortest: Duration::from_secs(60),
+        longest: Duration::from_secs(6 * 3_600),
+        give_up: Some((Duration::from_secs(3 * 86_400), "it never came")),
+    };
+
+    fn not_there(patience: Patience) -> Failed {
+        Failed { patience: Some(patience), retry_after: None, ..failed(FailureClass::Transient) }
+    }
+
+    #[test]
+    fn what_is_not_there_is_asked_for_less_and_less_often_and_given_up_when_its_time_is_over() {
+        let mut rng = StdRng::seed_from_u64(7);
+        let (mut before, mut now, mut pauses) = (Attempts::default(), Timestamp::from_millis(0), Vec::new());
+        let reason = loop {
+            let tried = Tried { before, began: now, ended: now, last_success: Some(now) };
+            match decide(tried, not_there(PATIENCE), &Options::default(), &mut rng) {
+                Outcome::Retry { at, attempts, .. } => {
+                    pauses.push(now.until(at));
+                    (before, now) = (attempts, at);
+                }
+                Outcome::Dead { attempts, failure } => {
+                    assert_eq!((attempts.charged, failure.class), (0, FailureClass::Permanent));
+                    break failure.message;
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(reason, "it never came: refused");
+        assert_eq!(now, Timestamp::from_millis(3 * 86_400_000), "the last attempt is at the end of its time");
+        let within = |first: u64, last: u64| Duration::from_secs(first)..=Duration::from_secs(last);
+        assert!(within(45, 60).contains(&pauses[0]), "{pauses:?}");
+        assert!(within(16_200, 21_600).contains(&pauses[pauses.len() - 2]), "{pauses:?}");
+        assert!((20..45).contains(&pauses.len()), "{}", pauses.len());
+    }
+
+    proptest! {
+        /// Whatever has happened, an attempt that finds nothing there leaves nothing charged, and comes again between now
+        /// and the end of its time.
+        #[test]
+        fn waiting_charges_nothing(
+            seed: u64,
+            steps in prop::collection::vec((any::<bool>(), 0u64..10_000_000, any::<bool>(), 0u64..100_000), 1..60),
+        ) {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let options = Options { attempts: 1_000, ..Options::default() };
+            let (mut before, mut now) = (Attempts::default(), Timestamp::from_millis(0));
+            let patience = Patience { give_up: None, ..PATIENCE };
+            for (waits, gap, healthy, asked) in steps {
+                now = now.plus(Duration::from_millis(gap));
+                let tried = Tried { before, began: now, ended: now, last_success: healthy.then_some(now) };
+                let failed = if waits { not_there(patience) } else { failed(FailureClass::Transient) };
+                let failed = Failed { retry_after: Some(Duration::from_secs(asked)), ..failed };
+                let Outcome::Retry { at, attempts, .. } = decide(tried, failed, &options, &mut rng) else {
+                    panic!("it was given up")
+                };
+                prop_assert_eq!(attempts.made, before.made + 1);
+                if waits {
+                    prop_assert_eq!(attempts.charged, 0);
+                    prop_assert!(now.until(at) <= patience.longest.max(backoff::RETRY_AFTER_MAX));
+                    prop_assert!(now.until(at) >= patience.shortest * 3 / 4);
+                }
+                before = attempts;
+            }
         }
     }
 }

@@ -26,6 +26,7 @@ pub struct Health {
     bugs: AtomicU64,
     dead: AtomicU64,
     put_aside: AtomicU64,
+    not_yet: AtomicU64,
     gate: Mutex<Option<GateStatus>>,
     day: Mutex<Vec<(i64, u64)>>,
     last_success: AtomicI64,
@@ -52,6 +53,8 @@ pub struct HealthSnapshot {
     pub dead: u64,
     /// Deliveries that were put aside in the archive while the destination was down.
     pub put_aside: u64,
+    /// Attempts that found that what they are about is not there yet. They are no failures.
+    pub not_yet: u64,
     /// Everything fails: only probes go out, and the other deliveries wait.
     pub holding: bool,
     /// What holds deliveries back; none before the service runs.
@@ -88,6 +91,7 @@ impl Health {
             bugs: AtomicU64::new(0),
             dead: AtomicU64::new(0),
             put_aside: AtomicU64::new(0),
+            not_yet: AtomicU64::new(0),
             gate: Mutex::new(None),
             day: Mutex::default(),
             last_success: AtomicI64::new(NEVER),
@@ -108,6 +112,7 @@ impl Health {
             failed_bug: self.bugs.load(Relaxed),
             dead: self.dead.load(Relaxed),
             put_aside: self.put_aside.load(Relaxed),
+            not_yet: self.not_yet.load(Relaxed),
             holding: gate.is_some_and(|gate| gate.breaker.state.is_open()),
             gate,
             last_success: self.last_success(),
@@ -160,6 +165,10 @@ impl Health {
 
     pub(crate) fn put_aside(&self, count: usize) {
         self.put_aside.fetch_add(count as u64, Relaxed);
+    }
+
+    pub(crate) fn not_yet(&self) {
+        self.not_yet.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn died(&self) {

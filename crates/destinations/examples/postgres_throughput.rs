@@ -185,6 +185,7 @@ async fn destination(server: &Server, rows: usize, statement: usize) -> Result<(
             source: "calls".into(),
             topic: "outcome".into(),
             conversation: None,
+            received: event::Timestamp::default(),
             behind_dead: false,
             payload,
             replayed: false,

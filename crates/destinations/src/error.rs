@@ -7,12 +7,26 @@ use std::time::Duration;
 const MESSAGE_LIMIT: usize = 512;
 
 /// Whether trying again can help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErrorClass {
     /// It can: the destination, or the way to it, has a passing trouble.
     Transient,
     /// It can't: the destination will never take this delivery.
     Permanent,
+    /// Nothing is wrong: what the delivery is about is not there yet, or it is not its turn. It comes again when
+    /// [`Patience`] says so. That is no failure of the destination, and nothing is charged to the event.
+    NotYet(Box<Patience>),
+}
+
+/// How what is not there yet is waited for. Pauses grow with the time that it has been waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// The pause at the beginning.
+    pub shortest: Duration,
+    /// The longest pause.
+    pub longest: Duration,
+    /// For how long it is tried, and what is said then; without it, for as long as the queue keeps the event.
+    pub give_up: Option<(Duration, &'static str)>,
 }
 
 /// An attempt failed. Holds neither credentials nor a query string.
@@ -40,6 +54,12 @@ impl SendError {
     /// A failure for good without an answer.
     pub fn permanent(message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Permanent, message.into())
+    }
+
+    /// Not there yet. With a status if the destination was asked and said so; without one it tells nothing about the
+    /// destination.
+    pub fn not_yet(patience: Patience, status: Option<u16>, message: impl Into<String>) -> Self {
+        Self { status, ..Self::new(ErrorClass::NotYet(Box::new(patience)), message.into()) }
     }
 
     fn new(class: ErrorClass, message: String) -> Self {

@@ -33,10 +33,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use event::EventId;
+use event::{EventId, Timestamp};
 
 pub use erase::{Erased, Erasure, Unerased};
-pub use error::{ErrorClass, OpenError, SendError};
+pub use error::{ErrorClass, OpenError, Patience, SendError};
 #[cfg(feature = "aws")]
 pub use outbound::aws::Access as AwsAccess;
 pub use outbound::{Secret, SecretError};
@@ -75,6 +75,8 @@ pub struct OutgoingDelivery {
     pub topic: Arc<str>,
     /// The conversation it belongs to.
     pub conversation: Option<Arc<str>>,
+    /// When it was received.
+    pub received: Timestamp,
     /// An earlier event of its conversation is a dead letter at this destination.
     pub behind_dead: bool,
     /// What to deliver: JSON, as the mapping made it.

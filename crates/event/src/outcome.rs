@@ -105,7 +105,7 @@ pub struct Outcome<'a> {
     pub talk: Talk<'a>,
     /// What was not in order.
     pub compliance: Compliance<'a>,
-    /// Where the transcript is. No event tells that, so it is null.
+    /// `transcriptUri`: where the transcript is. Only the event says it that is published when one was stored.
     pub transcript_uri: Option<Cow<'a, str>>,
     /// Values of known names that could not be understood, as they are written.
     pub unrecognised: Vec<Leftover<'a>>,
@@ -149,7 +149,7 @@ impl<'a> Outcome<'a> {
             durations: Durations::read(&mut members, &mut left),
             talk: Talk::read(&mut members, &mut left),
             compliance: Compliance::read(&mut members, &mut left),
-            transcript_uri: None,
+            transcript_uri: members.name(Name::TranscriptUri, &mut left),
             unrecognised: Vec::new(),
             extra: Vec::new(),
         };

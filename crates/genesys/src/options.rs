@@ -74,10 +74,9 @@ impl Options {
         let Ok(url) = self.api_url.parse::<Url>() else {
             return refuse("is no address; write https://api.DOMAIN, or name a region");
         };
-        let here = url.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "[::1]" | "localhost"));
         match url.scheme() {
             "https" => {}
-            "http" if here => {}
+            "http" if is_here(&url) => {}
             _ => return refuse("would send tokens unencrypted; use https:// (http:// is for this machine only)"),
         }
         if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
@@ -100,6 +99,11 @@ impl Options {
         options.check().map_err(renamed)?;
         Ok(options)
     }
+}
+
+/// Whether an address is on this machine.
+pub(crate) fn is_here(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "[::1]" | "localhost"))
 }
 
 #[cfg(test)]

@@ -10,9 +10,11 @@ use hyper::body::Incoming;
 use outbound::{HttpClient, root_cause};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 use crate::GenesysError;
 use crate::client::{request, transient};
+use crate::options::is_here;
 
 /// How errors name the request; its address is nobody's business.
 const CALL: &str = "GET of a transcript";
@@ -40,6 +42,9 @@ impl fmt::Debug for PresignedUrl {
 pub struct TranscriptStream {
     body: Incoming,
     length: Option<u64>,
+    media_type: Option<String>,
+    encoded: bool,
+    came: u64,
     timeout: Duration,
 }
 
@@ -49,19 +54,36 @@ impl TranscriptStream {
         self.length
     }
 
+    /// Its media type, without parameters and in lower case, if the store says so.
+    pub fn media_type(&self) -> Option<&str> {
+        self.media_type.as_deref()
+    }
+
+    /// Whether it is compressed, or encoded otherwise, on its way and at the store.
+    pub fn is_encoded(&self) -> bool {
+        self.encoded
+    }
+
     /// The next piece; `None` at the end.
     ///
     /// # Errors
-    /// If nothing comes in time, or the connection breaks off: what was read is then not all.
+    /// If nothing comes in time, the connection breaks off, or less came than the store said: what was read is then not
+    /// all.
     pub async fn next(&mut self) -> Result<Option<Bytes>, GenesysError> {
         loop {
             let frame = timeout_at(Instant::now() + self.timeout, self.body.frame()).await;
             match frame.map_err(|_| transient(CALL, "it stopped coming".to_owned()))? {
-                None => return Ok(None),
+                None => match self.length {
+                    Some(length) if length != self.came => {
+                        return Err(transient(CALL, format!("{} of {length} bytes came", self.came)));
+                    }
+                    _ => return Ok(None),
+                },
                 Some(Err(error)) => return Err(transient(CALL, format!("it broke off: {}", root_cause(&error)))),
                 // Trailers have nothing of it.
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
+                        self.came += data.len() as u64;
                         return Ok(Some(data));
                     }
                 }
@@ -84,10 +106,9 @@ pub(crate) async fn open(
         problem,
         correlation: None,
     };
-    // The API itself may be on this machine; nothing that comes from the network may lead to it otherwise.
-    let encrypted = url.expose().starts_with("https://");
-    if !encrypted && api.starts_with("https://") {
-        return Err(refused(200, "its address is not encrypted".to_owned()));
+    // The API itself may be on this machine, in a test; nothing that comes from the network may lead there otherwise.
+    if !may_be_asked(url.expose(), api) {
+        return Err(refused(200, "its address is not encrypted, so nobody is asked".to_owned()));
     }
     let request = request(url.expose(), None).map_err(|_| refused(200, "its address is none".to_owned()))?;
     let answer = match timeout_at(Instant::now() + timeout, http.request(request)).await {
@@ -97,14 +118,50 @@ pub(crate) async fn open(
     };
     match answer.status() {
         StatusCode::OK => {
-            let length = answer.headers().get(header::CONTENT_LENGTH);
-            let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-            Ok(TranscriptStream { body: answer.into_body(), length, timeout })
+            let said = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+            let length = said(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
+            let media_type = said(header::CONTENT_TYPE).and_then(|text| text.split(';').next());
+            let media_type = media_type.map(|text| text.trim().to_ascii_lowercase());
+            let encoded = said(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+            Ok(TranscriptStream { body: answer.into_body(), length, media_type, encoded, came: 0, timeout })
         }
         status if status.is_server_error() => Err(transient(CALL, format!("the store answered {}", status.as_u16()))),
         status => {
             let problem = format!("the store answered {}; ask for a new address", status.as_u16());
             Err(refused(status.as_u16(), problem))
+        }
+    }
+}
+
+/// Whether what the platform names may be asked: what is encrypted, and this machine if the platform is on it too.
+fn may_be_asked(url: &str, api: &str) -> bool {
+    let Ok(url) = url.parse::<Url>() else { return false };
+    match url.scheme() {
+        "https" => true,
+        "http" => api.starts_with("http://") && is_here(&url),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_encrypted_is_asked_or_what_is_on_this_machine_like_the_platform() {
+        let (there, here) = ("https://api.mypurecloud.de", "http://127.0.0.1:9");
+        for (url, from_there, from_here) in [
+            ("https://s3.example.com/a?sig=1", true, true),
+            ("http://127.0.0.1:7/a", false, true),
+            ("http://[::1]:7/a", false, true),
+            ("http://169.254.169.254/latest", false, false),
+            ("http://127.0.0.1.example.com/", false, false),
+            ("http://127.0.0.1@example.com/", false, false),
+            ("file:///etc/passwd", false, false),
+            ("//example.com", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!((may_be_asked(url, there), may_be_asked(url, here)), (from_there, from_here), "{url}");
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod azure;
 mod gcs;
+pub mod key;
 mod s3;
 
 use std::path::{Path, PathBuf};

@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 13] = [
     &["outbound", "storage", "cloudformation"],
     &["oauth"],
     &["destinations", "genesys"],
-    &["intake", "delivery", "operate", "reconcile"],
+    &["intake", "delivery", "operate", "reconcile", "transcripts"],
     &["quarantine-sqlite"],
     &["archive"],
     &["console", "simulator"],

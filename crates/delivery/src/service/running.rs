@@ -1,6 +1,7 @@
 //! The state of a running service, and its loop.
 
 mod aside;
+mod ended;
 mod outstanding;
 
 use std::future::{Future, poll_fn};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use event::Timestamp;
 use futures::stream::{FuturesUnordered, Stream as _, StreamExt as _};
-use queue::{Answer, BoxFuture, ConsumerId, Lease, Outcome, Queue, QueueError, Settle};
+use queue::{BoxFuture, ConsumerId, Lease, Queue, QueueError, Settle};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
@@ -19,9 +20,8 @@ use tokio::time::{Sleep, sleep};
 
 use self::outstanding::{Outstanding, release};
 use super::putting::Putting;
-use crate::attempt::{Attempt, Ended, Sent, Tools};
-use crate::decide::decide;
-use crate::gate::{Gate, Transient};
+use crate::attempt::{Attempt, Ended, Tools};
+use crate::gate::Gate;
 use crate::pause::Pause;
 use crate::report::Report;
 use crate::{Error, Health, Options};
@@ -330,58 +330,6 @@ impl<'a> Running<'a> {
     fn show(&self, now: Timestamp) {
         self.health.set_in_flight(self.in_flight.len());
         self.health.set_gate(self.gate.status(now));
-    }
-
-    fn ended(&mut self, Ended { token, suspect, tried, mapping, result }: Ended) {
-        let now = tried.ended;
-        self.forget_what_is_to_come(now);
-        let outcome = match result {
-            Ok(sent) => match sent {
-                Sent::Nothing => Outcome::Done,
-                Sent::Delivered(status) => {
-                    let latency = tried.began.until(now);
-                    self.last_success = self.last_success.max(Some(tried.began));
-                    self.gate.answered(tried.began, now);
-                    self.health.delivered(now, latency);
-                    self.report.delivered(self.name, now);
-                    let latency_ms = u32::try_from(latency.as_millis()).unwrap_or(u32::MAX);
-                    Outcome::Delivered(Answer { status, latency_ms, mapping })
-                }
-            },
-            Err(failed) => {
-                self.health.failed(now, &failed.failure);
-                match failed.failure.class {
-                    queue::FailureClass::Transient => self.gate.failed(Transient {
-                        began: tried.began,
-                        now,
-                        retry_after: failed.retry_after,
-                        suspect,
-                        overloaded: failed.overloaded,
-                    }),
-                    _ if failed.failure.status.is_some() => self.gate.answered(tried.began, now),
-                    _ => {}
-                }
-                let outcome = decide(tried, failed, self.options, &mut self.rng);
-                self.note(&outcome, now);
-                outcome
-            }
-        };
-        self.ended.push(Settle { token, outcome });
-    }
-
-    fn forget_what_is_to_come(&mut self, now: Timestamp) {
-        self.last_success = self.last_success.filter(|success| *success <= now);
-    }
-
-    fn note(&mut self, outcome: &Outcome, now: Timestamp) {
-        match outcome {
-            Outcome::Retry { failure, .. } => self.report.failed(self.name, now, failure),
-            Outcome::Dead { failure, .. } => {
-                self.health.died();
-                self.report.died(self.name, now, failure);
-            }
-            Outcome::Done | Outcome::Delivered(_) | Outcome::Release => {}
-        }
     }
 }
 

@@ -20,6 +20,7 @@ fn delivery(id: &str, payload: impl Into<bytes::Bytes>) -> OutgoingDelivery {
         source: "calls".into(),
         topic: "v2.acw".into(),
         conversation: Some("c-1".into()),
+        received: event::Timestamp::default(),
         behind_dead: false,
         payload: payload.into(),
         replayed: false,
@@ -63,7 +64,7 @@ async fn ten_share_a_request_and_a_failure_is_that_of_its_entry_alone() {
     let results = join_all((0..40).map(|n| bus.send(delivery(&format!("{n}"), format!("{{\"n\":{n}}}"))))).await;
     assert!(fake.sizes().iter().all(|size| *size <= 10) && fake.sizes().len() < 20, "{:?}", fake.sizes());
     for (n, result) in results.into_iter().enumerate() {
-        let class = result.as_ref().err().map(|error| error.class);
+        let class = result.as_ref().err().map(|error| error.class.clone());
         let expected = match n {
             3 | 7 | 8 => Some(ErrorClass::Transient),
             5 => Some(ErrorClass::Permanent),

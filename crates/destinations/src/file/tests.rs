@@ -20,6 +20,7 @@ fn delivery(payload: impl Into<String>) -> OutgoingDelivery {
         source: "calls".into(),
         topic: "acw".into(),
         conversation: None,
+        received: event::Timestamp::default(),
         behind_dead: false,
         payload: payload.into().into(),
         replayed: false,

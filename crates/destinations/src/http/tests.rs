@@ -23,6 +23,7 @@ fn delivery(payload: &str) -> OutgoingDelivery {
         source: "calls".into(),
         topic: "acw".into(),
         conversation: Some("c-1".into()),
+        received: event::Timestamp::default(),
         behind_dead: false,
         payload: payload.to_owned().into(),
         replayed: false,
@@ -130,7 +131,7 @@ async fn statuses_decide() {
         let mut options = options(&server, &format!("/{status}"));
         options.transient = Statuses::from_list(&["423"]).unwrap();
         let error = send(options, "{}").await.unwrap_err();
-        assert_eq!((error.class, error.status), (class, Some(status)), "{error}");
+        assert_eq!((error.class.clone(), error.status), (class, Some(status)), "{error}");
         assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
         assert_eq!(error.excerpt.as_deref(), Some("no [31m way"));
         assert!(error.message.contains(&status.to_string()), "{error}");
@@ -153,7 +154,7 @@ async fn no_connection_and_no_answer_are_transient() {
     let closed = Server::closed_address().await;
     let refused = Options::new(format!("http://{closed}/?token=hidden").parse().unwrap());
     let error = send(refused, "{}").await.unwrap_err();
-    assert_eq!((error.class, error.status), (ErrorClass::Transient, None));
+    assert_eq!((error.class.clone(), error.status), (ErrorClass::Transient, None));
     assert!(error.message.starts_with("cannot connect"), "{error}");
     assert!(!error.message.contains("hidden"), "{error}");
 

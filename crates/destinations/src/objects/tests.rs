@@ -17,6 +17,7 @@ fn delivery(id: &str, conversation: Option<&str>, payload: &str) -> OutgoingDeli
         source: "calls".into(),
         topic: "v2.acw".into(),
         conversation: conversation.map(Arc::from),
+        received: event::Timestamp::default(),
         behind_dead: false,
         payload: payload.to_owned().into(),
         replayed: false,

@@ -52,6 +52,7 @@ fn delivery(number: usize, time: &str) -> OutgoingDelivery {
         source: "calls".into(),
         topic: "acw".into(),
         conversation: None,
+        received: event::Timestamp::default(),
         behind_dead: false,
         payload: outcome(id(number), &body).into(),
         replayed: false,

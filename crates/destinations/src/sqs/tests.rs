@@ -21,6 +21,7 @@ fn delivery(id: &str, conversation: Option<&str>, payload: impl Into<bytes::Byte
         source: "calls".into(),
         topic: "v2.acw".into(),
         conversation: conversation.map(Arc::from),
+        received: event::Timestamp::default(),
         behind_dead: false,
         payload: payload.into(),
         replayed: false,

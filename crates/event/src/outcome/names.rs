@@ -39,6 +39,7 @@ pub(super) enum Name {
     Conversation,
     EmpathyScores,
     ParticipantId,
+    TranscriptUri,
     ConversationId,
     DisconnectType,
     SentimentScore,
@@ -97,6 +98,7 @@ const NAMES: [(&str, Name); Name::COUNT] = [
     ("conversation", Name::Conversation),
     ("empathyScores", Name::EmpathyScores),
     ("participantId", Name::ParticipantId),
+    ("transcriptUri", Name::TranscriptUri),
     ("conversationId", Name::ConversationId),
     ("disconnectType", Name::DisconnectType),
     ("sentimentScore", Name::SentimentScore),
@@ -135,7 +137,7 @@ const STARTS: [usize; LONGEST + 2] = {
 };
 
 impl Name {
-    pub(super) const COUNT: usize = 54;
+    pub(super) const COUNT: usize = 55;
 
     /// That something was not in order is seen wherever it stands, and whatever else says that there was nothing.
     pub(super) fn is_never_overlooked(self) -> bool {

@@ -29,7 +29,7 @@ fn client(platform: &Platform) -> Client {
 }
 
 fn add(platform: &Platform, bytes: u64, after_requests: u32) {
-    let transcript = Transcript { bytes, after_requests, after: Duration::ZERO };
+    let transcript = Transcript { bytes, after_requests, after: Duration::ZERO, recordings: 1 };
     let recorded = Communication { id: LEG.into(), recorded: true, transcript: Some(transcript) };
     let other = Communication { id: CONVERSATION.into(), recorded: false, transcript: None };
     platform.add(Conversation { id: CONVERSATION.into(), communications: vec![other, recorded] });

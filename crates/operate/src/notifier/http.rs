@@ -59,13 +59,16 @@ impl Address {
             source: Arc::from("aftercall"),
             topic: Arc::from("alarm"),
             conversation: None,
+            received: event::Timestamp::default(),
             behind_dead: false,
             payload: body,
             replayed: false,
         };
         let sent = self.client()?.send_with(delivery, headers).await;
         sent.map(drop).map_err(|error| match error.class {
-            ErrorClass::Transient => NotifyError::Transient { message: error.message, retry_after: error.retry_after },
+            ErrorClass::Transient | ErrorClass::NotYet(_) => {
+                NotifyError::Transient { message: error.message, retry_after: error.retry_after }
+            }
             ErrorClass::Permanent => NotifyError::Permanent(error.message),
         })
     }

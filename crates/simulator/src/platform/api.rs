@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use http::{Method, Response, header};
-use http_body_util::Either;
+use http_body_util::{Either, Full};
 use serde_json::{Value, json};
 
 use super::answer::{Asked, Body, api_error, json_answer, set};
-use super::books::{Books, Communication, Presigned};
-use super::transcript::TranscriptBody;
+use super::books::{Books, Communication, Fault, Presigned};
+use super::transcript::{End, TranscriptBody};
 use crate::Uuid;
 
 /// Answers a request to the API.
@@ -160,25 +160,28 @@ fn transcript_url(books: &mut Books, of: (&str, &str), several: bool, now: Insta
     if making.asked <= transcript.after_requests || now.saturating_duration_since(making.begun) < transcript.after {
         return not_found(context);
     }
+    let urls: Vec<Value> = (0..transcript.recordings.max(1))
+        .map(|number| {
+            let recording = if number == 0 { communication.clone() } else { format!("{communication}-{number}") };
+            let bytes = transcript.bytes + u64::from(number);
+            json!({"recording": {"id": recording}, "url": presigned(books, of, bytes, now)})
+        })
+        .collect();
+    let one = json!({"url": urls[0]["url"]});
+    let all = json!({"conversation": {"id": conversation}, "communicationId": communication, "urls": urls});
+    json_answer(200, if several { &all } else { &one })
+}
+
+/// An address that is good for a time.
+fn presigned(books: &mut Books, of: (&str, &str), bytes: u64, now: Instant) -> String {
+    let (conversation, communication) = (of.0.to_owned(), of.1.to_owned());
     let signature = books.unguessable();
     let path = format!("/transcripts/{conversation}/{communication}.json");
-    let url = format!("http://{}{path}?signature={signature}", books.address);
+    let base = books.elsewhere.clone().unwrap_or_else(|| format!("http://{}", books.address));
+    let url = format!("{base}{path}?signature={signature}");
     let ends = now + books.options.url_lifetime;
-    let bytes = transcript.bytes;
-    let recording = json!({"id": communication});
-    let (id, leg) = (conversation.clone(), communication.clone());
     books.presigned.insert(signature, Presigned { path, ends, conversation, communication, bytes });
-    json_answer(
-        200,
-        &if several {
-            json!({
-                "conversation": {"id": id}, "communicationId": leg,
-                "urls": [{"recording": recording, "url": url}],
-            })
-        } else {
-            json!({"url": url})
-        },
-    )
+    url
 }
 
 /// Answers a request for a transcript, which is not the API's business but a store's.
@@ -197,6 +200,23 @@ pub(super) fn download(books: &mut Books, asked: &Asked, now: Instant) -> Respon
         return json_answer(403, &json!({"error": "the address has expired"}));
     }
     let body = TranscriptBody::new(&found.conversation, &found.communication, found.bytes);
+    let body = match books.next_fault() {
+        None => body,
+        Some(Fault::Status(status)) => return json_answer(status, &json!({"error": "told to fail"})),
+        Some(Fault::Redirect) => {
+            let mut response = json_answer(302, &json!({}));
+            set(&mut response, "location", &format!("http://{}/elsewhere", books.address));
+            return response;
+        }
+        Some(Fault::Page) => {
+            let mut response = Response::new(Either::Left(Full::from("<html>please sign in</html>")));
+            set(&mut response, "content-type", "text/html; charset=utf-8");
+            return response;
+        }
+        Some(Fault::BreaksOff(bytes)) => body.until(bytes, End::Error),
+        Some(Fault::Stalls(bytes)) => body.until(bytes, End::Silence),
+        Some(Fault::EndsEarly(bytes)) => body.until(bytes, End::AsIfAll),
+    };
     books.report.downloads += 1;
     let mut response = Response::new(Either::Right(body));
     set(&mut response, "content-type", "application/json");

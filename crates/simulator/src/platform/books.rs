@@ -40,6 +40,25 @@ pub struct Transcript {
     pub after_requests: u32,
     /// It is not there yet for so long.
     pub after: Duration,
+    /// Into how many recordings the communication was cut, each with a transcript of its own; 0 is one like 1.
+    pub recordings: u32,
+}
+
+/// What is wrong with a download.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is refused with this status.
+    Status(u16),
+    /// The connection breaks off after so many bytes.
+    BreaksOff(u64),
+    /// Nothing comes any more after so many bytes.
+    Stalls(u64),
+    /// It ends after so many bytes as if that were all, without having said how many there are.
+    EndsEarly(u64),
+    /// A page instead of a transcript, with status 200.
+    Page,
+    /// Another address is named.
+    Redirect,
 }
 
 /// What the platform was asked, since its start.
@@ -94,6 +113,9 @@ pub(super) struct Books {
     pub(super) tokens: HashMap<String, Instant>,
     pub(super) token_failure: Option<u16>,
     pub(super) api_failure: (u16, u32),
+    pub(super) download_fault: Option<(Fault, u32)>,
+    /// What addresses of transcripts begin with, if it is not this platform.
+    pub(super) elsewhere: Option<String>,
     pub(super) token_window: Window,
     pub(super) api_window: Window,
     pub(super) conversations: HashMap<String, Conversation>,
@@ -113,6 +135,8 @@ impl Books {
             tokens: HashMap::new(),
             token_failure: None,
             api_failure: (0, 0),
+            download_fault: None,
+            elsewhere: None,
             token_window: Window::default(),
             api_window: Window::default(),
             conversations: HashMap::new(),
@@ -131,6 +155,17 @@ impl Books {
             }
         }
         self.conversations.insert(conversation.id.clone(), conversation);
+    }
+
+    /// What is wrong with the next download.
+    pub(super) fn next_fault(&mut self) -> Option<Fault> {
+        let (fault, times) = self.download_fault.as_mut()?;
+        let fault = *fault;
+        *times -= 1;
+        if *times == 0 {
+            self.download_fault = None;
+        }
+        Some(fault)
     }
 
     pub(super) fn accepts(&self, authorization: &str, now: Instant) -> bool {

@@ -36,7 +36,7 @@ use crate::SimulatorError;
 use crate::error::loopback;
 pub(crate) use answer::{Asked, Body, empty_answer, json_answer, read, set};
 use books::Books;
-pub use books::{Communication, Conversation, Report, Transcript};
+pub use books::{Communication, Conversation, Fault, Report, Transcript};
 pub(crate) use token::{credentials, decode, form};
 
 /// The id of the client that is known by default.
@@ -164,6 +164,21 @@ impl Platform {
     /// Answers so many requests to the API with this status, and then as usual.
     pub fn fail_api(&self, status: u16, times: u32) {
         self.books.lock().api_failure = (status, times);
+    }
+
+    /// Something is wrong with the next downloads, and then nothing is.
+    pub fn fail_downloads(&self, fault: Fault, times: u32) {
+        self.books.lock().download_fault = (times > 0).then_some((fault, times));
+    }
+
+    /// How long addresses of transcripts are good that are given out from now on.
+    pub fn set_url_lifetime(&self, lifetime: Duration) {
+        self.books.lock().options.url_lifetime = lifetime;
+    }
+
+    /// Addresses of transcripts begin with this from now on; with `None` with this platform's own.
+    pub fn set_elsewhere(&self, base: Option<&str>) {
+        self.books.lock().elsewhere = base.map(str::to_owned);
     }
 
     /// Knows this conversation from now on; its transcripts begin to be made.

@@ -45,7 +45,7 @@ fn platform(change: impl FnOnce(&mut Options)) -> Platform {
     let mut options = Options::default();
     change(&mut options);
     let platform = Platform::start(options).unwrap();
-    let transcript = Transcript { bytes: 200_000, after_requests: 2, after: Duration::ZERO };
+    let transcript = Transcript { bytes: 200_000, after_requests: 2, after: Duration::ZERO, recordings: 1 };
     platform.add(Conversation {
         id: CONVERSATION.into(),
         communications: vec![Communication { id: LEG.into(), recorded: true, transcript: Some(transcript) }],

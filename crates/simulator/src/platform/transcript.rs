@@ -1,6 +1,5 @@
 //! A transcript as a stream: valid JSON of any size, made while it is sent.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -19,6 +18,19 @@ pub(crate) struct TranscriptBody {
     phrases: u64,
     /// Bytes after the head, the tail included.
     left: u64,
+    /// After how many bytes it ends too early, and how.
+    early: Option<(u64, End)>,
+}
+
+/// How a transcript ends that ends too early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The connection breaks off.
+    Error,
+    /// Nothing comes any more.
+    Silence,
+    /// As if that were all.
+    AsIfAll,
 }
 
 impl TranscriptBody {
@@ -29,7 +41,12 @@ impl TranscriptBody {
              \"transcripts\":[{{\"transcriptId\":\"{communication}\",\"language\":\"en-us\",\"phrases\":["
         );
         let left = bytes.saturating_sub(head.len() as u64).max(TAIL.len() as u64);
-        Self { head: Some(head), phrases: 0, left }
+        Self { head: Some(head), phrases: 0, left, early: None }
+    }
+
+    /// Ends too early.
+    pub(super) fn until(self, bytes: u64, end: End) -> Self {
+        Self { early: Some((bytes, end)), ..self }
     }
 
     /// The next piece; empty at the end.
@@ -62,18 +79,32 @@ impl TranscriptBody {
 
 impl Body for TranscriptBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = std::io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = self.piece();
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        match self.early {
+            Some((0, End::Error)) => return Poll::Ready(Some(Err(std::io::Error::other("told to break off")))),
+            // Whoever waits gives up some time.
+            Some((0, End::Silence)) => return Poll::Pending,
+            Some((0, End::AsIfAll)) => return Poll::Ready(None),
+            _ => {}
+        }
+        let mut piece = self.piece();
+        if let Some((bytes, _)) = &mut self.early {
+            piece.truncate(usize::try_from(*bytes).unwrap_or(usize::MAX));
+            *bytes -= piece.len() as u64;
+        }
         Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(Bytes::from(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        self.left == 0 && self.early.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if matches!(self.early, Some((_, End::AsIfAll))) {
+            return SizeHint::default();
+        }
         SizeHint::with_exact(self.left + self.head.as_ref().map_or(0, |head| head.len() as u64))
     }
 }

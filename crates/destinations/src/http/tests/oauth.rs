@@ -68,7 +68,7 @@ async fn a_fresh_token_that_is_refused_is_an_outage_and_shown_to_nobody() {
     let server =
         Server::start(|request| Answer::status(401).body(request.headers["authorization"].to_str().unwrap())).await;
     let error = destination(&server, &source(&platform)).send(delivery("{}")).await.unwrap_err();
-    assert_eq!((error.class, error.status), (ErrorClass::Transient, Some(401)));
+    assert_eq!((error.class.clone(), error.status), (ErrorClass::Transient, Some(401)));
     assert!(error.message.contains("to a fresh access token of http://127.0.0.1"), "{error}");
     assert_eq!(error.excerpt.as_deref(), Some("Bearer [secret]"));
     assert_eq!(server.requests().len(), 2, "once more, and not again and again");
@@ -80,13 +80,17 @@ async fn without_a_token_nothing_is_sent_and_nothing_dies() {
     let server = crm(&platform).await;
     platform.set_token_limit(0);
     let limited = destination(&server, &source(&platform)).send(delivery("{}")).await.unwrap_err();
-    assert_eq!((limited.class, limited.status), (ErrorClass::Transient, None));
+    assert_eq!((limited.class.clone(), limited.status), (ErrorClass::Transient, None));
     assert!(limited.retry_after.unwrap() >= Duration::from_secs(15), "{limited:?}");
 
     platform.set_token_limit(300);
     platform.withdraw(platform::CLIENT_ID, platform::CLIENT_SECRET);
     let refused = destination(&server, &source(&platform)).send(delivery("{}")).await.unwrap_err();
-    assert_eq!((refused.class, refused.retry_after), (ErrorClass::Transient, None), "it can be mended at any time");
+    assert_eq!(
+        (refused.class.clone(), refused.retry_after),
+        (ErrorClass::Transient, None),
+        "it can be mended at any time"
+    );
     assert!(refused.message.contains("invalid_client"), "{refused}");
 
     let closed = Server::closed_address().await;

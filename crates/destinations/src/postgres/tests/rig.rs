@@ -75,6 +75,7 @@ pub(super) async fn send(destination: &PostgresDestination, payload: impl Into<S
         source: "calls".into(),
         topic: "acw".into(),
         conversation: None,
+        received: event::Timestamp::default(),
         behind_dead: false,
         payload: payload.into().into(),
         replayed: false,
