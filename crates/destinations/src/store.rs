@@ -16,7 +16,9 @@ pub(crate) fn open(location: &Location, timeout: Duration) -> Result<Arc<dyn Obj
     let opened = location.open(Patience { timeout, retries: RETRIES });
     opened.map_err(|error| match error {
         storage::OpenError::Directory { .. } => OpenError::place("url", format!("cannot be used: {error}")),
-        storage::OpenError::Settings(_) => OpenError::option("url", format!("cannot be used: {error}")),
+        storage::OpenError::NotBuilt { .. } | storage::OpenError::Settings(_) => {
+            OpenError::option("url", format!("cannot be used: {error}"))
+        }
     })
 }
 

@@ -85,7 +85,7 @@ impl Shelf {
                 let base = format!("file://{}", path.display());
                 (Some(path), base)
             }
-            Location::S3(_) => (None, options.location.shown()),
+            Location::S3(_) | Location::Gcs(_) | Location::Azure(_) => (None, options.location.shown()),
         };
         Ok(Self { objects, template, directory, base })
     }

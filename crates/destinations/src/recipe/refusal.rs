@@ -67,7 +67,7 @@ pub(super) fn of_record(service: &str, code: &str, fields: &[String], told: Stri
         ErrorClass::Permanent => SendError::permanent(format!(
             "{service} refused the record: {code}{fields}; mend its mapping and redrive it"
         )),
-        ErrorClass::Transient => {
+        ErrorClass::Transient | ErrorClass::NotYet(_) => {
             SendError::transient(format!("{service} cannot write the record for now: {code}{fields}"))
         }
     };

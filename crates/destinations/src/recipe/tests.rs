@@ -21,6 +21,7 @@ fn delivery(number: usize, payload: &str) -> OutgoingDelivery {
         source: "calls".into(),
         topic: "acw".into(),
         conversation: None,
+        received: event::Timestamp::default(),
         behind_dead: false,
         payload: payload.to_owned().into(),
         replayed: false,
@@ -377,7 +378,7 @@ async fn records_share_calls_and_each_is_settled_by_its_own_result() {
         let failed: Vec<_> =
             results.iter().enumerate().filter_map(|(place, result)| Some((place, result.as_ref().err()?))).collect();
         assert_eq!(failed.len(), 1, "{recipe:?} {failed:?}");
-        assert_eq!((failed[0].0, failed[0].1.class), (100, ErrorClass::Permanent), "{failed:?}");
+        assert_eq!((failed[0].0, failed[0].1.class.clone()), (100, ErrorClass::Permanent), "{failed:?}");
         let (calls, malformed) = (service.report().calls, service.report().malformed);
         assert_eq!((service.len(), malformed), (499, vec![]));
         match recipe {
@@ -396,7 +397,7 @@ async fn what_makes_a_whole_call_fail_is_found_by_halving_and_fails_alone() {
         let results = send(&destination, &payloads).await;
         let failed: Vec<_> =
             results.iter().enumerate().filter_map(|(place, result)| Some((place, result.as_ref().err()?))).collect();
-        assert_eq!((failed.len(), failed[0].0, failed[0].1.class), (1, 63, ErrorClass::Permanent), "{failed:?}");
+        assert_eq!((failed.len(), failed[0].0, failed[0].1.class.clone()), (1, 63, ErrorClass::Permanent), "{failed:?}");
         assert_eq!(service.len(), 99);
         let calls = service.report().calls.len();
         assert!(calls <= 18, "{calls} calls");

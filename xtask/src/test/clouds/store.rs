@@ -74,7 +74,7 @@ impl Store {
             _process: process,
         };
         if kind != "gcs" {
-            until("the store makes a bucket", || Ok(store.client("make", None)?))?;
+            until("the store makes a bucket", || store.client("make", None))?;
         }
         Ok(store)
     }

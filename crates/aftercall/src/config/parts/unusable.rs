@@ -175,6 +175,7 @@ mod tests {
             source: "genesys".into(),
             topic: "".into(),
             conversation: None,
+            received: event::Timestamp::default(),
             behind_dead: false,
             payload: Bytes::from_static(b"{}"),
             replayed: false,
