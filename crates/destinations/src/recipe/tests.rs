@@ -397,7 +397,11 @@ async fn what_makes_a_whole_call_fail_is_found_by_halving_and_fails_alone() {
         let results = send(&destination, &payloads).await;
         let failed: Vec<_> =
             results.iter().enumerate().filter_map(|(place, result)| Some((place, result.as_ref().err()?))).collect();
-        assert_eq!((failed.len(), failed[0].0, failed[0].1.class.clone()), (1, 63, ErrorClass::Permanent), "{failed:?}");
+        assert_eq!(
+            (failed.len(), failed[0].0, failed[0].1.class.clone()),
+            (1, 63, ErrorClass::Permanent),
+            "{failed:?}"
+        );
         assert_eq!(service.len(), 99);
         let calls = service.report().calls.len();
         assert!(calls <= 18, "{calls} calls");
