@@ -306,7 +306,7 @@ fn a_violation_is_at_the_quality_team_while_what_is_redriven_to_a_crm_still_wait
     crm.fail(Fault::Timeout { written: false });
     let mut redrive = site.command(&["redrive", "--all", "--console", &server.console.to_string()]);
     let mut redrive = redrive.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    waiting::until_so("events are being redriven", || server.consumer("crm")["leased"].as_u64() > Some(0));
+    waiting::until_so("events are being redriven", || server.count("redriven") > 0);
     let mut client: Client = server.client();
     for number in 0..20 {
         let severity = if number == 19 { "critical" } else { "low" };
