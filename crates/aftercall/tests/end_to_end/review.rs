@@ -297,7 +297,7 @@ fn fifty_thousand_of_one_mapping_are_one_group_and_are_exported_whole() {
     let before = peak_kib(&stage.server);
     let said = stage.letters(&["export", "--out", "letters.ndjson"], 0);
     let grown = peak_kib(&stage.server) - before;
-    assert_eq!(said, format!("{MANY} dead letters are in letters.ndjson\n"));
+    assert_eq!(said, format!("{MANY} dead letters in letters.ndjson\n"));
     let text = fs::read_to_string(stage.site.path("letters.ndjson")).unwrap();
     let mut seen = std::collections::HashSet::new();
     for line in text.lines() {
