@@ -12,6 +12,7 @@ use super::alarms::{AlarmsTable, NotifierTable};
 pub(crate) use super::auth::{AuthTable, SignatureEncoding, SignatureSetting, SignatureTable};
 use super::genesys::GenesysTable;
 use super::oauth::OAuthTable;
+use super::schedule::ScheduleTable;
 use super::schema;
 use super::units::{Size, Time};
 
@@ -203,9 +204,8 @@ pub(crate) struct DestinationTable {
     pub(crate) recipe: Option<RecipeSetting>,
     pub(crate) api_version: Option<String>,
     pub(crate) max_records: Option<usize>,
-    #[serde(default)]
-    #[schemars(with = "schema::Order")]
-    pub(crate) order: queue::Order,
+    #[schemars(with = "Option<schema::Order>")]
+    pub(crate) order: Option<queue::Order>,
     #[schemars(with = "Option<schema::BehindDead>")]
     pub(crate) behind_dead: Option<queue::BehindDead>,
     pub(crate) concurrency: Option<usize>,
@@ -243,6 +243,10 @@ pub(crate) struct DestinationTable {
     pub(crate) access_key: Option<String>,
     pub(crate) secret_key: Option<String>,
     pub(crate) object: Option<String>,
+    pub(crate) schedule: Option<ScheduleTable>,
+    pub(crate) retention: Option<Time>,
+    pub(crate) max_size: Option<Size>,
+    pub(crate) update: Option<bool>,
     pub(crate) partition: Option<GrainSetting>,
     pub(crate) file_bytes: Option<Size>,
     pub(crate) file_age: Option<Time>,
@@ -270,6 +274,7 @@ pub(crate) enum DestinationKind {
     Objects,
     Sqs,
     EventBridge,
+    Transcripts,
 }
 
 /// How a service wants its records to be written.
