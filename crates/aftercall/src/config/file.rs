@@ -233,6 +233,7 @@ pub(crate) struct DestinationTable {
     pub(crate) key: Option<KeySetting>,
     pub(crate) columns: Option<BTreeMap<String, String>>,
     pub(crate) version: Option<String>,
+    pub(crate) keep: Option<KeepSetting>,
     pub(crate) extra: Option<String>,
     pub(crate) create: Option<bool>,
     pub(crate) connections: Option<usize>,
@@ -302,6 +303,14 @@ pub(crate) enum SslModeSetting {
     Disable,
     Require,
     VerifyFull,
+}
+
+/// What a row leaves of the one that it updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum KeepSetting {
+    Nothing,
+    Present,
 }
 
 /// The column that tells rows apart, or several that do together.
