@@ -208,6 +208,75 @@ fn the_limit_of_the_platform_is_kept_and_whoever_waits_for_it_fails_nothing() {
     assert!(report.api_requests <= 10 && report.api_requests_limited == 0, "{report:?}");
 }
 
+#[cfg(feature = "postgres")]
+#[test]
+fn the_row_of_a_conversation_gets_its_transcript_late_and_keeps_what_it_has() {
+    use local_postgres::Server as Database;
+    let database = Database::start_with("fsync = off\n", &[]).unwrap_or_else(|error| panic!("{error}"));
+    let table = "CREATE TABLE calls (conversation_id text PRIMARY KEY, updated_at timestamptz, wrapup text, transcript_uri text)";
+    database.sql("postgres", table).unwrap();
+    let platform = start(|_| {});
+    add(&platform, 1, Some(Transcript { bytes: 5_000, after_requests: 1, ..Transcript::default() }));
+    let site = site(&platform, r#"base = "100ms", cap = "100ms""#);
+    let warehouse = format!(
+        r#"
+[destinations.warehouse]
+kind = "postgres"
+url = "{}"
+password = "file:password"
+sslmode = "disable"
+table = "calls"
+key = "conversation_id"
+version = "updated_at"
+keep = "present"
+[[routes]]
+destination = "warehouse"
+mapping = 'outcome | {{conversation_id, updated_at: .occurred_at, wrapup: .wrapup.code, transcript_uri}}'
+"#,
+        database.url("postgres")
+    );
+    fs::write(site.path("password"), Database::PASSWORD).unwrap();
+    let config = fs::read_to_string(site.path("aftercall.toml")).unwrap() + &warehouse;
+    fs::write(site.path("aftercall.toml"), config).unwrap();
+    let server = site.start();
+    send(&server, 1);
+    waiting::until_so("the update event", || told(&site).len() == 1);
+    server.until_settled("warehouse");
+    let row = database.sql("postgres", "SELECT conversation_id, wrapup, transcript_uri FROM calls").unwrap();
+    let uri = told(&site)[0]["transcriptUri"].as_str().unwrap().to_owned();
+    assert_eq!(row, format!("{}|ININ-WRAP-UP-TIMEOUT|{uri}", conversation(1)));
+}
+
+#[test]
+fn a_reload_changes_when_it_is_asked_and_keeps_the_budget_and_refuses_what_the_queue_was_not_opened_for() {
+    let platform = start(|_| {});
+    add(&platform, 1, Some(Transcript { bytes: 5_000, ..Transcript::default() }));
+    let site = site(&platform, r#"base = "1h", cap = "1h""#);
+    let path = site.path("aftercall.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace("first = \"0s\"", "first = \"30m\"")).unwrap();
+    let server = site.start();
+    send(&server, 1);
+    waiting::until_so("it is too early", || destination(&server)["health"]["not_yet"] == 1);
+    let console = server.console.to_string();
+    let reload = |config: &str| {
+        fs::write(&path, config).unwrap();
+        let output = site.run(&["reload", "--console", &console]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = reload(&config.replace("cap = \"1h\"", "cap = \"30h\""));
+    assert!(code == Some(3) && said.contains("how long its deliveries wait"), "{code:?} {said}");
+    // The one that is parked stays so; the next event of the conversation finds it all the same.
+    let (code, said) = reload(&config);
+    assert_eq!(code, Some(0), "{said}");
+    let again = json!({
+        "eventType": "conversation.analytics.completed", "webhookEventId": "w-1", "conversationId": conversation(1),
+    });
+    assert_eq!(server.post(again.to_string()).status, 200);
+    waiting::until_so("the update event", || told(&site).len() == 1);
+    assert_eq!(platform.report().token_requests, 1, "the client is the one of before");
+}
+
 #[test]
 fn a_command_tells_what_is_waited_for_and_why_then_where_it_is_and_reads_it_until_it_is_erased() {
     let platform = start(|_| {});
