@@ -93,6 +93,28 @@ impl Admin {
         })
     }
 
+    /// Asks for bytes, and hands them to `each` as they come.
+    pub(crate) fn get_stream(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        mut each: impl FnMut(&[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        const BROKEN: &str = "the server's answer broke off; what came is not whole";
+        let url = reqwest::Url::parse_with_params(&self.url(path), query)?;
+        let request = self.authorised(self.client.get(url).timeout(STREAM_LIMIT));
+        self.runtime.block_on(async {
+            let mut answer = self.answer(request).await?;
+            if !answer.status().is_success() {
+                return read(answer).await.map(drop);
+            }
+            while let Some(chunk) = timeout(PATIENCE, answer.chunk()).await.context(BROKEN)?.context(BROKEN)? {
+                each(&chunk)?;
+            }
+            Ok(())
+        })
+    }
+
     /// Asks for all groups of dead letters, page by page.
     pub(crate) fn groups(&self, selection: &[(&str, String)]) -> anyhow::Result<Vec<Value>> {
         let (mut groups, mut cursor) = (Vec::new(), None);

@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Resume(DestinationArgs),
     /// Tell what happened to a conversation or an event, and why
     Trace(TraceArgs),
+    /// Tell where the transcripts of a conversation are, or what they wait for, and read one
+    Transcript(crate::transcript::TranscriptArgs),
     /// Check the audit trail, or write it out
     Audit(AuditArgs),
     /// Erase what was said in a conversation, everywhere; the record that something was there stays

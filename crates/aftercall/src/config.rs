@@ -10,6 +10,7 @@ mod genesys;
 mod oauth;
 mod parts;
 mod restart;
+mod schedule;
 mod schema;
 mod secrets;
 mod storage;
@@ -23,11 +24,11 @@ pub(crate) use self::error::ConfigError;
 #[cfg(feature = "parquet")]
 pub(crate) use self::file::DestinationKind;
 pub(crate) use self::file::{AuthTable, File, On, OnOutage, SignatureSetting, SourceTable};
-pub(crate) use self::genesys::GenesysParts;
+pub(crate) use self::genesys::{GenesysParts, Platform};
 #[cfg(feature = "parquet")]
 pub(crate) use self::parts::parquet_options;
 pub(crate) use self::parts::{
-    Action, AlarmParts, DestinationParts, Made, Opened, Parts, RouteParts, Setting, Trouble, signature_scheme,
+    Action, AlarmParts, DestinationParts, Fetching, Made, Opened, Parts, RouteParts, Setting, Trouble, signature_scheme,
 };
 pub(crate) use self::restart::{Started, needs_restart};
 pub(crate) use self::schema::schema;

@@ -56,7 +56,9 @@ pub(crate) fn run(args: &EraseArgs) -> anyhow::Result<ExitCode> {
         // A replay may have brought some of it back meanwhile.
         add(&mut here["queue"], &admin.post_and_wait("erase", &asked)?["queue"]);
     }
-    let whole = archived.as_ref().is_none_or(|archived| archived.damaged.is_empty()) && here["quarantined"].is_u64();
+    let whole = archived.as_ref().is_none_or(|archived| archived.damaged.is_empty())
+        && here["quarantined"].is_u64()
+        && here["transcripts_error"].is_null();
     let emptied = args.dry_run || here["queue"]["log_emptied"] == true;
     if args.json {
         let archive = archived.as_ref().map(|archived| {
@@ -64,7 +66,8 @@ pub(crate) fn run(args: &EraseArgs) -> anyhow::Result<ExitCode> {
         });
         output::print_json(&json!({
             "queue": here["queue"], "spooled": here["spooled"], "quarantined": here["quarantined"],
-            "quarantine_error": here["quarantine_error"], "archive": archive,
+            "quarantine_error": here["quarantine_error"], "transcripts": here["transcripts"],
+            "transcripts_error": here["transcripts_error"], "archive": archive,
         }))?;
     } else {
         output::print(&shown(args, &here, archived.as_ref()))?;
@@ -118,6 +121,14 @@ fn shown(args: &EraseArgs, here: &Value, archived: Option<&Archived>) -> String 
             },
         ),
     ];
+    match (here["transcripts_error"].as_str(), &here["transcripts"]) {
+        (Some(error), _) => lines.push(("transcripts", format!("NOT ERASED: {error}"))),
+        (None, Value::Null) => {}
+        (None, erased) => {
+            let shown = format!("{}, {} bytes", text(&erased["transcripts"]), text(&erased["bytes"]));
+            lines.push(("transcripts", shown));
+        }
+    }
     if let Some(Archived { parts, events, bytes, .. }) = archived {
         lines.push(("archive", format!("{events} bodies, {bytes} bytes, in {parts} parts")));
     }

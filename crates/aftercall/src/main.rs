@@ -31,6 +31,7 @@ mod single;
 mod status;
 mod tokens;
 mod trace;
+mod transcript;
 mod unmatched;
 mod unrecognised;
 mod warehouse;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Command::Pause(args) => alarms::set_paused(&args, true),
         Command::Resume(args) => alarms::set_paused(&args, false),
         Command::Trace(args) => trace::run(&args),
+        Command::Transcript(args) => transcript::run(&args),
         Command::Audit(args) => self::audit::run(&args),
         Command::Erase(args) => erase::run(&args),
         Command::Genesys(args) => self::genesys::run(&args),

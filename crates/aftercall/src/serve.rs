@@ -8,6 +8,7 @@ mod origin;
 mod quarantine;
 mod reload;
 mod standing;
+mod transcripts;
 mod trial;
 mod wiring;
 

@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 use crate::access::Caller;
 use crate::problem::Problem;
 use crate::request::{Body, Nothing, Query};
-use crate::{Answer, Shared, Tell, archive_parts, dead_letters, quarantine};
+use crate::{Answer, Shared, Tell, archive_parts, dead_letters, quarantine, transcripts};
 
 /// Parts of the archive that one request goes through: each is read as a whole.
 const PARTS_MAX: usize = 4;
@@ -78,6 +78,10 @@ struct Done {
     quarantined: Option<u64>,
     /// Why the quarantine could not be asked.
     quarantine_error: Option<String>,
+    /// Transcripts; none if no destination fetches any, or their store cannot be asked.
+    transcripts: Option<::transcripts::Erased>,
+    /// Why transcripts could not be erased.
+    transcripts_error: Option<String>,
     /// Whether there is an archive, from which it has to be erased too.
     archive: bool,
 }
@@ -124,10 +128,21 @@ async fn erase(
         let detail = format!("{count} requests that name conversation {hash}: {reason}");
         caller.note(&*tell, "erase", "quarantine", detail).await;
     }
+    // After the queue nothing more asks for them; what is being fetched now may still arrive.
     let sealed = erase_sealed(&*tell, &conversation, dry_run, &by).await?;
-    let mut queue = tell.queue().erase(Erasure { conversation, dry_run, by }).await?;
+    let erasure = Erasure { conversation: conversation.clone(), dry_run, by };
+    let mut queue = tell.queue().erase(erasure).await?;
     queue.dead_letters += sealed;
-    Ok(Json(Done { queue, spooled, quarantined, quarantine_error, archive: tell.archive().is_some() }))
+    let (transcripts, transcripts_error) = match transcripts::erase(&*tell, &conversation, dry_run).await {
+        Ok(erased) => (erased, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    if let Some(erased) = transcripts.filter(|erased| erased.transcripts > 0 && !dry_run) {
+        let detail = format!("{} transcripts of conversation {hash}: {reason}", erased.transcripts);
+        caller.note(&*tell, "erase", "transcripts", detail).await;
+    }
+    let archive = tell.archive().is_some();
+    Ok(Json(Done { queue, spooled, quarantined, quarantine_error, transcripts, transcripts_error, archive }))
 }
 
 fn spool_problem(error: SpoolError) -> Problem {

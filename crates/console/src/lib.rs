@@ -17,6 +17,7 @@
 //! | [`status`] | the state of the server |
 //! | [`tokens`] | who has a token |
 //! | [`trace`] | the whole story of a conversation or an event |
+//! | [`transcripts`](self) | transcripts of a conversation: stored, waited for, and their text |
 //! | [`unmatched`] | events that matched no route: listed, and counted by source and topic |
 
 mod access;
@@ -40,6 +41,7 @@ mod status;
 mod tests;
 mod tokens;
 mod trace;
+mod transcripts;
 mod unmatched;
 
 use std::future::Future;
@@ -108,6 +110,9 @@ pub trait Tell: Send + Sync + 'static {
 
     /// The archive, if there is one.
     fn archive(&self) -> Option<&archive::Archive>;
+
+    /// The destinations that fetch transcripts, by their names.
+    fn transcripts(&self) -> Vec<(String, ::transcripts::Transcripts)>;
 
     /// Whether the present mapping makes something of an event for a destination; none if no route leads it there.
     fn try_event(&self, destination: &str, event: &event::Event) -> Option<Result<(), String>>;
@@ -257,6 +262,7 @@ fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
         .merge(secrets::routes())
         .merge(tokens::routes())
         .merge(trace::routes())
+        .merge(self::transcripts::routes())
         .merge(unmatched::routes())
 }
 

@@ -76,9 +76,12 @@ pub struct Erased {
 impl Shelf {
     pub(crate) fn open(options: &Options) -> Result<Self, OpenError> {
         let template = Template::parse(&options.object)?;
-        let refuse = |error: String| OpenError::Option { key: "url", problem: format!("cannot be used: {error}") };
+        let refuse = |error: String| OpenError::Place { key: "url", problem: format!("cannot be used: {error}") };
         let patience = Patience { timeout: options.timeout, retries: RETRIES };
-        let objects = options.location.open(patience).map_err(|error| refuse(error.to_string()))?;
+        let objects = options.location.open(patience).map_err(|error| match error {
+            storage::OpenError::Directory { .. } => refuse(error.to_string()),
+            error => OpenError::Option { key: "url", problem: format!("cannot be used: {error}") },
+        })?;
         let (directory, base) = match &options.location {
             Location::Directory(path) => {
                 let path = path.canonicalize().map_err(|error| refuse(error.to_string()))?;

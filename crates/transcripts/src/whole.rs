@@ -63,6 +63,8 @@ impl Outline {
     fn outside(&mut self, byte: u8) {
         match byte {
             b' ' | b'\t' | b'\r' | b'\n' => {}
+            // A byte order mark.
+            0xef | 0xbb | 0xbf if self.place == Place::Before => {}
             b'{' | b'[' if self.place == Place::Before => (self.depth, self.place) = (1, Place::Inside),
             _ if self.place == Place::Before => self.broken = Some("it is no JSON"),
             _ => self.broken = Some("something follows its end"),
@@ -114,6 +116,7 @@ mod tests {
         for (text, expected) in [
             (&b"{\"a\":[1,\"}\\\"\",{}]}\n "[..], Ok(())),
             (b"[]", Ok(())),
+            (b"\xef\xbb\xbf{}", Ok(())),
             (b"", Err("there is nothing in it")),
             (b" \n", Err("there is nothing in it")),
             (b"<html>", Err("it is no JSON")),

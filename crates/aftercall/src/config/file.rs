@@ -12,6 +12,7 @@ use super::alarms::{AlarmsTable, NotifierTable};
 pub(crate) use super::auth::{AuthTable, SignatureEncoding, SignatureSetting, SignatureTable};
 use super::genesys::GenesysTable;
 use super::oauth::OAuthTable;
+use super::schedule::ScheduleTable;
 use super::schema;
 use super::units::{Size, Time};
 
@@ -203,9 +204,8 @@ pub(crate) struct DestinationTable {
     pub(crate) recipe: Option<RecipeSetting>,
     pub(crate) api_version: Option<String>,
     pub(crate) max_records: Option<usize>,
-    #[serde(default)]
-    #[schemars(with = "schema::Order")]
-    pub(crate) order: queue::Order,
+    #[schemars(with = "Option<schema::Order>")]
+    pub(crate) order: Option<queue::Order>,
     #[schemars(with = "Option<schema::BehindDead>")]
     pub(crate) behind_dead: Option<queue::BehindDead>,
     pub(crate) concurrency: Option<usize>,
@@ -233,6 +233,7 @@ pub(crate) struct DestinationTable {
     pub(crate) key: Option<KeySetting>,
     pub(crate) columns: Option<BTreeMap<String, String>>,
     pub(crate) version: Option<String>,
+    pub(crate) keep: Option<KeepSetting>,
     pub(crate) extra: Option<String>,
     pub(crate) create: Option<bool>,
     pub(crate) connections: Option<usize>,
@@ -243,6 +244,10 @@ pub(crate) struct DestinationTable {
     pub(crate) access_key: Option<String>,
     pub(crate) secret_key: Option<String>,
     pub(crate) object: Option<String>,
+    pub(crate) schedule: Option<ScheduleTable>,
+    pub(crate) retention: Option<Time>,
+    pub(crate) max_size: Option<Size>,
+    pub(crate) update: Option<bool>,
     pub(crate) partition: Option<GrainSetting>,
     pub(crate) file_bytes: Option<Size>,
     pub(crate) file_age: Option<Time>,
@@ -270,6 +275,7 @@ pub(crate) enum DestinationKind {
     Objects,
     Sqs,
     EventBridge,
+    Transcripts,
 }
 
 /// How a service wants its records to be written.
@@ -297,6 +303,14 @@ pub(crate) enum SslModeSetting {
     Disable,
     Require,
     VerifyFull,
+}
+
+/// What a row leaves of the one that it updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum KeepSetting {
+    Nothing,
+    Present,
 }
 
 /// The column that tells rows apart, or several that do together.

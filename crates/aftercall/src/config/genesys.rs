@@ -27,6 +27,14 @@ pub(crate) struct GenesysTable {
     ca: Option<PathBuf>,
 }
 
+/// A platform at work: the client that everybody shares, since its budget is that of all of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Platform {
+    /// What it was made of.
+    pub(crate) table: GenesysTable,
+    pub(crate) client: Client,
+}
+
 /// A platform that is configured.
 pub(crate) struct GenesysParts {
     /// The region, unless only addresses are given.
@@ -42,6 +50,16 @@ impl GenesysParts {
 }
 
 impl File {
+    /// The platform's client: that of a running server if nothing has changed, so that its budget stays.
+    pub(crate) fn platform(&self, known: Option<&Platform>) -> Result<Option<Platform>, ConfigError> {
+        let Some(parts) = self.genesys_parts()? else { return Ok(None) };
+        if let Some(known) = known.filter(|known| known.table == self.genesys) {
+            return Ok(Some(known.clone()));
+        }
+        let client = client(&parts.options)?;
+        Ok(Some(Platform { table: self.genesys.clone(), client }))
+    }
+
     /// The platform, if one is configured. Connects to nothing.
     pub(crate) fn genesys_parts(&self) -> Result<Option<GenesysParts>, ConfigError> {
         let table = &self.genesys;

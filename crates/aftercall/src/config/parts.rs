@@ -9,6 +9,7 @@ mod quarantine;
 mod redaction;
 mod route;
 mod source;
+mod transcripts;
 mod unusable;
 
 use std::path::PathBuf;
@@ -21,9 +22,9 @@ pub(crate) use self::alarms::{Action, AlarmParts};
 pub(crate) use self::destination::parquet_options;
 pub(crate) use self::opened::{Opened, Setting, same_files};
 pub(crate) use self::source::scheme as signature_scheme;
-pub(crate) use self::unusable::{Made, Trouble};
-use super::ConfigError;
-use super::file::{File, On, RouteTable};
+pub(crate) use self::unusable::{Fetching, Made, Trouble};
+use super::file::{DestinationTable, File, On, RouteTable};
+use super::{ConfigError, Platform};
 
 /// Where the data is, without a setting.
 const DATA_DIR: &str = "aftercall-data";
@@ -45,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) archive: Option<storage::Location>,
     /// What hashes, tokenises and seals, and opens it again.
     pub(crate) redaction: Option<Arc<::redaction::Keys>>,
+    /// The platform that is asked for what no event tells.
+    pub(crate) platform: Option<Platform>,
 }
 
 /// One destination.
@@ -101,9 +104,9 @@ impl File {
             ));
         }
         // A lease must outlive every attempt, or a slow destination would get the same event twice at once.
-        let longest = self.destinations.values().filter_map(|table| table.timeout).map(|timeout| timeout.0).max();
+        let longest = self.destinations.values().filter_map(DestinationTable::attempt).max();
         options.times.lease = options.times.lease.max(longest.unwrap_or_default() * 2);
-        let waits = self.destinations.values().filter_map(|table| table.backoff?.cap).map(|cap| cap.0).max();
+        let waits = self.destinations.values().filter_map(DestinationTable::longest_wait).max();
         options.times.longest_wait = options.times.longest_wait.max(waits.unwrap_or_default());
         let defaults = queue_sqlite::Options::new(self.data_dir());
         let audit_retention = self.audit.retention.map_or(defaults.audit_retention, |time| time.0);
@@ -142,16 +145,15 @@ impl File {
         let intake = self.intake_options();
         let source = |(name, table): (&String, _)| source::make(name, table, redaction.as_ref(), &intake);
         let sources = self.sources.iter().map(source).collect::<Result<_, _>>()?;
-        let destinations: Vec<_> = self
-            .destinations
-            .iter()
-            .map(|(name, table)| destination::make(name, table, &self.data_dir(), opened))
-            .collect::<Result<_, _>>()?;
+        let platform = self.platform(opened.platform.as_ref())?;
+        let (data, asked) = (self.data_dir(), platform.as_ref());
+        let make = |(name, table): (&String, _)| destination::make(name, table, &data, asked, opened);
+        let destinations: Vec<_> = self.destinations.iter().map(make).collect::<Result<_, _>>()?;
         let routes = self.routes.iter().enumerate().map(|(number, table)| self.route(number, table));
         let (routes, queue) = (routes.collect::<Result<_, _>>()?, self.queue_options()?);
         self.check_sources_are_routed()?;
         self.check_console()?;
-        self.genesys_parts()?;
+        self.check_transcripts()?;
         Ok(Parts {
             queue,
             quarantine,
@@ -163,6 +165,7 @@ impl File {
             alarms: self.alarm_parts()?,
             archive,
             redaction,
+            platform,
         })
     }
 
@@ -179,11 +182,13 @@ impl File {
             .iter()
             .try_for_each(|(name, table)| source::make(name, table, keys.as_ref(), &intake).map(drop))?;
         let data = self.data_dir();
-        self.destinations.iter().try_for_each(|(name, table)| destination::check(name, table, &data))?;
+        let platform = self.platform(None)?;
+        let check = |(name, table): (&String, _)| destination::check(name, table, &data, platform.as_ref());
+        self.destinations.iter().try_for_each(check)?;
         self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;
         self.check_sources_are_routed()?;
         self.alarm_parts()?;
-        self.genesys_parts()?;
+        self.check_transcripts()?;
         self.check_console()
     }
 
@@ -270,17 +275,17 @@ impl File {
                 format!("add [destinations.{}], or name one that is there", table.destination),
             )
         })?;
-        if let Some(unknown) = table.sources.iter().find(|name| !self.sources.contains_key(*name)) {
+        if let Some(unknown) = table.sources.iter().find(|name| !self.is_source(name)) {
             return Err(ConfigError::value(key("sources"), format!("there is no source `{unknown}`")));
         }
-        let pattern = route::pattern(&name, table)?;
+        let (pattern, on) = self.asking(table).map_or_else(|| Ok((route::pattern(&name, table)?, table.on)), Ok)?;
         let mapping = table.mapping.as_deref().map(Mapping::compile).transpose();
         let mapping = mapping.map_err(|error| ConfigError::value(key("mapping"), error))?;
         Ok(RouteParts {
             name: Arc::from(name.as_str()),
             destination,
             pattern,
-            on: table.on,
+            on,
             sources: table.sources.iter().map(|name| Arc::from(name.as_str())).collect(),
             mapping: mapping.map(Arc::new),
             version: table.mapping.as_deref().map(version),

@@ -14,6 +14,8 @@ use super::parts::same_files;
 pub(crate) struct Started {
     /// How long the queue leases an event; twice the longest attempt at least.
     pub(crate) lease_time: Duration,
+    /// How long the queue lets a delivery wait; a retry further ahead would be due at once.
+    pub(crate) longest_wait: Duration,
     /// The order of each destination that was ever configured: what waits in the queue is arranged by it.
     pub(crate) orders: BTreeMap<String, Order>,
 }
@@ -21,7 +23,7 @@ pub(crate) struct Started {
 impl Started {
     /// Takes note of the destinations of a configuration that is in force.
     pub(crate) fn note(&mut self, file: &File) {
-        self.orders.extend(file.destinations.iter().map(|(name, table)| (name.clone(), table.order)));
+        self.orders.extend(file.destinations.iter().map(|(name, table)| (name.clone(), table.order())));
     }
 }
 
@@ -57,7 +59,7 @@ pub(crate) fn needs_restart(old: &File, new: &File, started: &Started) -> Vec<St
     let mut keys: Vec<String> =
         fixed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect();
     for (name, table) in &new.destinations {
-        if started.orders.get(name).is_some_and(|order| *order != table.order) {
+        if started.orders.get(name).is_some_and(|order| *order != table.order()) {
             keys.push(format!("destinations.{name}.order"));
         }
         // Its journal is locked by what writes it now.
@@ -66,8 +68,11 @@ pub(crate) fn needs_restart(old: &File, new: &File, started: &Started) -> Vec<St
             keys.push(format!("destinations.{name} (where and how its files are written)"));
         }
         // A lease must outlive every attempt.
-        if table.timeout.is_some_and(|timeout| timeout.0 * 2 > started.lease_time) {
+        if table.attempt().is_some_and(|timeout| timeout * 2 > started.lease_time) {
             keys.push(format!("destinations.{name}.timeout"));
+        }
+        if table.longest_wait().is_some_and(|wait| wait > started.longest_wait) {
+            keys.push(format!("destinations.{name} (how long its deliveries wait)"));
         }
     }
     keys
@@ -80,7 +85,11 @@ mod tests {
 
     fn keys(old: &str, new: &str) -> Vec<String> {
         let (old, new) = (parse("old", old).unwrap(), parse("new", new).unwrap());
-        let mut started = Started { lease_time: Duration::from_secs(60), ..Started::default() };
+        let mut started = Started {
+            lease_time: Duration::from_secs(60),
+            longest_wait: Duration::from_secs(3_600),
+            ..Started::default()
+        };
         started.note(&old);
         needs_restart(&old, &new, &started)
     }
@@ -108,6 +117,10 @@ mod tests {
         assert_eq!(keys("", &crm("order = \"none\"")), [""; 0], "a new one may have any");
         assert_eq!(keys(&crm(""), &crm("timeout = \"30s\"")), [""; 0]);
         assert_eq!(keys(&crm(""), &crm("timeout = \"31s\"")), ["destinations.crm.timeout"]);
+        let waits = "destinations.crm (how long its deliveries wait)";
+        assert_eq!(keys(&crm(""), &crm("backoff = { cap = \"61m\" }")), [waits]);
+        let calls = keys("", "[destinations.calls]\nkind = \"transcripts\"\n");
+        assert_eq!(calls, ["destinations.calls.timeout", "destinations.calls (how long its deliveries wait)"]);
     }
 
     #[test]

@@ -18,7 +18,9 @@ fn the_default_file_changes_nothing() {
 
 #[test]
 fn every_default_that_the_file_names_is_the_codes() {
-    let written = parse("default.toml", &uncommented()).unwrap();
+    let mut written = parse("default.toml", &uncommented()).unwrap();
+    // It makes leases and waits longer.
+    written.destinations.remove("transcripts").unwrap();
     let default = File::default();
     assert_eq!(written.data_dir(), default.data_dir());
     assert_eq!(written.console_listen(), default.console_listen());
@@ -43,6 +45,52 @@ fn the_defaults_of_a_warehouse_are_the_codes() {
     assert_eq!(table.create, Some(default.create));
     assert_eq!(table.sslmode, Some(super::file::SslModeSetting::VerifyFull));
     assert_eq!(default.ssl, destinations::postgres::SslMode::VerifyFull);
+}
+
+#[test]
+fn the_defaults_of_transcripts_are_the_codes() {
+    let file = parse("default.toml", &uncommented()).unwrap();
+    let written = &file.destinations["transcripts"];
+    let bare = super::file::DestinationTable { schedule: None, timeout: None, order: None, ..written.clone() };
+    assert_eq!((written.schedule(), written.attempt()), (bare.schedule(), bare.attempt()));
+    assert_eq!((written.order(), written.concurrency), (bare.order(), Some(transcripts::Options::CONCURRENCY)));
+    assert_eq!(written.max_size.map(|size| size.0 as u64), Some(transcripts::Options::MAX_BYTES));
+    assert_eq!((written.object.as_deref(), written.update), (Some(transcripts::Options::OBJECT), Some(true)));
+    let times = file.queue_options().unwrap().queue.times;
+    assert_eq!((times.lease, times.longest_wait), (transcripts::Options::ATTEMPT * 2, written.schedule().longest()));
+}
+
+#[test]
+fn transcripts_that_would_be_lost_or_that_nobody_learns_of_are_refused() {
+    let refused = |destination: &str, more: &str| {
+        let text = format!(
+            "[genesys]\nregion = \"eu-central-1\"\nclient_id = \"a\"\nclient_secret = \"env:PATH\"\n\
+             [sources.calls]\nauth = {{ open = true }}\n[destinations.calls]\nkind = \"transcripts\"\nurl = \"/tmp/x\"\n\
+             {destination}\n[[routes]]\ndestination = \"calls\"\n{more}"
+        );
+        parse("test", &text).unwrap().check().err().map(|error| error.in_a_line()).unwrap_or_default()
+    };
+    let told = "[destinations.out]\nkind = \"file\"\npath = \"out\"\n[[routes]]\ndestination = \"out\"\n";
+    assert_eq!(refused("", told), "");
+    assert_eq!(refused("update = false", ""), "");
+    assert_eq!(refused("", &format!("{told}sources = [\"transcripts\"]")), "");
+    for (destination, more, words) in [
+        ("", "".to_owned(), "destinations.calls.update"),
+        ("", format!("{told}sources = [\"calls\"]"), "nobody would learn"),
+        ("update = false", format!("{told}sources = [\"transcripts\"]"), "there is no source `transcripts`"),
+        ("schedule = { give_up = \"14d\" }", told.to_owned(), "gives up later than queue.retention"),
+        ("schedule = { base = \"7h\" }", told.to_owned(), "destinations.calls.schedule"),
+        ("object = \"x/{conversation_id}.json\"", told.to_owned(), "destinations.calls.object"),
+        ("method = \"PUT\"", told.to_owned(), "means nothing for kind = \"transcripts\""),
+        ("", format!("{told}[sources.transcripts]\nauth = {{ open = true }}"), "give it another name"),
+    ] {
+        let said = refused(destination, &more);
+        assert!(said.contains(words), "{destination} {more}: {said}");
+    }
+    let file = "[sources.a]\nauth = { open = true }\n[destinations.out]\nkind = \"file\"\npath = \"out\"\nretention = \"1d\"\n\
+                [[routes]]\ndestination = \"out\"";
+    let said = parse("test", file).unwrap().check().unwrap_err().in_a_line();
+    assert!(said.contains("means nothing for kind = \"file\""), "{said}");
 }
 
 /// The routes of the file are made of it, so they are ready to be used.

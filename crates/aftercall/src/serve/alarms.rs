@@ -347,6 +347,8 @@ fn free_bytes(dir: &std::path::Path) -> Option<u64> {
 fn destination(view: &View, consumers: &[ConsumerStatus]) -> DestinationReading {
     let consumer = consumers.iter().find(|consumer| consumer.configured && consumer.name == view.name);
     let health = view.health.snapshot();
+    // A transcript is late only when it should have been given up.
+    let patience = view.fetching().map(|fetching| fetching.give_up()).unwrap_or_default();
     let gate = health.gate;
     let breaker = match gate.map(|gate| (gate.breaker.state, gate.breaker.since)) {
         Some((BreakerState::Open | BreakerState::HalfOpen, Some(since))) => Breaker::Open(since),
@@ -356,7 +358,7 @@ fn destination(view: &View, consumers: &[ConsumerStatus]) -> DestinationReading 
     DestinationReading {
         name: view.name.clone(),
         unusable: view.trouble().map(|trouble| (trouble.since, trouble.problem)),
-        oldest: consumer.and_then(|consumer| consumer.oldest_unsettled),
+        oldest: consumer.and_then(|consumer| consumer.oldest_unsettled).map(|oldest| oldest.plus(patience)),
         waiting: consumer.map_or(0, |consumer| consumer.unsettled),
         held: consumer.map_or(0, |consumer| consumer.held),
         breaker,

@@ -11,7 +11,7 @@ use rand::RngExt;
 
 use super::archive::Aside;
 use super::standing::Standing;
-use crate::config::{DestinationParts, Made, OnOutage, Setting, Trouble};
+use crate::config::{DestinationParts, Fetching, Made, OnOutage, Setting, Trouble};
 use crate::router::{RouteMapper, Tables};
 
 /// What others see of a destination.
@@ -26,6 +26,11 @@ impl View {
     /// Why it cannot be used at all, if so.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         self.made.trouble()
+    }
+
+    /// What fetches transcripts, if it does that.
+    pub(crate) fn fetching(&self) -> Option<&Fetching> {
+        self.made.fetching()
     }
 }
 
@@ -59,6 +64,9 @@ impl Running {
         shared: &Shared,
     ) -> Result<Self, delivery::Error> {
         let DestinationParts { name, delivery, destination, setting, .. } = parts;
+        if let Some(fetching) = destination.fetching() {
+            fetching.connect(Arc::clone(&shared.queue));
+        }
         destination.tend();
         let paused = shared.standing.paused(&name).is_some();
         let day = shared.standing.day(&name);

@@ -20,7 +20,7 @@ use super::alarms::Watch;
 use super::destinations::{Running, Shared, Views};
 use super::now;
 use super::origin::{Look, Origin};
-use crate::config::{DestinationParts, File, Opened, Parts, Started, needs_restart};
+use crate::config::{DestinationParts, File, Opened, Parts, Platform, Started, needs_restart};
 use crate::router::{Table, Tables};
 
 /// How often the file is looked at; a change is taken over when two looks in a row see the same.
@@ -74,6 +74,8 @@ pub(crate) struct State {
     pub(crate) file: File,
     pub(crate) started: Started,
     pub(crate) services: Vec<Running>,
+    /// The platform that is asked, and whose budget is shared.
+    pub(crate) platform: Option<Platform>,
     /// The server is stopping.
     pub(crate) closed: bool,
 }
@@ -93,7 +95,7 @@ impl Live {
         if state.closed {
             return Err("the server is stopping".to_owned());
         }
-        let opened = Opened::by(state.services.iter().map(Running::opened));
+        let opened = Opened::by(state.services.iter().map(Running::opened), state.platform.clone());
         let origin = self.origin.clone();
         let read = move || {
             let (file, hash) = origin.read();
@@ -181,6 +183,7 @@ impl Live {
         }
         state.started.note(&file);
         state.file = file;
+        state.platform = parts.platform;
         Ok(changes)
     }
 
@@ -279,6 +282,7 @@ fn changes(state: &State, file: &File, parts: &Parts, rekeyed: bool) -> Vec<Conf
         }
     };
     whole("redaction", rekeyed || state.file.redaction != file.redaction);
+    whole("genesys", state.file.genesys != file.genesys);
     whole("routes", state.file.routes != file.routes);
     whole("alarms", state.file.alarms != file.alarms);
     changes

@@ -41,10 +41,23 @@ pub(crate) struct Server {
 impl Server {
     /// Opens the queue, starts the services, and listens; ready when it returns.
     pub(crate) async fn start(parts: Parts, config: Config) -> anyhow::Result<Self> {
-        let Parts { queue, quarantine, intake, console, sources, destinations, routes, alarms, archive, redaction } =
-            parts;
+        let Parts {
+            queue,
+            quarantine,
+            intake,
+            console,
+            sources,
+            destinations,
+            routes,
+            alarms,
+            archive,
+            redaction,
+            platform,
+        } = parts;
         let dir = queue.dir.clone();
-        let mut started = Started { lease_time: queue.queue.times.lease, ..Started::default() };
+        let times = queue.queue.times;
+        let (lease_time, longest_wait) = (times.lease, times.longest_wait);
+        let mut started = Started { lease_time, longest_wait, ..Started::default() };
         started.note(&config.file);
         let opened = tokio::task::spawn_blocking(move || SqliteQueue::open(&queue)).await?;
         let queue: Arc<dyn Queue> =
@@ -90,7 +103,7 @@ impl Server {
             intake: intake.clone(),
             views,
             watch: Arc::clone(&watch),
-            state: tokio::sync::Mutex::new(State { file, started, services, closed: false }),
+            state: tokio::sync::Mutex::new(State { file, started, services, platform, closed: false }),
             config: Mutex::new(ConfigStatus { loaded_at: now().as_millis(), hash, error: None }),
             refused: Mutex::default(),
         });
@@ -102,6 +115,7 @@ impl Server {
             tokio::spawn(super::quarantine::tend(intake, stopped(&stop))),
             tokio::spawn(watch.run(stopped(&stop))),
             tokio::spawn(standing.tend(Arc::clone(&live.views), stopped(&stop))),
+            tokio::spawn(super::transcripts::tend(Arc::clone(&live.views), stopped(&stop))),
         ];
         if let Some(archive) = archive {
             tasks.push(tokio::spawn(super::archive::run(archive, Arc::clone(&live.shared.queue), stopped(&stop))));
@@ -215,6 +229,11 @@ impl console::Tell for Teller {
 
     fn archive(&self) -> Option<&archive::Archive> {
         self.live.shared.archive.as_deref()
+    }
+
+    fn transcripts(&self) -> Vec<(String, transcripts::Transcripts)> {
+        let views = self.live.views.load();
+        views.iter().filter_map(|view| Some((view.name.clone(), view.fetching()?.opened()?))).collect()
     }
 
     fn try_event(&self, destination: &str, event: &event::Event) -> Option<Result<(), String>> {

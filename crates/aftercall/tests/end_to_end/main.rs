@@ -94,6 +94,11 @@ mod stories;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod transcripts;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod transcripts_size;
+#[cfg(test)]
 mod unmatched;
 #[cfg(test)]
 mod waiting;

@@ -163,6 +163,11 @@ fn attempts(status: &Status, to: &mut Writer<'_>) -> fmt::Result {
         "Deliveries put aside in the archive",
         by(|one| one.health.put_aside),
     )?;
+    to.counter(
+        "aftercall_destination_not_yet",
+        "Attempts that found that what they are about is not there yet",
+        by(|one| one.health.not_yet),
+    )?;
     let took = status.destinations.iter().map(|destination| (named(destination), histogram(destination))).collect();
     to.histogram("aftercall_delivery_duration_seconds", "How long deliveries took that were taken", took)
 }

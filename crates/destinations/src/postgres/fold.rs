@@ -2,12 +2,14 @@
 //! with the same key only one is written, and stands for the others.
 //!
 //! With a version that is the newest, and the first of equal ones, as it would be if they were written one by one. Without
-//! a version it is the last. Where versions cannot be compared here, the rows are written one after the other.
+//! a version it is the last. Where versions cannot be compared here, and where a row leaves what it has no value for, the rows
+//! are written one after the other.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::row::Row;
+use super::table::Table;
 
 /// A row that is written, by its place, and those that it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,9 +27,11 @@ pub(super) struct Round {
 
 /// Sorts the rows at these places, which are in the order of their arrival.
 pub(super) fn round<'r>(places: &[usize], row: impl Fn(usize) -> &'r Row) -> Round {
-    let has_version = places.first().is_some_and(|place| row(*place).table.version.is_some());
+    let is = |what: fn(&Table) -> bool| places.first().is_some_and(|place| what(&row(*place).table));
+    let (has_version, keep) = (is(|table| table.version.is_some()), is(|table| table.keep));
     let keyed = |place: &usize| (&*row(*place).key, *place);
-    sorted(places.iter().map(keyed), has_version, |one, other| row(one).compare(row(other)))
+    let compare = |one, other| if keep { None } else { row(one).compare(row(other)) };
+    sorted(places.iter().map(keyed), has_version || keep, compare)
 }
 
 fn sorted<'k>(

@@ -25,5 +25,5 @@ mod tests;
 mod tls;
 mod value;
 
-pub use options::{Options, SslMode};
+pub use options::{Keep, Options, SslMode};
 pub use send::PostgresDestination;

@@ -46,6 +46,8 @@ pub struct Options {
     pub columns: BTreeMap<String, String>,
     /// The column that says which of two rows with the same key is newer.
     pub version: Option<String>,
+    /// What a row leaves of the one that it updates.
+    pub keep: Keep,
     /// The column (jsonb) that takes the members that no column is called after.
     pub extra: Option<String>,
     /// Whether the table is made if it is missing.
@@ -58,6 +60,17 @@ pub struct Options {
     pub max_bytes: usize,
     /// How long one attempt may take, connecting included.
     pub timeout: Duration,
+}
+
+/// What a row leaves of the one that it updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keep {
+    /// Nothing: all columns are those of the newer row.
+    #[default]
+    Nothing,
+    /// What it has no value for. So several kinds of events fill one row. Of two values the newer row's counts, and an older
+    /// row fills only what is empty.
+    Present,
 }
 
 /// Whether and how the connection is encrypted; named as PostgreSQL's own clients name it.
@@ -84,6 +97,7 @@ impl Options {
             key,
             columns: BTreeMap::new(),
             version: None,
+            keep: Keep::default(),
             extra: None,
             create: false,
             connections: DEFAULT_CONNECTIONS,
@@ -176,7 +190,8 @@ impl Options {
             let cure = "name the columns and their types, such as columns = { id = \"text\" }";
             return Err(OpenError::option("create", format!("is true, but `columns` is missing; {cure}")));
         }
-        Ok(Wanted { columns, key: self.key.clone(), version: self.version.clone(), extra: self.extra.clone() })
+        let keep = self.keep == Keep::Present;
+        Ok(Wanted { columns, key: self.key.clone(), version: self.version.clone(), keep, extra: self.extra.clone() })
     }
 }
 
@@ -203,5 +218,7 @@ pub(super) struct Wanted {
     pub(super) columns: BTreeMap<String, Kind>,
     pub(super) key: Vec<String>,
     pub(super) version: Option<String>,
+    /// Whether a row leaves what it has no value for.
+    pub(super) keep: bool,
     pub(super) extra: Option<String>,
 }

@@ -45,10 +45,50 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(quoted).collect::<Vec<_>>().join(", ")
 }
 
+/// What becomes of a row whose key is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Update {
+    /// The column that says which of two rows is newer.
+    pub(super) version: Option<usize>,
+    /// Whether columns keep what the new row has no value for.
+    pub(super) keep: bool,
+    /// The column for members that no column is called after.
+    pub(super) extra: Option<usize>,
+}
+
+impl Update {
+    /// When the new row is the newer one.
+    fn newer(self, columns: &[Column]) -> Option<String> {
+        let version = quoted(&columns[self.version?].name);
+        Some(format!("t.{version} IS NULL OR excluded.{version} > t.{version}"))
+    }
+
+    /// What a column becomes.
+    fn value(self, place: usize, columns: &[Column]) -> String {
+        let column = quoted(&columns[place].name);
+        let both = |first: &str, second: &str| match self.extra == Some(place) {
+            // Of members with one name the last one counts.
+            true => {
+                format!("nullif(coalesce({second}.{column}, '{{}}') || coalesce({first}.{column}, '{{}}'), '{{}}')")
+            }
+            false => format!("coalesce({first}.{column}, {second}.{column})"),
+        };
+        match self.newer(columns) {
+            _ if !self.keep => format!("excluded.{column}"),
+            Some(_) if self.version == Some(place) => format!("greatest(t.{column}, excluded.{column})"),
+            Some(newer) => {
+                let (new, old) = (both("excluded", "t"), both("t", "excluded"));
+                format!("CASE WHEN {newer} THEN {new} ELSE {old} END")
+            }
+            None => both("excluded", "t"),
+        }
+    }
+}
+
 /// The statement that writes any number of rows: one array for each column, so that one prepared statement does for all
 /// sizes of batches. It is as quick as `VALUES` with a parameter for each value, which needs a statement for each size: the
 /// example `postgres_throughput` measures both.
-pub(super) fn insert(name: &Name, columns: &[Column], key: &[usize], version: Option<usize>) -> String {
+pub(super) fn insert(name: &Name, columns: &[Column], key: &[usize], update: Update) -> String {
     let names = list(columns.iter().map(|column| column.name.as_str()));
     let mut arrays = String::new();
     let mut picks = String::new();
@@ -66,17 +106,13 @@ pub(super) fn insert(name: &Name, columns: &[Column], key: &[usize], version: Op
     let conflict = list(key.iter().map(|place| columns[*place].name.as_str()));
     let updated: Vec<_> = (0..columns.len())
         .filter(|place| !key.contains(place))
-        .map(|place| quoted(&columns[place].name))
-        .map(|column| format!("{column} = excluded.{column}"))
+        .map(|place| format!("{} = {}", quoted(&columns[place].name), update.value(place, columns)))
         .collect();
-    let action = match (updated.is_empty(), version) {
+    let action = match (updated.is_empty(), update.newer(columns)) {
         (true, _) => "NOTHING".to_owned(),
-        (false, None) => format!("UPDATE SET {}", updated.join(", ")),
-        (false, Some(place)) => {
-            let version = quoted(&columns[place].name);
-            let newer = format!("t.{version} IS NULL OR excluded.{version} > t.{version}");
-            format!("UPDATE SET {} WHERE {newer}", updated.join(", "))
-        }
+        // An older row may have what the newer one lacks.
+        (false, Some(newer)) if !update.keep => format!("UPDATE SET {} WHERE {newer}", updated.join(", ")),
+        (false, _) => format!("UPDATE SET {}", updated.join(", ")),
     };
     format!(
         "INSERT INTO {name} AS t ({names}) SELECT {picks} FROM unnest({arrays}) AS u({aliases}) \
@@ -108,13 +144,13 @@ mod tests {
         let columns = [column("id", Kind::Text), column("at", Kind::Timestamptz), column("cost", Kind::Numeric)];
         let name = Name::parse("calls.outcomes").unwrap();
         assert_eq!(
-            insert(&name, &columns, &[0], Some(1)),
+            insert(&name, &columns, &[0], Update { version: Some(1), ..Update::default() }),
             "INSERT INTO \"calls\".\"outcomes\" AS t (\"id\", \"at\", \"cost\") \
              SELECT u.c0, u.c1, u.c2::numeric FROM unnest($1::text[], $2::timestamptz[], $3::text[]) AS u(c0, c1, c2) \
              ON CONFLICT (\"id\") DO UPDATE SET \"at\" = excluded.\"at\", \"cost\" = excluded.\"cost\" \
              WHERE t.\"at\" IS NULL OR excluded.\"at\" > t.\"at\""
         );
-        assert!(insert(&name, &columns[..1], &[0], None).ends_with("ON CONFLICT (\"id\") DO NOTHING"));
+        assert!(insert(&name, &columns[..1], &[0], Update::default()).ends_with("ON CONFLICT (\"id\") DO NOTHING"));
         assert_eq!(
             create(&name, &columns, &["id".to_owned()]),
             "CREATE TABLE IF NOT EXISTS \"calls\".\"outcomes\" (\"id\" text, \"at\" timestamptz, \"cost\" numeric, \

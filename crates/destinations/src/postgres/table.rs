@@ -6,7 +6,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Row};
 
 use super::options::{Checked, Wanted};
-use super::sql::{self, Name, quoted};
+use super::sql::{self, Name, Update, quoted};
 use super::value::Kind;
 use crate::SendError;
 
@@ -27,6 +27,8 @@ pub(super) struct Table {
     pub(super) version: Option<usize>,
     pub(super) extra: Option<usize>,
     /// The statement that writes rows.
+    /// Whether a row leaves what it has no value for.
+    pub(super) keep: bool,
     pub(super) insert: String,
 }
 
@@ -155,8 +157,9 @@ fn fit(name: &Name, wanted: &Wanted, present: &[Present], keys: &[Vec<String>]) 
              CREATE UNIQUE INDEX ON {name} ({columns})"
         ));
     }
-    let insert = sql::insert(name, &columns, &key, version);
-    Ok(Table { columns, places, key, version, extra, insert })
+    let update = Update { version, keep: wanted.keep, extra };
+    let insert = sql::insert(name, &columns, &key, update);
+    Ok(Table { columns, places, key, version, keep: wanted.keep, extra, insert })
 }
 
 /// What the table has, without what the database makes the values of; what the configuration names in any case.
@@ -209,7 +212,7 @@ mod tests {
 
     fn wanted(columns: &[(&str, Kind)]) -> Wanted {
         let columns = columns.iter().map(|(name, kind)| ((*name).to_owned(), kind.clone())).collect();
-        Wanted { columns, key: vec!["id".into()], version: None, extra: None }
+        Wanted { columns, key: vec!["id".into()], version: None, keep: false, extra: None }
     }
 
     fn id() -> Vec<Vec<String>> {

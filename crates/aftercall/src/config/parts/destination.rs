@@ -6,6 +6,7 @@ mod parquet;
 mod place;
 mod postgres;
 mod recipe;
+mod transcripts;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,19 +21,23 @@ use queue::{BehindDead, Order};
 #[cfg(feature = "parquet")]
 pub(crate) use self::parquet::options as parquet_options;
 use super::super::file::{DestinationKind, DestinationTable, HeaderSetting, OutgoingAuth, RateTable};
-use super::super::{ConfigError, Secrets};
-use super::{DestinationParts, Made, Opened, Setting, refuse};
+use super::super::{ConfigError, Platform, Secrets};
+use super::{DestinationParts, Fetching, Made, Opened, Setting, refuse};
 
 /// Makes a destination, of what a running server has opened where that is the same.
 pub(super) fn make(
     name: &str,
     table: &DestinationTable,
     data: &Path,
+    platform: Option<&Platform>,
     opened: &Opened,
 ) -> Result<DestinationParts, ConfigError> {
     let delivery = delivery_options(table);
     delivery.check().map_err(|error| ConfigError::value(format!("destinations.{name}"), error))?;
-    let setting = Setting { table: table.clone(), ca: ca(name, table)? };
+    transcripts::refuse_elsewhere(name, table)?;
+    let fetches = table.kind == DestinationKind::Transcripts;
+    let asked = platform.filter(|_| fetches).map(|platform| platform.table.clone());
+    let setting = Setting { table: table.clone(), ca: ca(name, table)?, platform: asked };
     if table.kind == DestinationKind::File {
         // What may not stand there is refused of an open file too.
         file_options(name, table)?;
@@ -41,27 +46,32 @@ pub(super) fn make(
     let destination = match opened.find(name, &setting) {
         Some(destination) => destination,
         None => {
+            let fetching = fetches.then(|| Fetching::new(table.schedule().give_up));
+            let asked = platform.cloned().zip(fetching.clone());
             let (at, data) = (name.to_owned(), data.to_owned());
             let (setting, delivery) = (setting.clone(), delivery.clone());
-            let open = move || open(&at, &setting, &data, &delivery);
-            match open() {
+            let open = move || open(&at, &setting, &data, &delivery, asked.as_ref());
+            let made = match open() {
                 Ok(destination) => Made::of(destination),
                 // Its events wait, and nobody else is concerned.
                 Err(error @ ConfigError::Unusable { .. }) if opened.at_start() => {
                     Made::unusable(name, &error, Box::new(open))
                 }
                 Err(error) => return Err(error),
-            }
+            };
+            made.that_fetches(fetching)
         }
     };
-    Ok(DestinationParts { name: Arc::from(name), order: table.order, behind_dead, delivery, destination, setting })
+    let (name, order) = (Arc::from(name), table.order());
+    Ok(DestinationParts { name, order, behind_dead, delivery, destination, setting })
 }
 
 fn open(
     name: &str,
-    Setting { table, ca }: &Setting,
+    Setting { table, ca, .. }: &Setting,
     data: &Path,
     delivery: &delivery::Options,
+    asked: Option<&(Platform, Fetching)>,
 ) -> Result<Arc<dyn Destination>, ConfigError> {
     match table.kind {
         DestinationKind::Http => http(name, table, delivery, ca.clone()),
@@ -70,12 +80,13 @@ fn open(
         DestinationKind::Parquet => parquet::open(name, table, data),
         DestinationKind::Objects => objects::open(name, table, delivery),
         DestinationKind::Sqs | DestinationKind::EventBridge => aws::open(name, table, delivery),
+        DestinationKind::Transcripts => transcripts::open(name, table, asked),
     }
 }
 
 fn behind_dead(name: &str, table: &DestinationTable) -> Result<BehindDead, ConfigError> {
     match table.behind_dead {
-        Some(BehindDead::Hold) if table.order == Order::None => Err(ConfigError::value(
+        Some(BehindDead::Hold) if table.order() == Order::None => Err(ConfigError::value(
             format!("destinations.{name}.behind_dead"),
             "is \"hold\", which means nothing without an order; set order = \"conversation\", or take it out",
         )),
@@ -93,9 +104,15 @@ fn ca(name: &str, table: &DestinationTable) -> Result<Option<Vec<u8>>, ConfigErr
 }
 
 /// Whether [`make`] would make it. Opens no file, so a running server can keep what it has.
-pub(super) fn check(name: &str, table: &DestinationTable, data: &Path) -> Result<(), ConfigError> {
+pub(super) fn check(
+    name: &str,
+    table: &DestinationTable,
+    data: &Path,
+    platform: Option<&Platform>,
+) -> Result<(), ConfigError> {
+    transcripts::refuse_elsewhere(name, table)?;
     match table.kind {
-        DestinationKind::Http => make(name, table, data, &Opened::default()).map(drop),
+        DestinationKind::Http => make(name, table, data, None, &Opened::default()).map(drop),
         DestinationKind::File => {
             behind_dead(name, table)?;
             FileDestination::check(&file_options(name, table)?).map_err(|error| refused(name, error))
@@ -112,12 +129,13 @@ pub(super) fn check(name: &str, table: &DestinationTable, data: &Path) -> Result
             delivery.check().map_err(cannot_open(name))?;
             aws::check(name, table, &delivery)
         }
-        DestinationKind::Parquet | DestinationKind::Objects => {
+        DestinationKind::Parquet | DestinationKind::Objects | DestinationKind::Transcripts => {
             behind_dead(name, table)?;
             let delivery = delivery_options(table);
             delivery.check().map_err(cannot_open(name))?;
             match table.kind {
                 DestinationKind::Parquet => parquet::check(name, table, data),
+                DestinationKind::Transcripts => transcripts::check(name, table, platform),
                 _ => objects::check(name, table, &delivery),
             }
         }
@@ -142,8 +160,13 @@ fn cannot_open<E: std::fmt::Display>(name: &str) -> impl FnOnce(E) -> ConfigErro
 
 fn delivery_options(table: &DestinationTable) -> delivery::Options {
     let mut options = delivery::Options::default();
+    if table.kind == DestinationKind::Transcripts {
+        options.concurrency = ::transcripts::Options::CONCURRENCY;
+        // An answer that nothing is there takes a moment, and a download minutes: that says nothing of the platform.
+        options.adaptive = false;
+    }
     options.concurrency = table.concurrency.unwrap_or(options.concurrency);
-    options.timeout = table.timeout.map_or(options.timeout, |time| time.0);
+    options.timeout = table.attempt().unwrap_or(options.timeout);
     options.attempts = table.attempts.unwrap_or(options.attempts);
     options.max_payload = table.max_payload.map_or(options.max_payload, |size| size.0);
     if let Some(backoff) = table.backoff {

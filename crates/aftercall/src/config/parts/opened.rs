@@ -6,8 +6,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::super::Platform;
 use super::super::file::{DestinationKind, DestinationTable};
 use super::Made;
+use crate::config::genesys::GenesysTable;
 
 /// What a destination is made of. Two that are equal need not be told apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,22 +17,27 @@ pub(crate) struct Setting {
     pub(crate) table: DestinationTable,
     /// What was in the file of certificates.
     pub(crate) ca: Option<Vec<u8>>,
+    /// The platform that it asks, if it asks one.
+    pub(crate) platform: Option<GenesysTable>,
 }
 
 /// The destinations of a running server; at its start there is none, and one that cannot be used does not keep the others
 /// from running.
 #[derive(Default)]
-pub(crate) struct Opened(Option<Vec<(Arc<str>, Setting, Made)>>);
+pub(crate) struct Opened {
+    destinations: Option<Vec<(Arc<str>, Setting, Made)>>,
+    pub(super) platform: Option<Platform>,
+}
 
 impl Opened {
     /// What a running server has opened.
-    pub(crate) fn by(running: impl Iterator<Item = (Arc<str>, Setting, Made)>) -> Self {
-        Self(Some(running.collect()))
+    pub(crate) fn by(running: impl Iterator<Item = (Arc<str>, Setting, Made)>, platform: Option<Platform>) -> Self {
+        Self { destinations: Some(running.collect()), platform }
     }
 
     /// No server runs yet.
     pub(super) fn at_start(&self) -> bool {
-        self.0.is_none()
+        self.destinations.is_none()
     }
 
     /// The destination that can be taken over for this one.
@@ -43,9 +50,11 @@ impl Opened {
             | DestinationKind::Postgres
             | DestinationKind::Objects
             | DestinationKind::Sqs
-            | DestinationKind::EventBridge => known == name && setting == wanted,
+            | DestinationKind::EventBridge
+            | DestinationKind::Transcripts => known == name && setting == wanted,
         };
-        self.0.iter().flatten().find(|(known, setting, _)| same(known, setting)).map(|(.., opened)| opened.clone())
+        let mut known = self.destinations.iter().flatten();
+        known.find(|(known, setting, _)| same(known, setting)).map(|(.., opened)| opened.clone())
     }
 }
 

@@ -12,6 +12,8 @@ use std::time::Duration;
 use destinations::{BoxFuture, Destination, OutgoingDelivery, Receipt, SendError};
 use event::Timestamp;
 use parking_lot::Mutex;
+use queue::Queue;
+use transcripts::Transcripts;
 
 use super::super::ConfigError;
 use crate::serve::now;
@@ -30,6 +32,7 @@ pub(super) type Open = dyn Fn() -> Result<Arc<dyn Destination>, ConfigError> + S
 #[derive(Clone)]
 pub(crate) struct Made {
     pub(crate) destination: Arc<dyn Destination>,
+    fetching: Option<Fetching>,
     unusable: Option<Arc<Unusable>>,
 }
 
@@ -55,7 +58,17 @@ struct Unusable {
 impl Made {
     /// One that is open.
     pub(super) fn of(destination: Arc<dyn Destination>) -> Self {
-        Self { destination, unusable: None }
+        Self { destination, fetching: None, unusable: None }
+    }
+
+    /// The same, which fetches transcripts.
+    pub(super) fn that_fetches(self, fetching: Option<Fetching>) -> Self {
+        Self { fetching, ..self }
+    }
+
+    /// What fetches transcripts, if it does that.
+    pub(crate) fn fetching(&self) -> Option<&Fetching> {
+        self.fetching.as_ref()
     }
 
     /// One that cannot be opened now, for this `error`.
@@ -68,7 +81,7 @@ impl Made {
             tried: Mutex::new(now()),
             tended: AtomicBool::new(false),
         });
-        Self { destination: Arc::new(Waiting(Arc::clone(&unusable))), unusable: Some(unusable) }
+        Self { destination: Arc::new(Waiting(Arc::clone(&unusable))), fetching: None, unusable: Some(unusable) }
     }
 
     /// Why it cannot be used, if so.
@@ -150,6 +163,50 @@ impl Destination for Waiting {
                 .send(delivery)
                 .await
         })
+    }
+}
+
+/// What of a destination fetches transcripts, as soon as it is open and there is a queue to tell.
+#[derive(Clone)]
+pub(crate) struct Fetching(Arc<Cells>);
+
+struct Cells {
+    give_up: Duration,
+    transcripts: OnceLock<Transcripts>,
+    queue: OnceLock<Arc<dyn Queue>>,
+}
+
+impl Fetching {
+    pub(super) fn new(give_up: Duration) -> Self {
+        Self(Arc::new(Cells { give_up, transcripts: OnceLock::new(), queue: OnceLock::new() }))
+    }
+
+    /// For how long it waits for a transcript.
+    pub(crate) fn give_up(&self) -> Duration {
+        self.0.give_up
+    }
+
+    /// It, if it is open.
+    pub(crate) fn opened(&self) -> Option<Transcripts> {
+        self.0.transcripts.get().cloned()
+    }
+
+    pub(super) fn is_open(&self, transcripts: Transcripts) {
+        let _ = self.0.transcripts.set(transcripts);
+        self.introduce();
+    }
+
+    /// Where it tells of transcripts.
+    pub(crate) fn connect(&self, queue: Arc<dyn Queue>) {
+        let _ = self.0.queue.set(queue);
+        self.introduce();
+    }
+
+    /// Whoever comes second finds the other.
+    fn introduce(&self) {
+        if let (Some(transcripts), Some(queue)) = (self.0.transcripts.get(), self.0.queue.get()) {
+            transcripts.connect(Arc::clone(queue));
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::rig::{Place, send, send_all};
 use crate::ErrorClass;
-use crate::postgres::{Options, PostgresDestination};
+use crate::postgres::{Keep, Options, PostgresDestination};
 
 const TABLE: &str = "CREATE TABLE calls (id text PRIMARY KEY, at timestamptz, note text);
                      CREATE TABLE statements (rows int);
@@ -47,6 +47,52 @@ async fn a_repetition_changes_nothing_and_an_older_version_never_overwrites_a_ne
     // A member that is missing is NULL.
     send(&destination, r#"{"id":"d","at":"2026-03-02T09:00:00Z"}"#).await.unwrap();
     assert_eq!(place.sql("SELECT note IS NULL FROM calls WHERE id = 'd'"), "t");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_row_has_no_value_for_is_kept_whatever_comes_first_and_what_comes_again() {
+    let parts = [
+        r#"{"id":"c","at":"2026-03-02T08:15:01Z","note":"wrapped up","one":1}"#,
+        r#"{"id":"c","at":"2026-03-02T08:15:03Z","uri":"s3://calls/c","two":2}"#,
+        r#"{"id":"c","at":"2026-03-02T08:15:02Z","score":5,"one":0}"#,
+    ];
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for order in orders {
+        let place = Place::new(
+            "CREATE TABLE calls (id text PRIMARY KEY, at timestamptz, note text, uri text, score int, rest jsonb)",
+        );
+        let mut options = versioned(&place);
+        (options.keep, options.extra) = (Keep::Present, Some("rest".into()));
+        let destination = PostgresDestination::open(options).unwrap();
+        let row = || place.sql("SELECT extract(second FROM at)::int, note, uri, score, rest->'two' FROM calls");
+        for part in order {
+            send(&destination, parts[part]).await.unwrap();
+        }
+        assert_eq!(row(), "3|wrapped up|s3://calls/c|5|2", "{order:?}");
+        // Once more, together: one statement cannot write a row twice.
+        let results = send_all(&destination, parts.map(str::to_owned)).await;
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        assert_eq!(row(), "3|wrapped up|s3://calls/c|5|2", "{order:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_value_wins_where_values_are_kept_and_without_a_version_the_last_one() {
+    let place = Place::new(TABLE);
+    let mut options = versioned(&place);
+    options.keep = Keep::Present;
+    let destination = PostgresDestination::open(options).unwrap();
+    let note = || place.sql("SELECT note, extract(second FROM at)::int FROM calls");
+    for (second, text, expected) in [(5, "five", "five|5"), (4, "four", "five|5"), (6, "six", "six|6")] {
+        send(&destination, call("c", second, text)).await.unwrap();
+        assert_eq!(note(), expected);
+    }
+    let mut options = place.options("calls", "id");
+    options.keep = Keep::Present;
+    let destination = PostgresDestination::open(options).unwrap();
+    send(&destination, r#"{"id":"c","note":"last"}"#).await.unwrap();
+    send(&destination, r#"{"id":"c","at":"2026-03-02T08:15:01Z"}"#).await.unwrap();
+    assert_eq!(note(), "last|1");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::super::super::ConfigError;
 use super::super::super::file::DestinationTable;
 
 /// The keys that only this kind knows.
-pub(super) fn keys(table: &DestinationTable) -> [(&'static str, bool); 11] {
+pub(super) fn keys(table: &DestinationTable) -> [(&'static str, bool); 12] {
     [
         ("password", table.password.is_some()),
         ("sslmode", table.sslmode.is_some()),
@@ -16,6 +16,7 @@ pub(super) fn keys(table: &DestinationTable) -> [(&'static str, bool); 11] {
         ("key", table.key.is_some()),
         ("columns", table.columns.is_some()),
         ("version", table.version.is_some()),
+        ("keep", table.keep.is_some()),
         ("extra", table.extra.is_some()),
         ("create", table.create.is_some()),
         ("connections", table.connections.is_some()),
@@ -58,10 +59,10 @@ pub(super) use self::built::{check, open};
 
 #[cfg(feature = "postgres")]
 mod built {
-    use destinations::postgres::{Options, PostgresDestination, SslMode};
+    use destinations::postgres::{Keep, Options, PostgresDestination, SslMode};
 
     use super::super::super::super::Secrets;
-    use super::super::super::super::file::{KeySetting, SslModeSetting};
+    use super::super::super::super::file::{KeepSetting, KeySetting, SslModeSetting};
     use super::super::super::refuse;
     use super::super::{aws, http_keys, objects, parquet, place, refused};
     use super::*;
@@ -123,6 +124,10 @@ mod built {
         options.ca_pem = ca_pem;
         options.columns = table.columns.clone().unwrap_or_default();
         options.version = table.version.clone();
+        options.keep = match table.keep {
+            Some(KeepSetting::Present) => Keep::Present,
+            Some(KeepSetting::Nothing) | None => Keep::Nothing,
+        };
         options.extra = table.extra.clone();
         options.create = table.create.unwrap_or(options.create);
         options.connections = table.connections.unwrap_or(options.connections);
