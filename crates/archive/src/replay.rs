@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use event::{Event, Timestamp};
 use parking_lot::Mutex;
-use queue::{Queue, Replay, ReplayPiece};
+use queue::{Queue, QueueError, Replay, ReplayPiece};
 use routing::{MatchScratch, Pattern, PatternSet};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,9 @@ use crate::{Archive, Error};
 
 /// Samples of a dry run.
 const SAMPLES: usize = 3;
+/// How often a step reads anew because something was erased meanwhile; an erasure in many pieces is over by then, or whoever
+/// asks can ask again.
+const TRIES: usize = 10;
 
 /// Where events are taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -171,6 +174,27 @@ pub async fn step(
     limit: usize,
     now: Timestamp,
 ) -> Result<Stepped, Error> {
+    let mut tries = 0;
+    loop {
+        let erasures = queue.erasures();
+        match one_step(queue, archive, filter, anew, limit, now).await {
+            // Something was erased while it read, so it reads anew.
+            Err(Error::Queue(QueueError::Transient { .. })) if queue.erasures() != erasures && tries < TRIES => {
+                tries += 1
+            }
+            stepped => return stepped,
+        }
+    }
+}
+
+async fn one_step(
+    queue: &dyn Queue,
+    archive: Option<&Archive>,
+    filter: &Filter,
+    anew: bool,
+    limit: usize,
+    now: Timestamp,
+) -> Result<Stepped, Error> {
     let id = filter.choice.id();
     let known = queue.replays(Some(id.clone())).await?.pop();
     let position = known.as_ref().map(|replay| parse::<Position>(&replay.position)).transpose()?.unwrap_or_default();
@@ -184,6 +208,8 @@ pub async fn step(
     }
     let known = known.filter(|replay| !replay.done);
     let place = known.as_ref().and(position.next);
+    // Before anything is read: what is erased from then on is not brought back by this step.
+    let erasures = queue.erasures();
     let chosen = choose(queue, archive, filter, place, limit).await?;
     let done = chosen.next.is_none();
     let position = Position { next: chosen.next, finished: if outage { chosen.finished } else { Vec::new() } };
@@ -194,6 +220,7 @@ pub async fn step(
         from: known.as_ref().map(|replay| replay.position.clone()),
         to: write(&position),
         done,
+        erasures,
         events: chosen.events,
     };
     let replay = queue.replay(piece, now).await?;

@@ -348,6 +348,10 @@ impl Queue for Supply {
         unused()
     }
 
+    fn erasures(&self) -> u64 {
+        0
+    }
+
     fn keep_from(&self, _: Option<queue::Seq>) {}
 
     fn replay(&self, _: queue::ReplayPiece, _: Timestamp) -> BoxFuture<'_, Result<queue::Replay, QueueError>> {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use event::Timestamp;
 use parking_lot::Mutex;
-use queue::{Attempts, ConsumerId, Order, Routes, Stored, Target};
+use queue::{Attempts, ConsumerId, ConsumerStatus, Order, Routes, Stored, Target};
 use roaring::RoaringTreemap;
 use tokio::sync::Notify;
 
@@ -109,6 +109,26 @@ impl Consumer {
         }
     }
 
+    /// How it is doing, if `last` is the last place of the log; and the first place that is not settled.
+    pub(crate) fn status(&self, last: u64, now: Timestamp) -> (ConsumerStatus, u64) {
+        let state = self.state.lock();
+        let (held_conversations, held) = state.window.held();
+        let status = ConsumerStatus {
+            name: self.name.to_string(),
+            configured: state.placed.is_some(),
+            watermark: state.cursor.watermark(),
+            unsettled: state.cursor.unsettled(last),
+            leased: state.window.leased(now) as u64,
+            retrying: (state.window.retrying() + state.stored_retries.len()) as u64,
+            held_conversations,
+            held,
+            dead_letters: self.dead_letters.load(Ordering::Relaxed),
+            oldest_unsettled: None,
+            delivered: state.delivered,
+        };
+        (status, state.cursor.next_unsettled(0))
+    }
+
     pub(crate) fn count_dead(&self, by: u64) {
         self.dead_letters.fetch_add(by, Ordering::Relaxed);
     }
@@ -136,14 +156,19 @@ impl ConsumerState {
         let Some(placed) = self.placed.clone() else {
             return false;
         };
+        let mut behind = false;
         for event in committed {
-            let seq = event.stored.seq.0;
-            if self.reading || self.read_to + 1 != seq || !self.window.has_room() {
-                return true;
+            let (seq, route) = (event.stored.seq.0, placed.find(&event.routes).map(|target| target.route));
+            behind |= self.reading || self.read_to + 1 != seq || !self.window.has_room();
+            match route {
+                // It is read from the log later.
+                Some(_) if behind => {}
+                // What is not for this destination does not wait for it, also while that is far behind.
+                None if behind => self.cursor.settle(seq),
+                route => self.place_event(&event.stored, route),
             }
-            self.place_event(&event.stored, placed.find(&event.routes).map(|target| target.route));
         }
-        redriven || self.window.is_ready()
+        behind || redriven || self.window.is_ready()
     }
 
     /// Remembers where a redriven event stands, and that others of its conversation may wait for it.

@@ -47,10 +47,10 @@ use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
 use parking_lot::Mutex;
 use queue::{
-    AuditPage, BoxFuture, By, ConsumerId, ConsumerStatus, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery,
-    Erased, Erasure, Fingerprint, Lease, LogPage, Maintained, Publication, Published, Queue, QueueError, QueueStatus,
-    RedriveOutcome, Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology,
-    UnmatchedGroups, UnmatchedPage, UnmatchedQuery, body_hash,
+    AuditPage, BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Erased, Erasure,
+    Fingerprint, Lease, LogPage, Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome,
+    Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology, UnmatchedGroups, UnmatchedPage,
+    UnmatchedQuery, body_hash,
 };
 use tokio::sync::oneshot;
 
@@ -64,7 +64,6 @@ pub use self::repair::repair;
 pub use self::seed::{seed_identities, seeded};
 
 use self::checkpoint::{Checkpointer, Tell};
-use self::consumer::Consumer;
 use self::dedupe::{Dedupe, SEAL_ENTRIES};
 use self::inbox::{Inbox, Op, Prepared, Publish, Reply};
 use self::lock::DirLock;
@@ -133,26 +132,6 @@ impl SqliteQueue {
             // The writer answers everyone, unless it ended by a bug of its own.
             answer.await.unwrap_or_else(|_| Err(writer::ended()))
         })
-    }
-
-    fn consumer_status(&self, consumer: &Consumer, now: Timestamp) -> (ConsumerStatus, u64) {
-        let last = self.shared.last();
-        let state = consumer.state.lock();
-        let (held_conversations, held) = state.window.held();
-        let status = ConsumerStatus {
-            name: consumer.name.to_string(),
-            configured: state.placed.is_some(),
-            watermark: state.cursor.watermark(),
-            unsettled: state.cursor.unsettled(last),
-            leased: state.window.leased(now) as u64,
-            retrying: (state.window.retrying() + state.stored_retries.len()) as u64,
-            held_conversations,
-            held,
-            dead_letters: consumer.dead_letters.load(Ordering::Relaxed),
-            oldest_unsettled: None,
-            delivered: state.delivered,
-        };
-        (status, state.cursor.next_unsettled(0))
     }
 }
 
@@ -337,6 +316,10 @@ impl Queue for SqliteQueue {
         self.shared.keep_from.store(place.map_or(u64::MAX, |place| place.0.max(1)), Ordering::Release);
     }
 
+    fn erasures(&self) -> u64 {
+        self.shared.erasures.load(Ordering::Acquire)
+    }
+
     fn replay(&self, piece: ReplayPiece, now: Timestamp) -> BoxFuture<'_, Result<Replay, QueueError>> {
         self.ask(|reply| Op::Replay { piece: Box::new(piece), now, reply })
     }
@@ -358,7 +341,7 @@ impl Queue for SqliteQueue {
         let number = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let last = self.shared.last();
         let (mut consumers, firsts): (Vec<_>, Vec<_>) =
-            self.shared.consumers.read().iter().map(|consumer| self.consumer_status(consumer, now)).unzip();
+            self.shared.consumers.read().iter().map(|consumer| consumer.status(last, now)).unzip();
         let status = QueueStatus {
             accepted: last.saturating_sub(number(&counts.redriven) + number(&counts.replayed)),
             redriven: number(&counts.redriven),
@@ -377,7 +360,7 @@ impl Queue for SqliteQueue {
             for (consumer, first) in consumers.iter_mut().zip(firsts) {
                 if first <= last {
                     let read = shared.readers.with(|connection| log::read_one(connection, first))?;
-                    consumer.oldest_unsettled = read.and_then(Result::ok).map(|stored| stored.event.received);
+                    consumer.oldest_unsettled = read.and_then(Result::ok).map(|stored| stored.kept_since());
                 }
             }
             Ok(QueueStatus { consumers, disk_bytes: backup::disk_bytes(&shared.dir), ..status })

@@ -14,6 +14,12 @@ use crate::inbox::Inbox;
 use crate::reader::Readers;
 use crate::schema;
 
+/// Where the next queue that this process opens begins to count erasures: what was read of one that was open before is never
+/// taken for what this one says.
+static FIRST_ERASURE: AtomicU64 = AtomicU64::new(0);
+/// Erasures that are counted without coming to the first of the next queue.
+const ERASURES: u64 = 1 << 32;
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
@@ -28,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     /// Retention drops nothing from here on.
     pub(crate) keep_from: AtomicU64,
+    /// Pieces that were erased, counted from [`FIRST_ERASURE`] on.
+    pub(crate) erasures: AtomicU64,
     /// Held by an erasure.
     pub(crate) erasing: tokio::sync::Mutex<()>,
     poisoned: OnceLock<QueueError>,
@@ -84,6 +92,7 @@ impl Shared {
             last: AtomicU64::new(0),
             counts: Counts::default(),
             keep_from: AtomicU64::new(u64::MAX),
+            erasures: AtomicU64::new(FIRST_ERASURE.fetch_add(ERASURES, Ordering::Relaxed)),
             erasing: tokio::sync::Mutex::default(),
             poisoned: OnceLock::new(),
             file,

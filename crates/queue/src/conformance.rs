@@ -51,6 +51,7 @@ macro_rules! conformance_tests {
             refuses_a_duplicate_inside_one_publication, knows_an_identity_for_the_window_only, keeps_a_conflict,
             takes_the_same_content_for_a_duplicate, keeps_a_rejected_body_once, finds_an_event_by_its_id);
         $crate::conformance_tests!(@group $harness, delivery: a_new_destination_gets_what_comes_from_now_on,
+            only_what_is_for_a_destination_waits_for_it,
             gives_each_destination_its_events, keeps_the_order_of_a_conversation, has_no_order_without_a_conversation,
             has_no_order_when_told_so, buries_the_dead, one_stuck_conversation_blocks_no_other,
             one_stuck_destination_blocks_no_other, tells_of_changes, misses_no_change, counts_what_matches_no_route,
@@ -77,7 +78,8 @@ macro_rules! conformance_tests {
             what_is_answered_afterwards_is_not_kept);
         $crate::conformance_tests!(@group $harness, trail: tells_what_became_of_a_conversation, notes_what_is_done);
         $crate::conformance_tests!(@group $harness, replay: reads_the_log_in_pages, keeps_what_it_is_told_to,
-            replays_to_one_destination, goes_on_with_a_replay_where_it_is);
+            replays_to_one_destination, goes_on_with_a_replay_where_it_is, brings_back_nothing_that_was_erased,
+            what_is_replayed_waits_from_then_on);
         $crate::conformance_tests!(@group $harness, unmatched: lists_what_matches_no_route,
             selects_what_matches_no_route, pages_through_what_matches_no_route_while_it_changes,
             groups_what_matches_no_route);

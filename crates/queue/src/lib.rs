@@ -180,9 +180,13 @@ pub trait Queue: Send + Sync {
     /// From now on retention drops nothing from this place on; without a place it drops what is old.
     fn keep_from(&self, place: Option<Seq>);
 
+    /// How often something was erased, counted from anywhere. Whoever reads events to replay them asks before.
+    fn erasures(&self) -> u64;
+
     /// Delivers a piece of a replay, all or none; durable on return. Its events are appended to the log once more, for the
     /// one destination, and in the same commit it is noted how far the replay has come. An event that no route leads to
-    /// the destination now is counted and left out. Fails when the replay is not where the piece goes on.
+    /// the destination now is counted and left out. Fails when the replay is not where the piece goes on, and when something
+    /// was erased since its events were read: they may be what was erased.
     fn replay(&self, piece: ReplayPiece, now: Timestamp) -> BoxFuture<'_, Result<Replay, QueueError>>;
 
     /// What is known of replays, of one or of all; the newest first.

@@ -190,6 +190,10 @@ impl Queue for MemoryQueue {
         self.state.lock().keep_from = place;
     }
 
+    fn erasures(&self) -> u64 {
+        self.with(|state| Ok(state.erasures)).unwrap_or_default()
+    }
+
     fn replay(&self, piece: ReplayPiece, now: Timestamp) -> BoxFuture<'_, Result<Replay, QueueError>> {
         ready(self.change(|state| state.replay(piece, now)))
     }

@@ -38,6 +38,8 @@ pub struct ReplayPiece {
     pub to: String,
     /// Whether it is the last one.
     pub done: bool,
+    /// What [`crate::Queue::erasures`] was before the events were read.
+    pub erasures: u64,
     /// The events, at most [`ReplayPiece::EVENTS_MAX`], and at most [`ReplayPiece::BYTES_MAX`] of them unless it is one.
     pub events: Vec<Event>,
 }
@@ -54,8 +56,9 @@ impl ReplayPiece {
     /// known before.
     ///
     /// # Errors
-    /// When the piece is too large, or the replay is not where it goes on.
-    pub fn begin(&self, known: Option<&Replay>, now: Timestamp) -> Result<Replay, QueueError> {
+    /// When the piece is too large, the replay is not where it goes on, or there were more `erasures` since its events were
+    /// read.
+    pub fn begin(&self, known: Option<&Replay>, erasures: u64, now: Timestamp) -> Result<Replay, QueueError> {
         let bytes: usize = self.events.iter().map(|event| event.body.len()).sum();
         if self.events.len() > Self::EVENTS_MAX || self.events.len() > 1 && bytes > Self::BYTES_MAX {
             return Err(QueueError::Invalid(format!(
@@ -74,6 +77,11 @@ impl ReplayPiece {
                 "replay {} is elsewhere by now; another command goes on with it, or it is done",
                 self.id
             )));
+        }
+        if self.erasures != erasures {
+            return Err(QueueError::Transient {
+                detail: "something was erased while the events to be replayed were read; ask again".to_owned(),
+            });
         }
         let before = known.filter(|_| self.from.is_some());
         Ok(Replay {

@@ -55,7 +55,7 @@ pub struct ConsumerStatus {
     pub held: u64,
     /// Dead letters of this destination now.
     pub dead_letters: u64,
-    /// When the oldest event that is not settled was received.
+    /// When the oldest event that is not settled was received, or redriven or replayed: since when somebody waits for it.
     pub oldest_unsettled: Option<Timestamp>,
     /// Deliveries settled as done since start.
     pub delivered: u64,

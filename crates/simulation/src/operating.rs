@@ -64,6 +64,10 @@ async fn erase(world: &World, conversation: u64) {
 async fn replay(world: &World, id: String, destination: usize) {
     let (mut from, mut place) = (None, Seq(0));
     loop {
+        let Some(erasures) = world.ask(async |queue| queue.erasures()).await else {
+            tokio::time::sleep(AGAIN_AFTER).await;
+            continue;
+        };
         let Some(Ok(page)) = world.ask(async |queue| queue.read_log(place, PIECE, PIECE_BYTES).await).await else {
             tokio::time::sleep(AGAIN_AFTER).await;
             continue;
@@ -83,6 +87,7 @@ async fn replay(world: &World, id: String, destination: usize) {
             from: from.clone(),
             to: to.clone(),
             done: page.end,
+            erasures,
             events,
         };
         world.oracle.replaying(destination, &ids);

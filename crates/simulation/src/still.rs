@@ -130,6 +130,10 @@ impl Queue for Still {
         self.wait(self.0.read_log(after, events, bytes), false)
     }
 
+    fn erasures(&self) -> u64 {
+        self.0.erasures()
+    }
+
     fn keep_from(&self, place: Option<queue::Seq>) {
         self.0.keep_from(place);
     }

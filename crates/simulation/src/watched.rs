@@ -327,6 +327,10 @@ impl Queue for Watched {
         )
     }
 
+    fn erasures(&self) -> u64 {
+        self.inner.erasures()
+    }
+
     fn keep_from(&self, place: Option<queue::Seq>) {
         self.inner.keep_from(place);
     }

@@ -384,6 +384,10 @@ impl Queue for Failing {
         self.inner.read_log(after, events, bytes)
     }
 
+    fn erasures(&self) -> u64 {
+        self.inner.erasures()
+    }
+
     fn keep_from(&self, place: Option<queue::Seq>) {
         self.inner.keep_from(place);
     }

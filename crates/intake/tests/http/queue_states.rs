@@ -104,6 +104,10 @@ impl Queue for Failing {
         self.fail()
     }
 
+    fn erasures(&self) -> u64 {
+        0
+    }
+
     fn keep_from(&self, _: Option<Seq>) {}
 
     fn replay(&self, _: ReplayPiece, _: Timestamp) -> BoxFuture<'_, Result<Replay, QueueError>> {

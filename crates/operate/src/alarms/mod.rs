@@ -9,6 +9,7 @@
 //! stays open until its condition was gone for a while (hold), is not opened again right after that (cool-down), tells
 //! of changes at a bounded rate, and 50,000 dead letters of one group are one alarm.
 
+mod ahead;
 mod alarm;
 mod conditions;
 mod hours;

@@ -150,7 +150,9 @@ impl Seen {
     }
 
     fn add(&mut self, expected: Option<f32>, passed: Duration, now: Timestamp) {
-        self.silent_since.get_or_insert(now);
+        // One that began while the clock was ahead has been seen since now.
+        let since = self.silent_since.get_or_insert(now);
+        *since = (*since).min(now);
         self.missed += expected.unwrap_or(0.0) * passed.as_secs_f32() / 3_600.0;
     }
 }
@@ -226,6 +228,17 @@ mod tests {
         run.accepted = 0;
         assert_eq!(run.minutes(1, office), 0);
         assert!(run.minutes(60, |_| 0) > 30);
+    }
+
+    #[test]
+    fn a_silence_that_began_while_the_clock_was_ahead_is_found_after_it_was_set_back() {
+        let mut run = Run::new();
+        run.minutes(3 * WEEK + 10 * 60, office);
+        let right = run.now;
+        run.now = right.plus(Duration::from_secs(3 * 86_400));
+        run.minutes(30, |_| 2);
+        run.now = right;
+        assert!(run.minutes(120, |_| 0) > 60, "it is not silent until the clock gets there again");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::time::Duration;
 use event::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ahead::Ahead;
 use super::alarm::{Alarm, Change, Kind, Notice};
 use super::conditions::{Condition, Hush, Memory, conditions};
 use super::options::{FULL_WITHIN, GROWTH, KNOWN_MAX, Options, TRACKED_MAX};
@@ -20,6 +21,9 @@ use super::reading::Reading;
 use super::silence::Silence;
 use super::text;
 use super::window::Window;
+
+/// Stands for a level that was told and says nothing any more.
+const UNKNOWN: u64 = 0;
 
 /// Everything that is remembered between readings. Serialises to what is worth keeping over a restart.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -33,6 +37,8 @@ pub struct State {
     refused: BTreeMap<String, Window>,
     #[serde(skip)]
     full: Window,
+    #[serde(default)]
+    ahead: Ahead,
 }
 
 /// Where a condition stands on its way to an alarm and away from it.
@@ -69,6 +75,7 @@ impl State {
     /// Takes in a reading; returns what to tell, in the order in which it was found.
     pub fn step(&mut self, reading: &Reading, options: &Options, now: Timestamp) -> Vec<Notice> {
         self.not_in_the_future(options, now);
+        let reading = &*self.ahead.correct(reading, now);
         let conditions = self.conditions(reading, options, now);
         let mut notices = Vec::new();
         let unread = reading.groups.is_none();
@@ -117,9 +124,12 @@ impl State {
         for tracked in self.tracked.values_mut() {
             match tracked {
                 Tracked::Pending { since } => back(since),
-                Tracked::Open { alarm, gone_since, told, .. } => {
+                Tracked::Open { alarm, gone_since, told, told_level, .. } => {
                     back(&mut alarm.opened);
-                    back(told);
+                    if *told > now {
+                        // A level that is a time was as wrong as the clock: it is taken from the next reading.
+                        (*told, *told_level) = (now, UNKNOWN);
+                    }
                     gone_since.iter_mut().for_each(back);
                 }
                 Tracked::Cooling { until } => *until = (*until).min(now.plus(options.cool_down)),
@@ -155,6 +165,9 @@ impl State {
             Tracked::Open { alarm, gone_since, told, told_level, quiet } => {
                 *gone_since = None;
                 refresh(alarm, &condition, now);
+                if *told_level == UNKNOWN {
+                    *told_level = condition.level;
+                }
                 let was_quiet = std::mem::replace(quiet, condition.hush == Hush::Quiet);
                 if *quiet {
                     return None;

@@ -346,6 +346,43 @@ fn a_clock_that_was_years_ahead_keeps_no_alarm_open_and_none_closed() {
     assert_eq!(told.iter().filter(|(change, _)| *change == Change::Opened).count(), 2, "both can open again: {told:?}");
 }
 
+proptest! {
+    /// A clock is ahead for a while. What is wrong from then on has its alarm as soon as it would otherwise, also after the
+    /// clock was set back, and what is right again has none soon after: neither takes as long as the clock was wrong.
+    #[test]
+    fn a_clock_that_was_ahead_for_a_while_makes_alarms_neither_stick_nor_storm(
+        ahead in 1_u64..10_000_000, wrong_for in 0_u64..4_000, begins in 0_u64..4_000, lasts in 0_u64..8_000,
+    ) {
+        let options = Options::default();
+        let (mut state, mut told) = (State::default(), Vec::new());
+        let (undelivered, open, hold) = (900, 120, 60);
+        let began = begins;
+        // What the clock showed when it began.
+        let noted = start().plus(Duration::from_secs(began + if began < wrong_for { ahead } else { 0 }));
+        for second in (0..16_000).step_by(STEP.as_secs() as usize) {
+            let now = start().plus(Duration::from_secs(second + if second < wrong_for { ahead } else { 0 }));
+            let is_down = (began..began + lasts).contains(&second);
+            let reading = if is_down { destination(Breaker::Open(noted), Some(noted)) } else { calm() };
+            told.extend(state.step(&reading, &options, now));
+            let is_open = |key: &str| state.open().iter().any(|alarm| alarm.key == key);
+            for (key, after) in [("breaker-open/crm", open), ("undelivered/crm", undelivered)] {
+                // Seen in the future for the first time, it counts from then on.
+                let counts_from = if began < wrong_for { wrong_for.max(began) } else { began };
+                if is_down && second > counts_from + after + 10 {
+                    prop_assert!(is_open(key), "{key} is not open at {second}");
+                }
+                if second > (began + lasts).max(wrong_for) + hold + 10 {
+                    prop_assert!(!is_open(key), "{key} sticks at {second}");
+                }
+            }
+        }
+        // Opened, worse at most once in 15 minutes, ended; the two jumps may add one of each.
+        prop_assert!(told.len() <= 2 * (4 + 16_000 / 900), "{} notices", told.len());
+        let opened = told.iter().filter(|notice| notice.change == Change::Opened).count();
+        prop_assert!(opened <= 4, "{opened} opened");
+    }
+}
+
 #[test]
 fn each_text_names_the_command_and_what_becomes_of_the_events() {
     let ask = " --console 127.0.0.1:9081".to_owned();

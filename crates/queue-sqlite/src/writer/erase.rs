@@ -1,5 +1,7 @@
 //! Erasing a piece of a conversation, inside a transaction.
 
+use std::sync::atomic::Ordering;
+
 use event::Event;
 use queue::{By, DeadLetter, QueueError, Stored, trail};
 use rusqlite::params;
@@ -42,6 +44,8 @@ impl Writer {
         reply: Reply<()>,
         done: &mut Done,
     ) -> Result<(), Failed> {
+        // Whoever has read what is erased now, and would replay it, comes behind this.
+        self.shared.erasures.fetch_add(1, Ordering::AcqRel);
         let mut gone = Vec::new();
         let erased = erase::overwriting(&self.connection, || self.erase_piece(&piece, by, &mut gone));
         let noted = gone.iter().map(|letter| trail::discarded(letter, by)).chain(erase::entry(&piece, by));

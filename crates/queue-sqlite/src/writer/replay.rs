@@ -2,6 +2,7 @@
 //! row of the replay says that it has come so far. A crash leaves both or neither.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use event::Timestamp;
 use queue::{Again, ConsumerId, QueueError, Replay, ReplayPiece, Seq, Stored, Why, trail};
@@ -58,7 +59,7 @@ impl Writer {
             Some(Err(refused)) if piece.from.is_some() => return Ok(Err(refused)),
             found => found.and_then(Result::ok),
         };
-        let mut replay = match piece.begin(known.as_ref(), now) {
+        let mut replay = match piece.begin(known.as_ref(), self.shared.erasures.load(Ordering::Acquire), now) {
             Ok(replay) => replay,
             Err(refused) => return Ok(Err(refused)),
         };

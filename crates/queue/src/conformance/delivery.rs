@@ -264,6 +264,8 @@ pub async fn redrives_dead_letters<H: Harness>() {
     assert_eq!(again[0].result, Err(NotRedriven::Missing), "it is on its way already");
     let status = f.queue.status(f.now).await.unwrap();
     assert_eq!((status.accepted, status.redriven, status.dead_letters), (3, 2, 1));
+    let crm = status.consumers.iter().find(|consumer| consumer.name == "crm").unwrap();
+    assert_eq!(crm.oldest_unsettled, Some(f.now), "they wait since they were redriven");
     f.publish(vec![event("both", "c0", "later")]).await;
     assert_eq!(f.drain(f.lake).await, ["later"], "the others have had theirs");
     let leases = f.lease(f.crm, 10).await;
@@ -309,4 +311,39 @@ pub async fn refuses_an_unknown_destination<H: Harness>() {
     let f = Fixture::<H>::new();
     assert!(matches!(f.queue.lease(ConsumerId(999), 1, f.now).await, Err(QueueError::Invalid(_))));
     assert_eq!(f.queue.next_due(ConsumerId(999)), None);
+}
+
+/// Events for others do not wait for a destination that is far behind.
+pub async fn only_what_is_for_a_destination_waits_for_it<H: Harness>() {
+    const EVENTS: usize = 2_000;
+    // A publication is answered just before its destinations are told of it.
+    const LOOKS: usize = 10_000;
+    let f = Fixture::<H>::new();
+    let waiting = async || {
+        let status = f.queue.status(f.now).await.unwrap();
+        let of = |name: &str| status.consumers.iter().find(|consumer| consumer.name == name).unwrap().unsettled;
+        (of("crm"), of("lake"))
+    };
+    let until = async |expected: (u64, u64)| {
+        for _ in 0..LOOKS {
+            if waiting().await == expected {
+                return;
+            }
+        }
+        assert_eq!(waiting().await, expected);
+    };
+    let mut expected = (0, 0);
+    for round in 0..3 {
+        for (topic, crm, lake) in [("crm", 1, 0), ("lake", 0, 1), ("nobody", 0, 0), ("both", 1, 1)] {
+            let some = (0..EVENTS).map(|n| event(topic, &format!("c{n}"), &format!("{topic} {round} {n}")));
+            f.publish(some.collect()).await;
+            let count = EVENTS as u64;
+            expected = (expected.0 + crm * count, expected.1 + lake * count);
+            until(expected).await;
+        }
+    }
+    f.drain(f.lake).await;
+    until((expected.0, 0)).await;
+    f.drain(f.crm).await;
+    until((0, 0)).await;
 }

@@ -6,7 +6,7 @@ use event::Event;
 
 use super::Harness;
 use super::fixture::{Fixture, body, event};
-use crate::{LogPage, QueueError, Replay, ReplayPiece, Seq};
+use crate::{Erasure, LogPage, QueueError, Replay, ReplayPiece, Seq};
 
 /// Reads the whole log in pages of so many events.
 async fn read<H: Harness>(f: &Fixture<H>, events: usize, bytes: usize) -> Vec<LogPage> {
@@ -26,7 +26,7 @@ async fn everything<H: Harness>(f: &Fixture<H>) -> Vec<Event> {
     read(f, 100, 1 << 20).await.into_iter().flat_map(|page| page.events).map(|stored| stored.event).collect()
 }
 
-fn piece(from: Option<&str>, to: &str, done: bool, events: Vec<Event>) -> ReplayPiece {
+fn piece<H: Harness>(f: &Fixture<H>, from: Option<&str>, to: &str, done: bool, events: Vec<Event>) -> ReplayPiece {
     ReplayPiece {
         id: "r1".to_owned(),
         selection: "all".to_owned(),
@@ -34,6 +34,7 @@ fn piece(from: Option<&str>, to: &str, done: bool, events: Vec<Event>) -> Replay
         from: from.map(str::to_owned),
         to: to.to_owned(),
         done,
+        erasures: f.queue.erasures(),
         events,
     }
 }
@@ -84,7 +85,7 @@ pub async fn replays_to_one_destination<H: Harness>() {
     let events = everything(&f).await;
     assert_eq!((f.drain(f.crm).await.len(), f.drain(f.lake).await.len()), (3, 4));
     f.wait(60);
-    let done = replay(&f, piece(None, "end", true, events)).await;
+    let done = replay(&f, piece(&f, None, "end", true, events)).await;
     assert_eq!((done.queued, done.not_routed, done.done), (3, 1, true));
     assert!(f.lease(f.lake, 10).await.is_empty(), "the other has had them");
     let leases = f.lease(f.crm, 10).await;
@@ -102,23 +103,57 @@ pub async fn goes_on_with_a_replay_where_it_is<H: Harness>() {
     f.drain(f.crm).await;
     let events = everything(&f).await;
     let refused = |piece| async { matches!(f.queue.replay(piece, f.now).await, Err(QueueError::Invalid(_))) };
-    assert!(refused(piece(Some("1"), "2", false, events[..1].to_vec())).await, "it has not begun");
-    replay(&f, piece(None, "2", false, events[..2].to_vec())).await;
-    assert!(refused(piece(None, "2", false, events[..2].to_vec())).await, "it has begun");
-    assert!(refused(piece(Some("1"), "2", false, events[..2].to_vec())).await, "it is further");
+    assert!(refused(piece(&f, Some("1"), "2", false, events[..1].to_vec())).await, "it has not begun");
+    replay(&f, piece(&f, None, "2", false, events[..2].to_vec())).await;
+    assert!(refused(piece(&f, None, "2", false, events[..2].to_vec())).await, "it has begun");
+    assert!(refused(piece(&f, Some("1"), "2", false, events[..2].to_vec())).await, "it is further");
     let known = f.queue.replays(Some("r1".to_owned())).await.unwrap();
     assert_eq!((known[0].position.as_str(), known[0].queued, known[0].done), ("2", 2, false));
-    let done = replay(&f, piece(Some("2"), "4", true, events[2..].to_vec())).await;
+    let done = replay(&f, piece(&f, Some("2"), "4", true, events[2..].to_vec())).await;
     assert_eq!((done.queued, done.done), (4, true));
-    assert!(refused(piece(Some("4"), "5", true, Vec::new())).await, "it is done");
+    assert!(refused(piece(&f, Some("4"), "5", true, Vec::new())).await, "it is done");
     assert_eq!(f.drain(f.crm).await, ["0", "1", "2", "3"], "each once");
-    let anew = replay(&f, piece(None, "1", false, events[..1].to_vec())).await;
+    let anew = replay(&f, piece(&f, None, "1", false, events[..1].to_vec())).await;
     assert_eq!((anew.queued, anew.done), (1, false));
     assert_eq!(f.queue.replays(None).await.unwrap().len(), 1);
     assert!(f.queue.replays(Some("other".to_owned())).await.unwrap().is_empty());
     let elsewhere =
-        ReplayPiece { id: "r2".to_owned(), destination: Arc::from("nobody"), ..piece(None, "1", true, events) };
+        ReplayPiece { id: "r2".to_owned(), destination: Arc::from("nobody"), ..piece(&f, None, "1", true, events) };
     assert!(refused(elsewhere).await, "there is no such destination");
+}
+
+/// What was erased after a replay has read it is not brought back, and the replay goes on when it has read anew.
+pub async fn brings_back_nothing_that_was_erased<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.publish((0..3).map(|n| event("both", &format!("c{n}"), &n.to_string())).collect()).await;
+    f.drain(f.crm).await;
+    let read_before = piece(&f, None, "end", true, everything(&f).await);
+    let erasure = |conversation: &str| Erasure { conversation: conversation.to_owned(), dry_run: false, by: f.by() };
+    f.queue.erase(erasure("c1")).await.expect("erases");
+    let refused = f.queue.replay(read_before.clone(), f.now).await;
+    assert!(matches!(refused, Err(QueueError::Transient { .. })), "{refused:?}");
+    assert!(f.queue.replays(None).await.unwrap().is_empty(), "it has not begun");
+    // Also when the queue had nothing to erase: it may have been read from an archive.
+    let read_between = piece(&f, None, "end", true, read_before.events);
+    f.queue.erase(erasure("elsewhere")).await.expect("erases");
+    assert!(f.queue.replay(read_between, f.now).await.is_err());
+    f.queue.erase(Erasure { dry_run: true, ..erasure("c0") }).await.expect("counts");
+    let events = everything(&f).await.into_iter().filter(|event| !event.is_erased()).collect();
+    replay(&f, piece(&f, None, "end", true, events)).await;
+    assert_eq!(f.drain(f.crm).await, ["0", "2"]);
+}
+
+/// What waits since it was replayed has not waited since it was received.
+pub async fn what_is_replayed_waits_from_then_on<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish(vec![event("crm", "a", "one")]).await;
+    f.drain(f.crm).await;
+    let events = everything(&f).await;
+    f.wait(600);
+    replay(&f, piece(&f, None, "end", true, events)).await;
+    let status = f.queue.status(f.now).await.unwrap();
+    let crm = status.consumers.iter().find(|consumer| consumer.name == "crm").unwrap();
+    assert_eq!((crm.unsettled, crm.oldest_unsettled), (1, Some(f.now)));
 }
 
 /// How far a replay has come is as durable as what it has put on its way.
@@ -127,11 +162,11 @@ pub async fn keeps_replays<H: Harness>() {
     f.publish((0..3).map(|n| event("both", &format!("c{n}"), &n.to_string())).collect()).await;
     f.drain(f.crm).await;
     let events = everything(&f).await;
-    replay(&f, piece(None, "2", false, events[..2].to_vec())).await;
+    replay(&f, piece(&f, None, "2", false, events[..2].to_vec())).await;
     f.crash();
     let known = f.queue.replays(Some("r1".to_owned())).await.unwrap();
     assert_eq!((known[0].position.as_str(), known[0].queued, known[0].destination.as_str()), ("2", 2, "crm"));
-    replay(&f, piece(Some("2"), "3", true, events[2..].to_vec())).await;
+    replay(&f, piece(&f, Some("2"), "3", true, events[2..].to_vec())).await;
     f.crash();
     let leases = f.lease(f.crm, 10).await;
     assert_eq!(leases.iter().map(body).collect::<Vec<_>>(), ["0", "1", "2"]);

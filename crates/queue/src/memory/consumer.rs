@@ -269,7 +269,7 @@ impl ConsumerState {
             held_conversations: held.len() as u64,
             held: held.iter().map(|conversation| self.held(conversation, now)).sum(),
             dead_letters,
-            oldest_unsettled: self.unsettled.values().next().map(|delivery| delivery.stored.event.received),
+            oldest_unsettled: self.unsettled.values().next().map(|delivery| delivery.stored.kept_since()),
             delivered: self.delivered,
         }
     }

@@ -35,6 +35,7 @@ impl State {
         let letters: Vec<_> = letters.map(|letter| letter.id).collect();
         let mut erased = Erased { dead_letters: letters.len() as u64, log_emptied: !dry_run, ..Erased::default() };
         if !dry_run {
+            self.erasures += 1;
             self.discard(&letters, by);
         }
         let mut gone = Vec::new();

@@ -25,7 +25,7 @@ impl State {
     }
 
     pub(super) fn replay(&mut self, piece: ReplayPiece, now: Timestamp) -> Result<Replay, QueueError> {
-        let mut replay = piece.begin(self.replays.get(&piece.id), now)?;
+        let mut replay = piece.begin(self.replays.get(&piece.id), self.erasures, now)?;
         let place = self.consumers.iter().position(|consumer| consumer.name == piece.destination);
         let place = place.filter(|place| self.consumers[*place].place.is_some());
         let place = place.ok_or_else(|| ReplayPiece::no_destination(&piece.destination))?;

@@ -13,7 +13,7 @@ fn with_columns(mut options: Options, columns: &[(&str, &str)]) -> Options {
 fn refused(options: Options, cure: &str) {
     for opened in [PostgresDestination::check(&options), PostgresDestination::open(options).map(drop)] {
         match opened {
-            Err(OpenError::Option { key: "table", problem }) => {
+            Err(OpenError::Place { key: "table", problem }) => {
                 assert!(problem.contains(cure), "{problem}\nnot: {cure}")
             }
             other => panic!("{other:?} instead of: {cure}"),
@@ -72,7 +72,7 @@ async fn a_schema_that_is_missing_is_named() {
     options.table = "nowhere.t".into();
     options.create = true;
     match PostgresDestination::open(options).map(drop) {
-        Err(OpenError::Option { key: "table", problem }) => {
+        Err(OpenError::Place { key: "table", problem }) => {
             assert!(problem.contains("CREATE SCHEMA \"nowhere\""), "{problem}")
         }
         other => panic!("{other:?}"),
