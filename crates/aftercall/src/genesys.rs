@@ -15,6 +15,9 @@ use crate::{config, output};
 /// How long somebody who waits for an answer wants to wait for the platform's limits.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the whole check may take: a token, and one call, each of which may be tried again.
+const LIMIT: Duration = Duration::from_secs(30);
+
 /// Arguments of `genesys`.
 #[derive(Debug, Args)]
 pub(crate) struct GenesysArgs {
@@ -49,7 +52,11 @@ pub(crate) fn run(args: &GenesysArgs) -> anyhow::Result<ExitCode> {
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = parts.client(PATIENCE)?;
-    match runtime.block_on(check(&client)) {
+    let checked = runtime.block_on(async { tokio::time::timeout(LIMIT, check(&client)).await });
+    let checked = checked.map_err(|_| {
+        anyhow::anyhow!("no answer within {} s from {} and {}", LIMIT.as_secs(), client.token_url(), client.api_url())
+    })?;
+    match checked {
         Ok(checked) => {
             let told = told(parts.region, &client, &checked);
             if args.json {
@@ -80,9 +87,7 @@ async fn check(client: &Client) -> Result<Checked, GenesysError> {
     let info = match client.token_info().await {
         Ok(info) => Ok(info),
         // The token is good; only this call is not for everybody.
-        Err(error @ (GenesysError::NotFound { .. } | GenesysError::Refused { status: 403, .. })) => {
-            Err(error.to_string())
-        }
+        Err(error @ GenesysError::Refused { status: 403, .. }) => Err(error.to_string()),
         Err(error) => return Err(error),
     };
     Ok(Checked { expires_in, info, limits: client.limits() })
@@ -92,7 +97,18 @@ async fn check(client: &Client) -> Result<Checked, GenesysError> {
 fn is_no(error: &GenesysError) -> bool {
     match error {
         GenesysError::Token(error) => error.class == oauth::Class::Refused,
-        GenesysError::Refused { .. } => true,
+        // Every platform has the call that is made.
+        GenesysError::Refused { .. } | GenesysError::NotFound { .. } => true,
+        _ => false,
+    }
+}
+
+/// What answers is not the platform's API, if so.
+fn is_elsewhere(error: &GenesysError) -> bool {
+    match error {
+        GenesysError::NotFound { .. } => true,
+        // Refused, and with a good status: the answer could not be read.
+        GenesysError::Refused { status, .. } => (200..400).contains(status),
         _ => false,
     }
 }
@@ -103,6 +119,10 @@ fn explained(parts: &GenesysParts, error: &GenesysError) -> String {
         Some(pause) => format!("; try again in {} s", pause.as_secs_f32().ceil()),
         None => String::new(),
     };
+    if is_elsewhere(error) {
+        let cure = "name https://api.DOMAIN of the region as api_url, or leave it out and set region";
+        return format!("{error}; what answers there is not Genesys Cloud's API: {cure}");
+    }
     let region = match parts.region.filter(|_| is_no(error)) {
         Some(region) => format!("; an OAuth client is known in its own region alone: is it {region}?"),
         None => String::new(),

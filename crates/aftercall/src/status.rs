@@ -54,6 +54,7 @@ fn show(status: &Value) -> String {
     }
     text.push_str(&format!("{}\n\n{}\n{}", destinations(status), sources(status), quarantine(status)));
     text.push_str(&unusable(status));
+    text.push_str(&put_aside(status));
     text.push_str(&held(status));
     text.push_str(&unrecognised(status));
     text.push_str(&crate::archive::in_status(status));
@@ -70,6 +71,23 @@ fn unusable(status: &Value) -> String {
         Some(format!("\n{name} cannot be used, its events wait until it is mended: {problem}\n"))
     };
     destinations.filter_map(line).collect()
+}
+
+/// A line for each destination of which deliveries were put aside since the start, with what brings them back.
+fn put_aside(status: &Value) -> String {
+    let destinations = status["destinations"].as_array().into_iter().flatten();
+    let line = |destination: &Value| match destination["health"]["put_aside"].as_u64().unwrap_or_default() {
+        0 => String::new(),
+        count => {
+            let name = dead_letters::text(&destination["name"]);
+            let what = counted(count, "event");
+            format!(
+                "\n{name}: {what} put aside in the archive since the start; when it is up again: aftercall replay --source \
+                 outage --destination {name}\n"
+            )
+        }
+    };
+    destinations.map(line).collect()
 }
 
 /// A line for each destination at which conversations wait for their dead letters.

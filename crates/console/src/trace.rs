@@ -187,7 +187,7 @@ fn deliveries(seq: u64, id: EventId, entries: &[Entry]) -> BTreeMap<String, &'st
             What::Attempted { seq, destination, outcome } if places.contains(seq) => {
                 let now = match outcome {
                     audit::Outcome::Delivered { .. } => "delivered",
-                    audit::Outcome::Skipped { .. } => "nothing to deliver",
+                    audit::Outcome::Skipped { .. } => "put aside, or nothing to deliver",
                     audit::Outcome::Failed { .. } => "failed, waits to be tried again",
                 };
                 standing.insert(destination.to_string(), now);

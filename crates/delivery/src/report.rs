@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use event::Timestamp;
-use queue::Failure;
+use queue::{Failure, told};
 use tracing::{info, warn};
 
 /// Shortest time between two lines of the same kind about one destination.
@@ -31,7 +31,7 @@ impl Report {
             outage.failures += 1;
         } else if let Some(unsaid) = self.outages.speak(now) {
             self.outage = Some(Outage { since: now, failures: 1 });
-            let (status, message) = (failure.status, failure.message.as_str());
+            let (status, message) = (failure.status, &*told(&failure.message));
             warn!(destination, status, message, unsaid, "a delivery failed; it is tried again");
         }
     }
@@ -46,7 +46,7 @@ impl Report {
     pub(crate) fn died(&mut self, destination: &str, now: Timestamp, failure: &Failure) {
         if let Some(unsaid) = self.deaths.speak(now) {
             let (stage, class, status) = (failure.stage.as_str(), failure.class.as_str(), failure.status);
-            let message = failure.message.as_str();
+            let message = &*told(&failure.message);
             warn!(destination, stage, class, status, message, unsaid, "a delivery failed for good: a dead letter");
         }
     }

@@ -25,6 +25,7 @@ mod redrive;
 mod replay;
 mod review;
 mod status;
+mod told;
 mod topology;
 pub mod trail;
 mod unmatched;
@@ -55,6 +56,7 @@ pub use redrive::{NotRedriven, RedriveOutcome};
 pub use replay::{LogPage, Replay, ReplayPiece};
 pub use review::{GroupReview, REVIEWS_MAX, Review, ReviewState, apply_reviews};
 pub use status::{ConsumerStatus, Maintained, QueueStatus};
+pub use told::told;
 pub use topology::{BehindDead, Consumer, ConsumerId, Order, Router, Routes, Target, Topology};
 pub use trail::AuditPage;
 pub use unmatched::{

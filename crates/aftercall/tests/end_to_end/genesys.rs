@@ -86,6 +86,14 @@ fn a_wrong_secret_is_a_no_that_asks_for_the_region() {
 }
 
 #[test]
+fn an_api_url_of_something_else_is_a_no_that_names_it() {
+    let platform = start(|_| {});
+    platform.fail_api(404, 1);
+    let said = check(&site(&at(platform.address())), &[], 1);
+    assert!(said.contains("is not Genesys Cloud's API") && said.contains("api_url"), "{said}");
+}
+
+#[test]
 fn a_host_that_is_not_there_is_named() {
     let site = site("login_url = \"http://127.0.0.1:9\"\napi_url = \"http://127.0.0.1:9\"");
     let said = check(&site, &[], 2);

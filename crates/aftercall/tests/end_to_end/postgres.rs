@@ -308,6 +308,37 @@ fn no_value_of_a_row_comes_into_the_log() {
     }
 }
 
+#[test]
+fn what_a_mapping_or_a_trigger_says_is_in_the_dead_letter_and_in_no_log_and_no_alarm() {
+    let database = database();
+    let strict = "CREATE FUNCTION strict() RETURNS trigger LANGUAGE plpgsql AS \
+                  $$BEGIN IF NEW.note <> 'x' THEN RAISE EXCEPTION 'Key (note)=(%) already exists', NEW.note; END IF; \
+                  RETURN NEW; END$$; \
+                  CREATE TRIGGER strict BEFORE INSERT ON calls FOR EACH ROW EXECUTE FUNCTION strict()";
+    database.sql(DATABASE, strict).unwrap();
+    let site = site(&database, "");
+    let config = fs::read_to_string(site.path("aftercall.toml")).unwrap();
+    let mapping = "if .at == 7 then error(.note) elif .at == 8 then .note + 1 else {id: .row, at, note} end";
+    fs::write(site.path("aftercall.toml"), config.replace("{id: .row, at, note}", mapping)).unwrap();
+    let server = site.start();
+    let values = ["sesame of the trigger", "sesame of the mapping", "sesame of jq"];
+    for (number, value) in values.iter().enumerate() {
+        let row = number.to_string();
+        server.post(event(&format!("e-{row}"), &row, 6 + number, &format!("\"{value}\"")));
+    }
+    server.until_settled("lake");
+    assert_eq!((rows(&database), dead_letters(&server)), (0, 3));
+    waiting::until_so("somebody is told", || {
+        server.status()["alarms"].to_string().matches("its words are kept with the dead letter").count() >= 3
+    });
+    assert!(!server.status()["alarms"].to_string().contains("sesame"), "{}", server.status()["alarms"]);
+    assert!(!server.log().contains("sesame"), "{}", server.log());
+    assert!(server.log().contains("its words are kept with the dead letter"), "{}", server.log());
+    let kept = site.run(&["dead-letters", "list", "--json", "--console", &server.console.to_string()]);
+    let kept = String::from_utf8_lossy(&kept.stdout).into_owned();
+    assert_eq!(values.map(|value| kept.contains(value)), [true; 3], "{kept}");
+}
+
 /// The example of the documentation, with a database that is there.
 #[test]
 fn the_documented_example_makes_its_table_and_fills_it() {

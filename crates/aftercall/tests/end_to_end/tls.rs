@@ -63,3 +63,46 @@ fn a_certificate_that_cannot_be_used_is_refused_at_the_start() {
     let said = site.try_start(&mut site.serve()).err().expect("there is no key");
     assert!(said.contains("tls.key") && !said.contains("panicked"), "{said}");
 }
+
+#[test]
+fn a_certificate_of_its_own_is_good_enough_for_a_destination_that_is_given_it_and_a_wrong_one_is_told_once() {
+    let receiver = Site::with_head(
+        "[intake.tls]\ncertificate = \"tls.crt\"\nkey = \"tls.key\"\n",
+        &format!("[sources.any]\nauth = {{ open = true }}\n{TO_FILE}"),
+    );
+    // As `openssl req -x509` makes it.
+    let mut made = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    made.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let pem = made.self_signed(&key).unwrap().pem();
+    fs::write(receiver.path("tls.crt"), &pem).unwrap();
+    fs::write(receiver.path("tls.key"), key.serialize_pem()).unwrap();
+    let there = receiver.try_start(&mut receiver.serve()).unwrap();
+
+    let settings = |ca: &str| {
+        format!(
+            "[destinations.there]\nkind = \"http\"\nurl = \"https://localhost:{}/in/any\"\n{ca}\n\
+             backoff = {{ base = \"20ms\", cap = \"100ms\" }}\nbreaker = {{ pause = \"200ms\" }}\n\
+             [[routes]]\ndestination = \"there\"\n",
+            there.intake.port()
+        )
+    };
+    let site = Site::new(&settings(""));
+    fs::write(site.path("there.crt"), pem).unwrap();
+    let server = site.start();
+    for number in 0..10 {
+        server.post(format!(r#"{{"webhookEventId":"{number}","conversationId":"c-{number}"}}"#));
+    }
+    let failed = || server.status()["destinations"][0]["health"]["failed_transient"].as_u64().unwrap();
+    waiting::until_so("it is tried again and again", || failed() > 30);
+    let log = server.log();
+    assert_eq!(log.matches("a delivery failed").count(), 1, "{log}");
+    assert!(!log.contains("failed to verify"), "{log}");
+
+    let config = fs::read_to_string(site.path("aftercall.toml")).unwrap();
+    fs::write(site.path("aftercall.toml"), config.replace(&settings(""), &settings("ca = \"there.crt\""))).unwrap();
+    server.hang_up();
+    server.until_settled("there");
+    waiting::until_so("all are there", || receiver.events().len() == 10);
+    assert_eq!(server.count("dead_letters"), 0);
+}

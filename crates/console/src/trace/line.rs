@@ -127,7 +127,9 @@ fn attempted(line: Line, destination: &str, outcome: &Outcome) -> Line {
     match outcome {
         Outcome::Skipped { mapping } => Line {
             what: "skipped",
-            text: format!("{destination}: the mapping had nothing to deliver"),
+            text: format!(
+                "{destination}: not delivered: put aside in the archive while it was down, or there was nothing to deliver"
+            ),
             mapping: mapping.clone(),
             ..line
         },

@@ -15,6 +15,10 @@ const GROUP: usize = 100;
 /// How long to wait after a failure. The events wait in the queue, as they would without this.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
+/// How long deliveries gather after a group that was not full. Each group is a part of the archive, and one for nearly every
+/// event would make erasing and replaying slow; meanwhile they wait in the queue, as they would without this.
+const GATHER: Duration = Duration::from_secs(5);
+
 /// Puts deliveries aside for one destination.
 pub(super) struct Putting {
     aside: Arc<dyn PutAside>,
@@ -96,6 +100,10 @@ impl Putting {
         let outcome = match result {
             Ok(()) => {
                 self.failing = false;
+                let is_full = self.under_way.as_ref().is_some_and(|group| group.tokens.len() + 1 >= GROUP);
+                if !is_full {
+                    self.paused = Some(Pause::new(now, GATHER));
+                }
                 Outcome::Done
             }
             Err(error) => {

@@ -30,6 +30,7 @@ mod columns;
 mod ddl;
 mod encode;
 mod erase;
+mod extra;
 mod frame;
 mod held;
 mod ids;

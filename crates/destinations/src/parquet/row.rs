@@ -9,11 +9,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde::{Deserialize as _, de};
 use serde_json::value::RawValue;
 
+use super::extra;
 use super::schema::{CONVERSATION_ID, EVENT_ID, EXTRA, FIELDS, Field, Kind, OCCURRED_AT, RECEIVED_AT, SCHEMA, VERSION};
 
-/// What members that a newer outcome has are called in `extra`, before their path. No name in `extra` that comes from an
-/// event begins so: those begin with a slash.
-const NEWER: &str = "outcome/";
 /// What to do about a payload that is no outcome.
 const CURE: &str = "let the route's mapping give an outcome, as mapping = 'outcome' does, and change no field's type";
 
@@ -60,9 +58,7 @@ impl<'a> Row<'a> {
         };
         let mut row = Self(cells);
         row.check()?;
-        if !context.unknown.is_empty() {
-            row.keep(&context.unknown);
-        }
+        row.keep(&context.unknown);
         Ok(row)
     }
 
@@ -109,24 +105,15 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Puts members that no column is called after into `extra`.
+    /// Puts members that no column is called after into `extra`, which has one member of a name: the last.
     fn keep(&mut self, unknown: &[(String, &'a RawValue)]) {
-        let extra = match &self.0[EXTRA] {
-            Cell::Text(extra) => extra.as_ref(),
-            _ => "{}",
+        let Cell::Text(extra) = &self.0[EXTRA] else {
+            self.0[EXTRA] = extra::with("{}", unknown).map_or(Cell::Null, |text| Cell::Text(text.into()));
+            return;
         };
-        // It is an object, which was checked.
-        let mut text = extra.trim_end().strip_suffix('}').unwrap_or("{").trim_end().to_owned();
-        let mut is_first = text == "{";
-        for (path, value) in unknown {
-            text.push_str(if is_first { "" } else { "," });
-            is_first = false;
-            text.push_str(&serde_json::Value::from(format!("{NEWER}{path}")).to_string());
-            text.push(':');
-            text.push_str(value.get());
+        if let Some(text) = extra::with(extra, unknown) {
+            self.0[EXTRA] = Cell::Text(text.into());
         }
-        text.push('}');
-        self.0[EXTRA] = Cell::Text(text.into());
     }
 }
 

@@ -9,7 +9,7 @@ use crate::json::Kind;
 
 /// The first of these that can be read:
 /// - `eventTime`: milliseconds as a whole number in `v2.detail.events.…`, a text in audits and transcriptions (Genesys'
-///   published blueprints and SDK have both);
+///   published blueprints and SDK have both). A number below [`SECONDS_BELOW`] is seconds, as other senders write them;
 /// - `timestamp`: a text; of a webhook, or when Genesys published the event. A number is not taken, because nothing says
 ///   whether it would be seconds or milliseconds;
 /// - `time` of an EventBridge envelope: a text.
@@ -20,12 +20,21 @@ pub(super) fn occurred<'a>(members: &mut Members<'a>, left: &mut Leftovers<'a>) 
     for name in [Name::EventTime, Name::Timestamp, Name::Time] {
         let Some(member) = members.take(name) else { continue };
         let read = match member.value.kind() {
-            Kind::Number if name == Name::EventTime => member.as_whole().map(Timestamp::from_millis).and_then(in_range),
+            Kind::Number if name == Name::EventTime => member.as_whole().and_then(number),
             _ => text(member),
         };
         occurred = occurred.or(member.or_unrecognised(read, left));
     }
     occurred
+}
+
+/// A number below this is seconds: as milliseconds it would be a time before March 1973, and as seconds it is one before the
+/// year 5139. No contact centre has sent events in the former, and none will in the latter.
+const SECONDS_BELOW: u64 = 100_000_000_000;
+
+fn number(number: i64) -> Option<Timestamp> {
+    let scale = if number.unsigned_abs() < SECONDS_BELOW { 1_000 } else { 1 };
+    in_range(Timestamp::from_millis(number * scale))
 }
 
 /// A time of RFC 3339, which says its zone; what is finer than a millisecond is cut off.

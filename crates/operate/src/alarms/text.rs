@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use event::shortened;
-use queue::{DeadLetterGroup, ReviewState, Stage};
+use queue::{DeadLetterGroup, ReviewState, Stage, told};
 
 use super::reading::{Breaker, DestinationReading, NotifierReading};
 use super::silence::Silent;
@@ -90,7 +90,7 @@ pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, ask: &str) -> Tex
     let place = group.destination.as_deref().map_or("intake".to_owned(), |name| format!("destination {name}"));
     let status = group.status.map(|status| format!(", status {status}")).unwrap_or_default();
     let before = if new { " This reason was not seen before.".to_owned() } else { reviewed(group) };
-    let detail = format!("Stage {}{status}: {}.{before}", group.stage, quoted(&group.message));
+    let detail = format!("Stage {}{status}: {}.{before}", group.stage, quoted(&told(&group.message)));
     let mut todo = vec![format!("aftercall dead-letters show {}{ask}", group.sample.0)];
     let id = group.fingerprint;
     match group.stage {
@@ -113,7 +113,7 @@ pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, ask: &str) -> Tex
         todo.insert(0, on_it);
     }
     let letters = if group.count == 1 { "dead letter" } else { "dead letters" };
-    text(format!("{} {letters} at {place}: {}", group.count, quoted(&group.message)), detail, todo, KEPT)
+    text(format!("{} {letters} at {place}: {}", group.count, quoted(&told(&group.message))), detail, todo, KEPT)
 }
 
 /// What somebody has said about a group.
@@ -137,7 +137,7 @@ pub(super) fn many_groups(destination: Option<&str>, groups: usize, letters: u64
 
 pub(super) fn breaker(destination: &DestinationReading, open_for: Duration, ask: &str) -> Text {
     let name = &destination.name;
-    let last = destination.last_error.as_deref().map_or("unknown".to_owned(), quoted);
+    let last = destination.last_error.as_deref().map_or("unknown".to_owned(), |error| quoted(&told(error)));
     let waits = format!("{} deliveries wait.", destination.waiting);
     let (summary, then) = if destination.paused {
         let resume = format!("aftercall resume {name}{ask}");
@@ -163,7 +163,11 @@ pub(super) fn unusable(destination: &DestinationReading, problem: &str, ask: &st
 
 pub(super) fn undelivered(destination: &DestinationReading, age_now: Duration, ask: &str) -> Text {
     let name = &destination.name;
-    let last = destination.last_error.as_deref().map(quoted).map(|error| format!(" Last error: {error}."));
+    let last = destination
+        .last_error
+        .as_deref()
+        .map(|error| quoted(&told(error)))
+        .map(|error| format!(" Last error: {error}."));
     let held = match destination.held {
         0 => String::new(),
         held => format!(" {held} of them wait for dead letters of their conversations (behind_dead = \"hold\")."),

@@ -59,6 +59,38 @@ async fn the_server_is_verified_by_its_authority_and_name() {
     assert!(error.contains("certificate"), "{error}");
 }
 
+/// What `openssl req -x509` makes: signed by itself, and an authority's.
+fn self_signed(name: &str, until: i32) -> (String, String) {
+    let mut made = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    made.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    made.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    made.not_after = rcgen::date_time_ymd(until, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    (made.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn a_server_that_shows_the_very_certificate_that_was_given_is_believed_under_its_name_and_in_its_time() {
+    for (until, is_over) in [(2100, false), (2021, true)] {
+        let (certificate, key) = self_signed("127.0.0.1", until);
+        let settings = format!("{QUICK}ssl = on\nssl_cert_file = 'tls.crt'\nssl_key_file = 'tls.key'\n");
+        let files = [("tls.crt", certificate.as_bytes()), ("tls.key", key.as_bytes())];
+        let server = Server::start_with(&settings, &files).unwrap();
+        server.sql(DATABASE, "CREATE TABLE t (id int PRIMARY KEY)").unwrap();
+
+        let given = options(&server, SslMode::VerifyFull, Some(&certificate));
+        let mut named = given.clone();
+        let tried_as_given = tried(given).await;
+        assert_eq!(tried_as_given.is_err(), is_over, "{tried_as_given:?}");
+        named.url = named.url.replace("127.0.0.1", "localhost");
+        tried(named).await.unwrap_err();
+        let other = self_signed("127.0.0.1", 2100).0;
+        for ca in [None, Some(other.as_str())] {
+            tried(options(&server, SslMode::VerifyFull, ca)).await.unwrap_err();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_server_without_tls_is_not_talked_to_in_the_open() {
     let place = rig::Place::new("CREATE TABLE t (id int PRIMARY KEY)");
