@@ -7,6 +7,7 @@ mod aws;
 mod error;
 mod file;
 mod genesys;
+mod keep;
 mod oauth;
 mod parts;
 mod restart;

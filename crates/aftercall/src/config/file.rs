@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::alarms::{AlarmsTable, NotifierTable};
 pub(crate) use super::auth::{AuthTable, SignatureEncoding, SignatureSetting, SignatureTable};
 use super::genesys::GenesysTable;
+pub(crate) use super::keep::KeepSetting;
 use super::oauth::OAuthTable;
 use super::schedule::ScheduleTable;
 use super::schema;
@@ -303,14 +304,6 @@ pub(crate) enum SslModeSetting {
     Disable,
     Require,
     VerifyFull,
-}
-
-/// What a row leaves of the one that it updates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum KeepSetting {
-    Nothing,
-    Present,
 }
 
 /// The column that tells rows apart, or several that do together.

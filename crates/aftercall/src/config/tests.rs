@@ -19,8 +19,8 @@ fn the_default_file_changes_nothing() {
 #[test]
 fn every_default_that_the_file_names_is_the_codes() {
     let mut written = parse("default.toml", &uncommented()).unwrap();
-    // It makes leases and waits longer.
-    written.destinations.remove("transcripts").unwrap();
+    // Some make leases and waits longer.
+    written.destinations.clear();
     let default = File::default();
     assert_eq!(written.data_dir(), default.data_dir());
     assert_eq!(written.console_listen(), default.console_listen());
