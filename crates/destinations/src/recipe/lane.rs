@@ -13,8 +13,10 @@ use crate::batch::{Batch, Batched};
 use crate::http::call::{Asking, Caller};
 use crate::{BoxFuture, ErrorClass, Receipt, SendError};
 
-/// How much of an answer is read, in bytes: errors of 200 records, with long texts. A longer one cannot be understood.
-const ANSWER_MAX: usize = 8 * 1024 * 1024;
+/// How much of an answer is read, in bytes, and how much more for each record: errors of 200, each with long texts, are 8 MiB.
+/// A longer one cannot be understood.
+const ANSWER_MAX: usize = 64 * 1024;
+const ANSWER_MAX_OF_RECORD: usize = 40 * 1024;
 /// After so many single records that failed in a row, for reasons that may be anybody's, it is not the records.
 const UNCLEAR_MAX: usize = 3;
 
@@ -43,7 +45,8 @@ impl Desk {
         let secrets = self.caller.secrets(answered.token());
         let (status, retry_after) =
             (answered.response.status().as_u16(), retry_after(answered.response.headers(), now()));
-        let body = read(answered.response, ANSWER_MAX, ANSWER_MAX, deadline).await;
+        let longest = ANSWER_MAX + records.len() * ANSWER_MAX_OF_RECORD;
+        let body = read(answered.response, longest, longest, deadline).await;
         let said = self.service.read(&Answer { status, body, retry_after }, records);
         Ok(said.changed(|error| without(error, &secrets)))
     }

@@ -101,18 +101,16 @@ impl Salesforce {
         let mut error = refusal::of_record(NAME, &code, &fields, told.to_string(), class);
         if concern == Concern::All {
             let text = match code.as_str() {
-                LIMIT => "the API calls of the last 24 hours, or those at the same time, are used up".to_owned(),
+                LIMIT => ": the API calls of the last 24 hours, or those at the same time, are used up".to_owned(),
+                "INVALID_SESSION_ID" => ": the token is refused; look at `auth`".to_owned(),
                 "INVALID_TYPE" => {
-                    format!("`{}` is not there for this user; look at `object` and the user's rights", self.object)
+                    format!(": `{}` is not there for this user; look at `object` and the user's rights", self.object)
                 }
-                "INVALID_SESSION_ID" => "the token is refused; look at `auth`".to_owned(),
-                _ => fault.message.clone(),
+                _ => String::new(),
             };
             let excerpt = error.excerpt.take();
-            error = SendError {
-                excerpt,
-                ..SendError::transient(format!("{NAME} takes no records for now: {code}: {text}"))
-            };
+            error =
+                SendError { excerpt, ..SendError::transient(format!("{NAME} takes no records for now: {code}{text}")) };
             error.retry_after = (code == LIMIT).then_some(DAILY_LIMIT_PAUSE);
         }
         if let Some(answer) = answer {

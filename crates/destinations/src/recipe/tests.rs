@@ -490,3 +490,93 @@ async fn single_records_of_salesforce_have_addresses_of_their_own() {
         &204
     );
 }
+
+/// What is sent in a game: a good record, one that is refused by itself, or one that makes its whole call fail.
+fn record_of_kind(kind: u8, key: usize) -> String {
+    match kind {
+        0 => payload(key, REFUSED, 1),
+        1 => format!(r#"{{"Id__c":"k-{key}","Unknown__c":1}}"#),
+        _ => payload(key, "n", 1),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever is in calls, each good record is written, each bad one is refused for good, and no other is.
+    #[test]
+    fn good_records_are_written_and_bad_ones_die_alone(
+        kinds in prop::collection::vec(0u8..10, 1..60),
+        max_records in 1usize..20,
+        salesforce in any::<bool>(),
+    ) {
+        let recipe = if salesforce { Recipe::Salesforce } else { Recipe::HubSpot };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (service, destination) = at(recipe, |_| {}, |options| options.max_records = max_records);
+        let payloads: Vec<_> = kinds.iter().enumerate().map(|(key, kind)| record_of_kind(*kind, key)).collect();
+        let results = runtime.block_on(send(&destination, &payloads));
+        for (kind, result) in kinds.iter().zip(&results) {
+            match result {
+                Ok(_) => prop_assert!(*kind > 1),
+                Err(error) => prop_assert!(*kind < 2 && error.class == ErrorClass::Permanent, "{:?}", error),
+            }
+        }
+        prop_assert_eq!(service.len(), kinds.iter().filter(|kind| **kind > 1).count());
+        prop_assert_eq!(service.report().malformed, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_hangs_is_given_up_in_time_and_its_records_wait() {
+    for recipe in [Recipe::Salesforce, Recipe::Dataverse] {
+        let (service, destination) = at(recipe, |_| {}, |options| options.http.timeout = Duration::from_millis(200));
+        // A token is had first.
+        assert!(send(&destination, &[payload(0, "n", 1)]).await[0].is_ok());
+        service.fail(Some(Fault::Slow(Duration::from_secs(60))));
+        let results = send(&destination, &(0..20).map(|key| payload(key, "n", 2)).collect::<Vec<_>>()).await;
+        for result in results {
+            let error = result.unwrap_err();
+            assert!(error.class == ErrorClass::Transient && error.message.contains("answer"), "{error:?}");
+        }
+        service.fail(None);
+        assert!(send(&destination, &[payload(0, "n", 3)]).await[0].is_ok());
+    }
+}
+
+/// Answers every request with these bytes, and closes the connection.
+fn answers(bytes: String) -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // It ends with the test process.
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 65_536];
+            let _ = stream.read(&mut request).and_then(|_| stream.write_all(bytes.as_bytes()));
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn a_torn_or_endless_answer_says_nothing_and_an_echoed_secret_is_not_shown() {
+    let ask = async |head: &str, body: &str| {
+        let mut options = options(Recipe::Salesforce, &answers(format!("HTTP/1.1 {head}\r\n\r\n{body}")));
+        options.http.auth = Auth::Bearer(Secret::fixed("sesame-secret-token"));
+        options.http.timeout = Duration::from_secs(10);
+        let destination = RecipeDestination::open(options).unwrap();
+        send(&destination, &[payload(0, "n", 1)]).await.remove(0).unwrap_err()
+    };
+    let torn = ask("200 OK\r\ncontent-length: 1000", "[{\"success\":true").await;
+    assert_eq!(torn.class, ErrorClass::Transient);
+    assert!(torn.message.contains("it is not known what was written"), "{torn:?}");
+    let endless = format!("[{}", "{\"success\":true},".repeat(20_000));
+    let endless = ask("200 OK\r\ncontent-length: 100000000", &endless).await;
+    assert!(endless.message.contains("it is not known what was written"), "{endless:?}");
+    for status in ["400 Bad Request", "401 Unauthorized", "503 Service Unavailable", "200 OK"] {
+        let body = r#"[{"errorCode":"SERVER_UNAVAILABLE","message":"Bearer sesame-secret-token","fields":["sesame"]}]"#;
+        let error = ask(&format!("{status}\r\ncontent-length: {}", body.len()), body).await;
+        assert!(!format!("{error:?}").contains("sesame-secret"), "{error:?}");
+        assert!(error.excerpt.is_some_and(|excerpt| excerpt.contains("[secret]")), "{status}");
+    }
+}
