@@ -93,6 +93,31 @@ fn transcripts_that_would_be_lost_or_that_nobody_learns_of_are_refused() {
     assert!(said.contains("means nothing for kind = \"file\""), "{said}");
 }
 
+/// The same for the recipe that the file shows; and records that share calls do not adapt their number to latency.
+#[test]
+fn the_defaults_of_a_recipe_are_the_codes() {
+    let table = &parse("default.toml", &uncommented()).unwrap().destinations["salesforce"];
+    let recipe = destinations::recipe::Recipe::Salesforce;
+    assert_eq!(table.api_version.as_deref(), Some(recipe.version()));
+    assert_eq!(table.max_records, Some(recipe.records_max()));
+    let url = "https://crm.example.com".parse().unwrap();
+    let options = destinations::recipe::Options::new(
+        recipe,
+        destinations::http::Options::new(url),
+        "Call__c",
+        vec!["Id__c".into()],
+    );
+    assert_eq!(table.connections, Some(options.connections));
+    for (more, adaptive) in [("", false), ("adaptive = true", true), ("max_records = 1", true)] {
+        let config = format!(
+            "[sources.s]\nauth = {{ open = true }}\n[destinations.d]\nkind = \"http\"\nrecipe = \"salesforce\"\n\
+             url = \"http://127.0.0.1\"\nobject = \"Call__c\"\nkey = \"Id__c\"\n{more}\n[[routes]]\ndestination = \"d\"\n"
+        );
+        let parts = parse("test", &config).unwrap().parts(&Opened::default()).unwrap();
+        assert_eq!(parts.destinations[0].delivery.adaptive, adaptive, "{more}");
+    }
+}
+
 /// The routes of the file are made of it, so they are ready to be used.
 #[test]
 fn the_route_for_violations_takes_events_with_violations_and_no_others() {

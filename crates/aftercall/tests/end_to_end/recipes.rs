@@ -227,6 +227,26 @@ fn hubspot_gets_a_thousand_events_in_batches_and_what_it_refuses_is_dead_alone()
 }
 
 #[test]
+fn a_token_that_is_refused_and_an_object_that_is_missing_hold_deliveries_until_they_are_mended() {
+    let hubspot = service(Kind::HubSpot, |options| options.object = "calls".to_owned());
+    let site = site(&hubspot, "hubspot", "attempts = 1");
+    fs::write(site.path("token"), "pat-of-yesterday").unwrap();
+    let server = site.start();
+    post(&server, &(0..50).map(|conversation| event(conversation, 1, "")).collect::<Vec<_>>());
+    let shown = |told: &str| server.status()["destinations"][0]["health"].to_string().contains(told);
+    waiting::until_so("it says that the token is refused", || shown("HubSpot answered 401") && shown("look at `auth`"));
+    fs::write(site.path("token"), PRIVATE_APP_TOKEN).unwrap();
+    waiting::until_so("it says that the object is not there", || shown("HubSpot answered 404"));
+    assert_eq!((server.count("dead_letters"), hubspot.len()), (0, 0));
+    let config = fs::read_to_string(site.path("aftercall.toml")).unwrap();
+    fs::write(site.path("aftercall.toml"), config.replace("\"Call__c\"", "\"calls\"")).unwrap();
+    server.hang_up();
+    server.until_settled("crm");
+    assert_eq!((server.count("dead_letters"), hubspot.len()), (0, 50));
+    assert!(!site.logs().contains("pat-"), "a token is in the log");
+}
+
+#[test]
 fn dataverse_gets_each_record_once_while_its_tokens_end_and_its_limits_hold() {
     let dataverse = service(Kind::Dataverse, |options| options.token_lifetime = Duration::from_secs(2));
     let site = site(&dataverse, "dataverse", "rate = { per_second = 200 }");

@@ -183,7 +183,8 @@ fn delivery_options(table: &DestinationTable) -> delivery::Options {
             pause: breaker.pause.map_or(pause, |time| time.0),
         };
     }
-    options.adaptive = table.adaptive.unwrap_or(options.adaptive);
+    // A call with more records takes longer, which is no sign that there are too many.
+    options.adaptive = table.adaptive.unwrap_or(options.adaptive && !recipe::shares_calls(table));
     if let Some(RateTable { per_second, per_minute, per_day }) = table.rate {
         options.rate = RateOptions { per_second, per_minute, per_day };
     }

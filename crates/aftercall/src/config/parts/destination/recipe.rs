@@ -23,6 +23,12 @@ pub(super) fn keys(table: &DestinationTable) -> [(&'static str, bool); 3] {
 /// The keys of other kinds that mean something with a recipe.
 pub(super) const SHARED: [&str; 3] = ["connections", "key", "object"];
 
+/// Whether several records are written in one call.
+pub(super) fn shares_calls(table: &DestinationTable) -> bool {
+    let many = matches!(table.recipe, Some(RecipeSetting::Salesforce | RecipeSetting::HubSpot));
+    many && table.max_records != Some(1)
+}
+
 /// Makes it, of the options that the keys of `http` give.
 pub(super) fn open(
     name: &str,
