@@ -24,7 +24,7 @@ use crate::{ErrorClass, OpenError, Receipt, SendError};
 
 const NAME: &str = "Salesforce";
 /// The oldest version that has upserts of collections.
-const COLLECTIONS_SINCE: f32 = 46.0;
+const COLLECTIONS_SINCE: u32 = 46;
 /// Codes that are about the organisation, the user or the object: they concern every record.
 const OF_ALL: [&str; 9] = [
     "API_CURRENTLY_DISABLED",
@@ -63,7 +63,9 @@ impl Salesforce {
     pub(super) fn new(base: &str, key: &str, options: &Options) -> Result<Self, OpenError> {
         let version = options.version.trim_start_matches('v');
         let collections = options.max_records > 1;
-        let known = version.parse::<f32>().ok().filter(|version| version.is_finite());
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let written = version.split_once('.').filter(|(major, minor)| is_number(major) && is_number(minor));
+        let known = written.and_then(|(major, _)| major.parse::<u32>().ok());
         let problem = match known {
             None => format!("is `{}`; write it as 62.0", options.version),
             Some(known) if collections && known < COLLECTIONS_SINCE => {

@@ -262,6 +262,10 @@ fn what_dataverse_answers_is_sorted() {
     );
     assert_eq!(call.body, r#"{"Name":"x"}"#);
     assert!(!call.headers.iter().any(|(name, _)| name == "if-match"), "without it, it is an upsert");
+    let two = service(Recipe::Dataverse, |options| options.key = vec!["b".into(), "a".into()]);
+    let of_two = Record::new(delivery(0, "").event, br#"{"a":"x","b":7,"c":1}"#, &["b".to_owned(), "a".to_owned()]);
+    let call = two.call(&[&of_two.unwrap()]).unwrap();
+    assert_eq!((call.address.path(), &call.body[..]), ("/api/data/v9.2/Call__c(b=7,a=%27x%27)", &br#"{"c":1}"#[..]));
     assert!(dataverse.check(&record(r#"{"Id__c":"a/b"}"#)).unwrap_err().message.contains("has a `/`"));
 }
 
@@ -276,6 +280,7 @@ fn what_cannot_be_meant_is_refused_when_it_is_opened() {
         (&|options| options.object = "Call__c/../x".into(), "no name there"),
         (&|options| options.key = vec!["Id c".into()], "no name there"),
         (&|options| options.version = "latest".into(), "write it as 62.0"),
+        (&|options| options.version = "62".into(), "write it as 62.0"),
         (&|options| options.version = "45.0".into(), "since 46.0"),
         (
             &|options| options.http.url = "https://crm.example.com/{event_id}".parse().unwrap(),
