@@ -26,11 +26,11 @@ pub(crate) use self::error::ConfigError;
 pub(crate) use self::file::DestinationKind;
 pub(crate) use self::file::{AuthTable, File, On, OnOutage, SignatureSetting, SourceTable};
 pub(crate) use self::genesys::{GenesysParts, Platform};
-#[cfg(feature = "parquet")]
-pub(crate) use self::parts::parquet_options;
 pub(crate) use self::parts::{
     Action, AlarmParts, DestinationParts, Fetching, Made, Opened, Parts, RouteParts, Setting, Trouble, signature_scheme,
 };
+#[cfg(feature = "parquet")]
+pub(crate) use self::parts::{PARQUET_JOURNALS, parquet_options};
 pub(crate) use self::restart::{Started, needs_restart};
 pub(crate) use self::schema::schema;
 pub(crate) use self::secrets::Secrets;

@@ -42,6 +42,20 @@ struct Archived {
     damaged: Vec<String>,
 }
 
+/// What was erased from a destination so far.
+#[derive(Default)]
+struct Delivered {
+    destination: String,
+    waiting: u64,
+    rows: u64,
+    files: u64,
+    looked: u64,
+    /// What could not be erased: the file or object, and why.
+    kept: Vec<Value>,
+    /// Why it was not gone through to its end.
+    error: Option<String>,
+}
+
 /// Runs it.
 pub(crate) fn run(args: &EraseArgs) -> anyhow::Result<ExitCode> {
     let admin = Admin::of(&args.server)?;
@@ -56,9 +70,15 @@ pub(crate) fn run(args: &EraseArgs) -> anyhow::Result<ExitCode> {
         // A replay may have brought some of it back meanwhile.
         add(&mut here["queue"], &admin.post_and_wait("erase", &asked)?["queue"]);
     }
+    let mut delivered = Vec::new();
+    for destination in here["destinations"].as_array().into_iter().flatten() {
+        delivered.push(from_destination(&admin, &asked, &text(destination))?);
+    }
+    let is_left = delivered.iter().any(|delivered| delivered.error.is_some() || !delivered.kept.is_empty());
     let whole = archived.as_ref().is_none_or(|archived| archived.damaged.is_empty())
         && here["quarantined"].is_u64()
-        && here["transcripts_error"].is_null();
+        && here["transcripts_error"].is_null()
+        && !is_left;
     let emptied = args.dry_run || here["queue"]["log_emptied"] == true;
     if args.json {
         let archive = archived.as_ref().map(|archived| {
@@ -68,9 +88,10 @@ pub(crate) fn run(args: &EraseArgs) -> anyhow::Result<ExitCode> {
             "queue": here["queue"], "spooled": here["spooled"], "quarantined": here["quarantined"],
             "quarantine_error": here["quarantine_error"], "transcripts": here["transcripts"],
             "transcripts_error": here["transcripts_error"], "archive": archive,
+            "destinations": delivered.iter().map(Delivered::to_json).collect::<Vec<_>>(),
         }))?;
     } else {
-        output::print(&shown(args, &here, archived.as_ref()))?;
+        output::print(&shown(args, &here, archived.as_ref(), &delivered))?;
     }
     Ok(if whole && emptied { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
 }
@@ -104,7 +125,60 @@ fn from_archive(admin: &Admin, asked: &Value) -> anyhow::Result<Archived> {
     Ok(archived)
 }
 
-fn shown(args: &EraseArgs, here: &Value, archived: Option<&Archived>) -> String {
+/// Goes through what a destination has written, to the end or to what fails.
+fn from_destination(admin: &Admin, asked: &Value, destination: &str) -> anyhow::Result<Delivered> {
+    let mut delivered = Delivered { destination: destination.to_owned(), ..Delivered::default() };
+    let mut asked = asked.clone();
+    asked["destination"] = json!(destination);
+    let bar = bar("looking through what was delivered")?;
+    loop {
+        let answer = match admin.post_and_wait("erase/delivered", &asked) {
+            Ok(answer) => answer,
+            Err(error) => {
+                // Other destinations can be erased from all the same.
+                delivered.error = Some(format!("{error:#}"));
+                break;
+            }
+        };
+        let count = |name: &str| answer[name].as_u64().unwrap_or_default();
+        delivered.waiting += count("waiting");
+        delivered.rows += count("rows");
+        delivered.files += count("files");
+        delivered.looked += count("looked");
+        delivered.kept.extend(answer["kept"].as_array().into_iter().flatten().cloned());
+        bar.set_position(delivered.looked);
+        if !answer["next"].is_string() {
+            break;
+        }
+        asked["cursor"] = answer["next"].clone();
+    }
+    bar.finish_and_clear();
+    Ok(delivered)
+}
+
+impl Delivered {
+    fn to_json(&self) -> Value {
+        json!({
+            "destination": self.destination, "waiting": self.waiting, "rows": self.rows, "files": self.files,
+            "looked": self.looked, "kept": self.kept, "error": self.error,
+        })
+    }
+
+    /// What of it is left, and what to do.
+    fn problems(&self) -> String {
+        let (name, mut said) = (&self.destination, String::new());
+        for kept in &self.kept {
+            let rows = kept["rows"].as_u64().map_or_else(String::new, |rows| format!(" has {rows} rows of it"));
+            said.push_str(&format!("\n{name}: `{}`{rows}: {}\n", text(&kept["name"]), text(&kept["why"])));
+        }
+        if let Some(error) = &self.error {
+            said.push_str(&format!("\n{name}: NOT ERASED, or not all of it: {error}\nRun this again.\n"));
+        }
+        said
+    }
+}
+
+fn shown(args: &EraseArgs, here: &Value, archived: Option<&Archived>, delivered: &[Delivered]) -> String {
     let queue = &here["queue"];
     let count = |name: &str| queue[name].as_u64().unwrap_or_default();
     let mut lines = vec![
@@ -132,6 +206,10 @@ fn shown(args: &EraseArgs, here: &Value, archived: Option<&Archived>) -> String 
     if let Some(Archived { parts, events, bytes, .. }) = archived {
         lines.push(("archive", format!("{events} bodies, {bytes} bytes, in {parts} parts")));
     }
+    for Delivered { destination, waiting, rows, files, .. } in delivered {
+        let waiting = if *waiting > 0 { format!(", and {waiting} that were not written yet") } else { String::new() };
+        lines.push((destination.as_str(), format!("{rows} rows in {files} files or objects{waiting}")));
+    }
     let title = if args.dry_run { "Would be erased" } else { "Erased" };
     let mut shown = format!("{title} of conversation {}:\n{}", args.conversation, output::facts(&lines));
     if count("answers_kept") > 0 {
@@ -145,6 +223,9 @@ fn shown(args: &EraseArgs, here: &Value, archived: Option<&Archived>) -> String 
         shown.push_str(
             "\nThe write-ahead log could not be emptied yet, because it is being read: run this once more.\n",
         );
+    }
+    for delivered in delivered {
+        shown.push_str(&delivered.problems());
     }
     for part in archived.into_iter().flat_map(|archived| &archived.damaged) {
         shown.push_str(&format!(

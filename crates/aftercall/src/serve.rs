@@ -4,6 +4,7 @@ mod alarms;
 mod archive;
 mod destinations;
 mod files;
+mod left;
 mod origin;
 mod quarantine;
 mod reload;

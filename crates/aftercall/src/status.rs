@@ -56,6 +56,7 @@ fn show(status: &Value) -> String {
     text.push_str(&unusable(status));
     text.push_str(&put_aside(status));
     text.push_str(&held(status));
+    text.push_str(&kept(status));
     text.push_str(&unrecognised(status));
     text.push_str(&crate::archive::in_status(status));
     text.push_str(&alarms::in_status(status));
@@ -104,6 +105,30 @@ fn held(status: &Value) -> String {
         ),
     };
     consumers.map(line).collect()
+}
+
+/// A line for each destination that keeps deliveries of its own, and for each that has left some.
+fn kept(status: &Value) -> String {
+    let mut text = String::new();
+    for destination in status["destinations"].as_array().into_iter().flatten() {
+        let (name, keeps) = (dead_letters::text(&destination["name"]), &destination["keeps"]);
+        if let Some(rows) = keeps["rows"].as_u64().filter(|rows| *rows > 0) {
+            text.push_str(&format!("\n{name}: {rows} deliveries are in its journal until their file is written\n"));
+        }
+        if let Some(problem) = keeps["problem"].as_str() {
+            text.push_str(&format!("\n{name}: {problem}\n"));
+        }
+    }
+    for left in status["left"].as_array().into_iter().flatten() {
+        text.push_str(&format!(
+            "\n{}: NOT CONFIGURED, and {} deliveries that it took over are in no file; configure it again until {} is \
+             empty\n",
+            dead_letters::text(&left["destination"]),
+            left["rows"],
+            dead_letters::text(&left["journal"]),
+        ));
+    }
+    text
 }
 
 /// A line if something is in the quarantine, or something is wrong with it.

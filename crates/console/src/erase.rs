@@ -28,7 +28,7 @@ const LETTERS: usize = 200;
 const NAME_MAX: usize = 1_024;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
-    OpenApiRouter::new().routes(routes!(erase)).routes(routes!(erase_archived))
+    OpenApiRouter::new().routes(routes!(erase)).routes(routes!(erase_archived)).routes(routes!(erase_delivered))
 }
 
 /// What is erased.
@@ -84,6 +84,74 @@ struct Done {
     transcripts_error: Option<String>,
     /// Whether there is an archive, from which it has to be erased too.
     archive: bool,
+    /// The destinations from which it has to be erased too.
+    destinations: Vec<String>,
+}
+
+/// What is erased from a destination.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ToEraseDelivered)]
+struct ToEraseDelivered {
+    /// The conversation's id.
+    #[schema(min_length = 1, max_length = 1024)]
+    conversation: String,
+    /// Why; stays in the audit trail, so it must not name anybody.
+    #[schema(min_length = 1, max_length = 500, pattern = "\\S")]
+    reason: String,
+    /// Only count.
+    #[serde(default)]
+    dry_run: bool,
+    /// The destination: one of `destinations` of the answer to `erase`.
+    #[schema(max_length = 1024)]
+    destination: String,
+    /// Where to begin: `next` of the answer before.
+    #[serde(default)]
+    #[schema(max_length = 1024)]
+    cursor: Option<String>,
+}
+
+/// A part of what is erased from a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EraseAt {
+    /// The destination.
+    pub destination: String,
+    /// The conversation's id.
+    pub conversation: String,
+    /// Only count.
+    pub dry_run: bool,
+    /// Where to go on.
+    pub cursor: Option<String>,
+}
+
+/// What was erased from a destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ErasedAt {
+    /// Deliveries that it had taken over and not written yet.
+    pub waiting: u64,
+    /// Rows of files, or objects.
+    pub rows: u64,
+    /// Files that were made anew without them, or objects that were deleted.
+    pub files: u64,
+    /// Bytes, as far as they are known: of what was waiting, and of objects.
+    pub bytes: u64,
+    /// Files or objects that were looked at.
+    pub looked: u64,
+    /// What holds something of it still.
+    pub kept: Vec<KeptAt>,
+    /// Where to go on; none if this was the end.
+    pub next: Option<String>,
+}
+
+/// What could not be erased from a destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct KeptAt {
+    /// The file or object, from the root of the destination.
+    pub name: String,
+    /// How many rows it has of the conversation, if that is known.
+    pub rows: Option<u64>,
+    /// Why, and what to do.
+    pub why: String,
 }
 
 fn check(conversation: &str, reason: &str) -> Result<(), Problem> {
@@ -141,8 +209,10 @@ async fn erase(
         let detail = format!("{} transcripts of conversation {hash}: {reason}", erased.transcripts);
         caller.note(&*tell, "erase", "transcripts", detail).await;
     }
-    let archive = tell.archive().is_some();
-    Ok(Json(Done { queue, spooled, quarantined, quarantine_error, transcripts, transcripts_error, archive }))
+    let (archive, destinations) = (tell.archive().is_some(), tell.erasing());
+    let done =
+        Done { queue, spooled, quarantined, quarantine_error, transcripts, transcripts_error, archive, destinations };
+    Ok(Json(done))
 }
 
 fn spool_problem(error: SpoolError) -> Problem {
@@ -206,6 +276,41 @@ async fn erase_archived(
         let hash = Conversation::of(&conversation);
         let detail = format!("{} events of conversation {hash} in {} parts: {reason}", erased.events, erased.parts);
         caller.note(&*tell, "erase", "archive", detail).await;
+    }
+    Ok(Json(erased))
+}
+
+/// Erases a conversation from some of what a destination has written
+///
+/// Destinations that others keep have what they were given; here are those whose files and objects are this server's own.
+#[utoipa::path(
+    post, path = "/api/v1/erase/delivered", operation_id = "erase_delivered", tag = "erasing",
+    request_body = ToEraseDelivered,
+    responses(
+        (status = 200, description = "What was erased; ask again while there is a `next`", body = ErasedAt),
+        (status = 404, response = crate::openapi::NotFound)
+    ),
+    security(("token" = ["admin"]))
+)]
+async fn erase_delivered(
+    State(tell): Shared,
+    Extension(caller): Extension<Caller>,
+    Query(Nothing {}): Query<Nothing>,
+    Body(ToEraseDelivered { conversation, reason, dry_run, destination, cursor }): Body<ToEraseDelivered>,
+) -> Answer<ErasedAt> {
+    check(&conversation, &reason)?;
+    let hash = Conversation::of(&conversation);
+    let asked = EraseAt { destination: destination.clone(), conversation, dry_run, cursor };
+    let Some(erased) = tell.erase_at(asked).await else {
+        let problem = format!("there is no destination `{destination}` that a conversation can be erased from");
+        return Err(Problem::not_found(problem));
+    };
+    let unavailable = |error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "destination-unavailable", error);
+    let erased = erased.map_err(unavailable)?;
+    if erased.rows + erased.waiting > 0 && !dry_run {
+        let (rows, waiting) = (erased.rows, erased.waiting);
+        let detail = format!("{rows} rows and {waiting} waiting of conversation {hash}: {reason}");
+        caller.note(&*tell, "erase", &destination, detail).await;
     }
     Ok(Json(erased))
 }

@@ -63,7 +63,8 @@ use utoipa_axum::routes;
 pub use access::{Caller, Entry, Scope, Token, TokenFile};
 pub use alarms::Alarms;
 pub use config::{ConfigChange, ConfigChanged, ConfigStatus, Reloaded};
-pub use status::{DestinationStatus, Paused, SourceStatus, Status, UnrecognisedCount, Unusable};
+pub use erase::{EraseAt, ErasedAt, KeptAt};
+pub use status::{DestinationStatus, Keeps, Left, Paused, SourceStatus, Status, UnrecognisedCount, Unusable};
 pub use trace::RouteVerdict;
 
 use crate::access::{Guard, Known, guard};
@@ -116,6 +117,13 @@ pub trait Tell: Send + Sync + 'static {
 
     /// Whether the present mapping makes something of an event for a destination; none if no route leads it there.
     fn try_event(&self, destination: &str, event: &event::Event) -> Option<Result<(), String>>;
+
+    /// The destinations that a conversation can be erased from.
+    fn erasing(&self) -> Vec<String>;
+
+    /// Erases a conversation from what a destination has written, a part at a time; none if there is no destination of this
+    /// name that it can be erased from.
+    fn erase_at(&self, erase: EraseAt) -> queue::BoxFuture<'_, Option<Result<ErasedAt, String>>>;
 
     /// The time.
     fn now(&self) -> Timestamp;

@@ -27,6 +27,8 @@ pub struct Status {
     pub quarantine: Option<intake::QuarantineStatus>,
     /// Each configured destination.
     pub destinations: Vec<DestinationStatus>,
+    /// What destinations that are no longer configured have left, as it was when the configuration was loaded.
+    pub left: Vec<Left>,
     /// What is wrong, and who is told of it.
     pub alarms: Alarms,
     /// The archive, if there is one.
@@ -90,6 +92,8 @@ pub struct DestinationStatus {
     pub paused: Option<Paused>,
     /// Why it cannot be used at all, if so; its events wait meanwhile.
     pub unusable: Option<Unusable>,
+    /// What it has taken over and keeps until it is where it belongs, if it is of a kind that does.
+    pub keeps: Option<Keeps>,
 }
 
 /// What a destination's settings name is not as it must be, since the server was started. It is tried again by itself.
@@ -99,6 +103,30 @@ pub struct Unusable {
     pub since: event::Timestamp,
     /// What is wrong: the setting, and what it names.
     pub problem: String,
+}
+
+/// Deliveries that were taken over and are on their way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Keeps {
+    /// How many.
+    pub rows: u64,
+    /// Bytes of what they are kept in.
+    pub bytes: u64,
+    /// Why they are still here, or what else is wrong.
+    pub problem: Option<String>,
+}
+
+/// What a destination that is no longer configured has left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Left {
+    /// The destination's name.
+    pub destination: String,
+    /// Where it is.
+    pub journal: String,
+    /// Deliveries that were taken over and are in no file.
+    pub rows: u64,
+    /// Bytes of the journal.
+    pub bytes: u64,
 }
 
 /// A pause by hand.

@@ -52,6 +52,11 @@ pub trait Destination: Send + Sync {
     /// Makes one attempt. `Ok` means that the destination has taken the delivery over for good.
     fn send(&self, delivery: OutgoingDelivery) -> BoxFuture<'_, Result<Receipt, SendError>>;
 
+    /// Whether [`Self::erase`] can erase anything.
+    fn erases(&self) -> bool {
+        false
+    }
+
     /// Erases what is kept of a conversation, or only counts it, a part at a time; none where nothing can be erased by
     /// this program. It may be asked again, however far it came.
     fn erase(&self, _: Erasure) -> BoxFuture<'_, Result<Option<Erased>, SendError>> {

@@ -1,7 +1,7 @@
 //! Parquet files of the real program, which is killed meanwhile, read by those who will read them: DuckDB and pyarrow.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,6 +16,9 @@ use crate::repository::Repository;
 const READERS: Tool =
     Tool { name: "lake-readers", program: "python", requirements: include_str!("lake/requirements.txt") };
 pub(super) const CHECK: &str = include_str!("lake/check.py");
+const EVOLUTION: &str = include_str!("lake/evolution.py");
+/// Where the files of each version of the schema are, in the repository.
+const FORMATS: &str = "crates/destinations/tests/formats/parquet";
 /// The folder in the target folder in which the program runs; made anew each time.
 const FOLDER: &str = "lake-test";
 /// Events that are published, each twice.
@@ -67,11 +70,28 @@ pub(super) fn run(repository: &Repository) -> Result<Outcome> {
     }
     until("all is written, and merged as far as it will be", || site.is_quiet(&day))?;
     drop(server);
-    let mut command = Command::new(python);
+    let mut command = Command::new(&python);
     command.current_dir(&site.folder).args(["check.py", "lake", &EVENTS.to_string()]);
     let status = command.status().context("starting the readers")?;
     ensure!(status.success(), "what the readers found is above");
-    Ok(Outcome { passed: 1, failed: 0 })
+    evolution(repository, &site.folder, &python)?;
+    Ok(Outcome { passed: 2, failed: 0 })
+}
+
+/// The files that are kept of each version of the schema are read together with today's, and with a later one's.
+fn evolution(repository: &Repository, folder: &Path, python: &Path) -> Result<()> {
+    fs::write(folder.join("evolution.py"), EVOLUTION)?;
+    let mut formats = Vec::new();
+    for entry in fs::read_dir(repository.root().join(FORMATS)).context("reading the kept formats")? {
+        formats.push(entry?.path());
+    }
+    formats.retain(|path| path.extension().is_some_and(|end| end == "parquet"));
+    formats.sort_unstable();
+    ensure!(!formats.is_empty(), "no file of an older version is in {FORMATS}");
+    let mut command = Command::new(python);
+    let status = command.current_dir(folder).args(["evolution.py", "lake"]).args(formats).status();
+    ensure!(status.context("starting the readers")?.success(), "what the readers found is above");
+    Ok(())
 }
 
 /// The Python that has the readers.

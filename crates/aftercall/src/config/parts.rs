@@ -19,7 +19,7 @@ use routing::{Mapping, Pattern};
 
 pub(crate) use self::alarms::{Action, AlarmParts};
 #[cfg(feature = "parquet")]
-pub(crate) use self::destination::parquet_options;
+pub(crate) use self::destination::{PARQUET_JOURNALS, parquet_options};
 pub(crate) use self::opened::{Opened, Setting, same_files};
 pub(crate) use self::source::scheme as signature_scheme;
 pub(crate) use self::unusable::{Fetching, Made, Trouble};

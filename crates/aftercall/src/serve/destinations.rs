@@ -32,6 +32,11 @@ impl View {
     pub(crate) fn fetching(&self) -> Option<&Fetching> {
         self.made.fetching()
     }
+
+    /// What it is delivered by, for what it keeps.
+    pub(crate) fn destination(&self) -> &Arc<dyn Destination> {
+        &self.made.destination
+    }
 }
 
 /// All destinations in force, for those who look.

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,11 +61,15 @@ pub(crate) async fn note(queue: &dyn Queue, action: &str, subject: &str, detail:
 pub(crate) struct Live {
     pub(crate) origin: Origin,
     pub(crate) shared: Shared,
+    /// The data directory.
+    pub(crate) data: PathBuf,
     pub(crate) intake: intake::Handle,
     pub(crate) views: Views,
     pub(crate) watch: Arc<Watch>,
     pub(crate) state: tokio::sync::Mutex<State>,
     pub(crate) config: Mutex<ConfigStatus>,
+    /// What destinations that are no longer configured have left.
+    pub(crate) left: Mutex<Vec<console::Left>>,
     /// The last content that was refused, and why.
     pub(crate) refused: Mutex<Option<(Option<String>, String)>>,
 }
@@ -219,6 +224,7 @@ impl Live {
                 self.shared.standing.keep_only(&names);
                 state.services = self.started(staying, wanted, &ids);
                 self.views.store(Arc::new(state.services.iter().map(Running::view).collect()));
+                self.look_for_left(names.iter().map(|name| name.to_string()).collect()).await;
                 Ok(())
             }
             Err(problem) => {
@@ -229,6 +235,17 @@ impl Live {
                 Err(problem)
             }
         }
+    }
+
+    /// Looks anew for what destinations that are no longer configured have left.
+    pub(crate) async fn look_for_left(&self, destinations: Vec<String>) {
+        let data = self.data.clone();
+        let look = move || {
+            let names: Vec<_> = destinations.iter().map(String::as_str).collect();
+            super::left::look(&data, &names)
+        };
+        // Its panic has been reported by the runtime.
+        *self.left.lock() = tokio::task::spawn_blocking(look).await.unwrap_or_default();
     }
 
     /// Those that stay, and services for all others; in the order of the configuration.

@@ -10,8 +10,8 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use console::{
-    ConfigStatus, Console, DestinationStatus, NotMapped, Reloaded, RouteVerdict, SourceStatus, Status, TokenFile,
-    Unusable,
+    ConfigStatus, Console, DestinationStatus, EraseAt, ErasedAt, Keeps, KeptAt, NotMapped, Reloaded, RouteVerdict,
+    SourceStatus, Status, TokenFile, Unusable,
 };
 use event::Timestamp;
 use intake::Intake;
@@ -83,6 +83,7 @@ impl Server {
         let stop = watch::Sender::new(false);
         let console_address = console.address();
         let views: Views = Arc::new(ArcSwap::from_pointee(services.iter().map(Running::view).collect()));
+        let data = dir.clone();
         let watched = Watched {
             dir,
             queue: Arc::clone(&queue),
@@ -100,6 +101,8 @@ impl Server {
         let live = Arc::new(Live {
             origin,
             shared,
+            data,
+            left: Mutex::default(),
             intake: intake.clone(),
             views,
             watch: Arc::clone(&watch),
@@ -107,6 +110,7 @@ impl Server {
             config: Mutex::new(ConfigStatus { loaded_at: now().as_millis(), hash, error: None }),
             refused: Mutex::default(),
         });
+        live.look_for_left(live.views.load().iter().map(|view| view.name.clone()).collect()).await;
         let tell = Arc::new(Teller { live: Arc::clone(&live), started: now() });
         let mut tasks = vec![
             tokio::spawn(receiving.run()),
@@ -236,6 +240,25 @@ impl console::Tell for Teller {
         views.iter().filter_map(|view| Some((view.name.clone(), view.fetching()?.opened()?))).collect()
     }
 
+    fn erasing(&self) -> Vec<String> {
+        let views = self.live.views.load();
+        views.iter().filter(|view| view.destination().erases()).map(|view| view.name.clone()).collect()
+    }
+
+    fn erase_at(&self, asked: EraseAt) -> BoxFuture<'_, Option<Result<ErasedAt, String>>> {
+        Box::pin(async move {
+            let EraseAt { destination, conversation, dry_run, cursor } = asked;
+            let found = {
+                let views = self.live.views.load();
+                views.iter().find(|view| view.name == destination).map(|view| Arc::clone(view.destination()))?
+            };
+            match found.erase(destinations::Erasure { conversation, dry_run, cursor }).await {
+                Ok(erased) => erased.map(|erased| Ok(told(erased))),
+                Err(error) => Some(Err(error.message)),
+            }
+        })
+    }
+
     fn try_event(&self, destination: &str, event: &event::Event) -> Option<Result<(), String>> {
         let tried = self.live.shared.tables.load().try_on(destination, event)?;
         Some(tried.map(drop).map_err(|error| error.message))
@@ -271,6 +294,11 @@ impl console::Tell for Teller {
                 health: view.health.snapshot(),
                 paused: self.live.shared.standing.paused(&view.name),
                 unusable: view.trouble().map(|trouble| Unusable { since: trouble.since, problem: trouble.problem }),
+                keeps: view.destination().standing().map(|standing| Keeps {
+                    rows: standing.rows,
+                    bytes: standing.bytes,
+                    problem: standing.problem,
+                }),
             };
             Ok(Status {
                 version: env!("CARGO_PKG_VERSION"),
@@ -282,10 +310,17 @@ impl console::Tell for Teller {
                 sources: intake.counts().into_iter().map(source).collect(),
                 quarantine: intake.quarantine().map(|quarantine| quarantine.status()),
                 destinations: self.live.views.load().iter().map(destination).collect(),
+                left: self.live.left.lock().clone(),
                 alarms: self.live.watch.tell(),
                 archive: self.archive().map(archive::Archive::status),
                 unrecognised: self.live.shared.tables.load().present.unrecognised().counts(),
             })
         })
     }
+}
+
+fn told(erased: destinations::Erased) -> ErasedAt {
+    let destinations::Erased { waiting, rows, files, bytes, looked, kept, next } = erased;
+    let kept = kept.into_iter().map(|kept| KeptAt { name: kept.name, rows: kept.rows, why: kept.why });
+    ErasedAt { waiting, rows, files, bytes, looked, kept: kept.collect(), next }
 }

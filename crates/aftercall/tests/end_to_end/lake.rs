@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::site::{Server, Site};
+use crate::site::{Server, Site, TO_FILE};
 use crate::waiting;
 
 const LAKE: &str = r#"
@@ -16,6 +16,7 @@ url = "lake"
 partition = "hour"
 file_bytes = "64KiB"
 file_age = "200ms"
+merge_files = 4
 backoff = { base = "20ms", cap = "200ms" }
 breaker = { pause = "500ms" }
 [[routes]]
@@ -49,12 +50,18 @@ fn post(server: &Server, numbers: std::ops::Range<usize>) -> (u64, u64) {
     server.post(format!("[{}]", events.join(","))).counts()
 }
 
-/// Files of the catalogue.
+/// Files of the catalogue that no other replaces.
 fn catalogue(site: &Site) -> Vec<Value> {
     let entries = fs::read_dir(site.path("lake/_catalogue")).into_iter().flatten().flatten();
     let entries = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "json"));
-    let files = entries.map(|entry| serde_json::from_slice::<Value>(&fs::read(entry.path()).unwrap()).unwrap());
-    files.flat_map(|entry| entry["files"].as_array().unwrap().clone()).collect()
+    let entries = entries.map(|entry| serde_json::from_slice::<Value>(&fs::read(entry.path()).unwrap()).unwrap());
+    let (mut files, mut gone) = (Vec::new(), Vec::new());
+    for entry in entries {
+        files.extend(entry["files"].as_array().unwrap().clone());
+        gone.extend(entry["replaces"].as_array().into_iter().flatten().cloned());
+    }
+    files.retain(|file| !gone.contains(&file["name"]));
+    files
 }
 
 fn rows(site: &Site) -> u64 {
@@ -110,8 +117,14 @@ fn every_outcome_is_one_row_although_the_server_is_killed_and_all_is_replayed() 
     replay(&site, &server, "lake");
     until_written(&site);
     assert_eq!((rows(&site), server.count("replayed")), (EVENTS as u64, EVENTS as u64));
+    waiting::until_so("there is no file but those of the catalogue, which are few", || {
+        let files = catalogue(&site).len();
+        count(&site.path("lake"), ".parquet") == files
+            && files < 3 * 4
+            && !site.path("data/parquet/lake/replacing").exists()
+    });
+    assert_eq!(rows(&site), EVENTS as u64, "also when they are merged");
     let files = catalogue(&site);
-    assert_eq!(count(&site.path("lake"), ".parquet"), files.len(), "no file but those of the catalogue");
     for file in &files {
         let data = fs::read(site.path("lake").join(file["name"].as_str().unwrap())).unwrap();
         assert_eq!(file["bytes"], data.len());
@@ -182,7 +195,7 @@ fn the_statements_for_a_warehouse_are_printed() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");
     assert!(text.contains("CREATE EXTERNAL TABLE `outcomes`") && text.contains("`hour` string"), "{text}");
-    assert!(text.contains("COPY \"outcomes\""), "{text}");
+    assert!(text.contains("COPY staged FROM"), "{text}");
     let refused = ddl("records");
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("not of kind"));
 }
@@ -211,4 +224,89 @@ fn every_outcome_is_one_object_although_the_server_is_killed_and_all_is_replayed
     assert_eq!(server.post(outside).counts(), (1, 0));
     server.until_settled("records");
     assert!(site.path("records/outcomes/..%2F..%2Fx").is_dir() && !site.path("x").exists());
+}
+
+fn erase(site: &Site, server: &Server, rest: &[&str], code: i32) -> Value {
+    let console = server.console.to_string();
+    let args = ["erase", "--conversation", "c-1", "--reason", "ticket 12", "--json", "--console", &console];
+    let output = site.run(&[&args[..], rest].concat());
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn an_erased_conversation_is_in_no_file_no_object_and_no_journal() {
+    const EVENTS: usize = 300;
+    let site = Site::new(&format!("{LAKE}{OBJECTS}"));
+    let server = site.start();
+    assert_eq!(post(&server, 0..EVENTS), (EVENTS as u64, 0));
+    server.until_settled("lake");
+    server.until_settled("records");
+    until_written(&site);
+    // One that is taken over and in no file yet.
+    assert_eq!(server.stop(), Some(0));
+    let config = fs::read_to_string(site.path("aftercall.toml")).unwrap();
+    fs::write(site.path("aftercall.toml"), config.replace("\"200ms\"\nmerge", "\"1h\"\nmerge")).unwrap();
+    let server = site.start();
+    let late = r#"{"webhookEventId":"late","conversationId":"c-1","timestamp":"2026-11-27T08:00:00Z"}"#;
+    assert_eq!(server.post(late).counts(), (1, 0));
+    server.until_settled("lake");
+    server.until_settled("records");
+    let of_one = (0..EVENTS).filter(|number| number % 97 == 1).count() as u64;
+    let counted = erase(&site, &server, &["--dry-run"], 0)["destinations"].clone();
+    let part = |erased: &Value, name: &str| {
+        let parts = erased.as_array().unwrap();
+        let part = parts.iter().find(|part| part["destination"] == name).unwrap().clone();
+        (part["rows"].as_u64().unwrap(), part["waiting"].as_u64().unwrap())
+    };
+    assert_eq!((part(&counted, "lake"), part(&counted, "records")), ((of_one, 1), (of_one + 1, 0)), "{counted}");
+    assert_eq!(rows(&site), EVENTS as u64, "only counted");
+    let erased = erase(&site, &server, &["--yes"], 0)["destinations"].clone();
+    assert_eq!((part(&erased, "lake"), part(&erased, "records")), (part(&counted, "lake"), part(&counted, "records")));
+    assert_eq!(rows(&site), EVENTS as u64 - of_one);
+    assert_eq!(count(&site.path("records/outcomes/c-1"), ".json"), 0);
+    assert_eq!(count(&site.path("records"), ".json"), EVENTS - of_one as usize);
+    let again = erase(&site, &server, &["--yes"], 0)["destinations"].clone();
+    assert_eq!((part(&again, "lake"), part(&again, "records")), ((0, 0), (0, 0)), "{again}");
+    // Nothing of it comes back.
+    replay(&site, &server, "lake");
+    assert_eq!(server.stop(), Some(0));
+    fs::write(site.path("aftercall.toml"), config).unwrap();
+    let server = site.start();
+    until_written(&site);
+    assert_eq!(rows(&site), EVENTS as u64 - of_one);
+    drop(server);
+}
+
+#[test]
+fn what_a_destination_has_left_that_was_removed_is_said_until_it_is_written() {
+    let site = Site::new(&format!("{TO_FILE}{}", LAKE.replace("\"200ms\"\nmerge", "\"1h\"\nmerge")));
+    let server = site.start();
+    assert_eq!(post(&server, 0..10), (10, 0));
+    server.until_settled("lake");
+    let keeps = |server: &Server| {
+        let status = server.status();
+        let mut destinations = status["destinations"].as_array().unwrap().iter();
+        destinations.find(|destination| destination["name"] == "lake").unwrap()["keeps"]["rows"].clone()
+    };
+    assert_eq!((keeps(&server), server.status()["left"].as_array().map(Vec::len)), (10.into(), Some(0)));
+    let with = fs::read_to_string(site.path("aftercall.toml")).unwrap();
+    let without = with.split("[destinations.lake]").next().unwrap().to_owned();
+    fs::write(site.path("aftercall.toml"), &without).unwrap();
+    let output = site.run(&["reload", "--console", &server.console.to_string()]);
+    assert!(output.status.success(), "{output:?}");
+    let left = server.status()["left"][0].clone();
+    assert_eq!((&left["destination"], &left["rows"]), (&"lake".into(), &10.into()), "{left}");
+    assert_eq!(server.stop(), Some(0));
+    let server = site.start();
+    assert!(site.logs().contains("no longer configured has taken over deliveries"), "{}", site.logs());
+    let said = site.run(&["status", "--console", &server.console.to_string()]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains("lake: NOT CONFIGURED, and 10 deliveries"), "{said}");
+    assert_eq!(server.stop(), Some(0));
+    fs::write(site.path("aftercall.toml"), with.replace("\"1h\"\nmerge", "\"200ms\"\nmerge")).unwrap();
+    let server = site.start();
+    until_written(&site);
+    assert_eq!((rows(&site), server.status()["left"].as_array().map(Vec::len)), (10, Some(0)));
+    assert_eq!(server.stop(), Some(0));
 }

@@ -10,7 +10,7 @@ use crate::{OpenError, OutgoingDelivery, SendError};
 pub(super) struct Template(Vec<Piece>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+pub(super) enum Piece {
     Text(String),
     EventId,
     ConversationId,
@@ -49,6 +49,11 @@ impl Template {
         Ok(template)
     }
 
+    /// What it is made of.
+    pub(super) fn pieces(&self) -> &[Piece] {
+        &self.0
+    }
+
     /// The key of a delivery.
     pub(super) fn key(&self, delivery: &OutgoingDelivery) -> Result<Path, SendError> {
         let event = delivery.event.to_string();
@@ -69,4 +74,11 @@ impl Template {
         }
         key::path(&key, "folder/{event_id}.json")
     }
+}
+
+/// How a value stands in a key.
+pub(super) fn encoded(value: &str) -> String {
+    let mut key = String::new();
+    key::push(&mut key, value);
+    key
 }

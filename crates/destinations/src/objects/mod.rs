@@ -6,6 +6,7 @@
 //!
 //! A crash in the middle leaves an object or none; the delivery comes again.
 
+mod erase;
 mod key;
 mod options;
 mod send;

@@ -6,10 +6,13 @@ use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
 
+use super::erase::{Wanted, erase};
 use super::key::Template;
 use super::options::Options;
+use storage::Location;
+
 use crate::store;
-use crate::{BoxFuture, Destination, OpenError, OutgoingDelivery, Receipt, SendError};
+use crate::{BoxFuture, Destination, Erased, Erasure, OpenError, OutgoingDelivery, Receipt, SendError, Unerased};
 
 /// A place in an object store. Cheap to clone.
 #[derive(Clone)]
@@ -17,6 +20,7 @@ pub struct ObjectsDestination(Arc<Inner>);
 
 struct Inner {
     objects: Arc<dyn ObjectStore>,
+    is_directory: bool,
     shown: String,
     template: Template,
     timeout: std::time::Duration,
@@ -30,7 +34,9 @@ impl ObjectsDestination {
     pub fn open(options: &Options) -> Result<Self, OpenError> {
         let template = Template::parse(&options.key)?;
         let objects = store::open(&options.location, options.timeout)?;
-        Ok(Self(Arc::new(Inner { objects, shown: options.location.shown(), template, timeout: options.timeout })))
+        let is_directory = matches!(options.location, Location::Directory(_));
+        let shown = options.location.shown();
+        Ok(Self(Arc::new(Inner { objects, is_directory, shown, template, timeout: options.timeout })))
     }
 
     /// Whether the options make sense. Makes nothing.
@@ -77,6 +83,24 @@ impl Destination for ObjectsDestination {
                 ))
             };
             tokio::time::timeout(within, self.0.attempt(delivery)).await.unwrap_or_else(|_| Err(late()))
+        })
+    }
+
+    fn erases(&self) -> bool {
+        true
+    }
+
+    fn erase(&self, erasure: Erasure) -> BoxFuture<'_, Result<Option<Erased>, SendError>> {
+        Box::pin(async move {
+            let wanted = match Wanted::of(&self.0.template, &erasure.conversation) {
+                Ok(wanted) => wanted,
+                Err(why) => {
+                    let kept = vec![Unerased { name: self.0.shown.clone(), rows: None, why }];
+                    return Ok(Some(Erased { kept, ..Erased::default() }));
+                }
+            };
+            let erased = erase(&*self.0.objects, self.0.is_directory, &wanted, &erasure).await;
+            erased.map(Some).map_err(|error| store::unreachable(&self.0.shown, &error))
         })
     }
 }

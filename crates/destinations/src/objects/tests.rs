@@ -9,9 +9,9 @@ use super::key::Template;
 use super::*;
 use storage::Location;
 
-use crate::{Destination, ErrorClass, OpenError, OutgoingDelivery};
+use crate::{Destination, Erasure, ErrorClass, OpenError, OutgoingDelivery};
 
-fn delivery(id: &str, conversation: Option<&str>, payload: &str) -> OutgoingDelivery {
+pub(super) fn delivery(id: &str, conversation: Option<&str>, payload: &str) -> OutgoingDelivery {
     OutgoingDelivery {
         event: EventId::from_identity("test", [id.as_bytes()]),
         source: "calls".into(),
@@ -68,6 +68,25 @@ async fn a_place_that_cannot_be_written_is_transient_and_a_key_that_cannot_be_is
     let error = objects.send(delivery("one", Some(&"x".repeat(300)), "1")).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Permanent);
     assert!(error.message.contains("255 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn the_objects_of_a_conversation_are_deleted_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = open(dir.path());
+    for (id, conversation) in [("one", "gone"), ("two", "gone"), ("three", "gone-too"), ("four", "stays")] {
+        objects.send(delivery(id, Some(conversation), "{}")).await.unwrap();
+    }
+    let erasure = |dry_run| Erasure { conversation: "gone".to_owned(), dry_run, cursor: None };
+    let counted = objects.erase(erasure(true)).await.unwrap().unwrap();
+    assert_eq!((counted.rows, counted.bytes, counted.next.is_none()), (2, 4, true));
+    assert!(dir.path().join("outcomes/gone").read_dir().unwrap().count() == 2, "only counted");
+    assert_eq!(objects.erase(erasure(false)).await.unwrap().unwrap(), counted);
+    assert_eq!(objects.erase(erasure(false)).await.unwrap().unwrap().rows, 0);
+    assert_eq!(dir.path().join("outcomes/gone").read_dir().unwrap().count(), 0);
+    for stays in ["gone-too", "stays"] {
+        assert_eq!(dir.path().join("outcomes").join(stays).read_dir().unwrap().count(), 1);
+    }
 }
 
 #[test]

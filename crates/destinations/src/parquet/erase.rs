@@ -41,6 +41,8 @@ impl Worker {
             self.erase_from_file(name, erasure, &mut erased)?;
         }
         erased.looked = files.len() as u64;
+        // What is merged now would be seen twice, or be gone when it is come to.
+        self.merge_later();
         erased.next = files.last().filter(|_| files.len() == FILES).map(|last| last.name.clone());
         Ok(erased)
     }

@@ -30,6 +30,7 @@ use std::time::Duration;
 use event::EventId;
 
 use self::disk::{lock, make_dir, remove, sync_dir, write_whole};
+pub(super) use self::load::left_in;
 use self::open::Open;
 use super::frame::{self, Frame, HEAD_BYTES, Record};
 use super::ids::{self, Ids};

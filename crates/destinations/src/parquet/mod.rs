@@ -55,3 +55,12 @@ pub use ddl::{athena, redshift};
 pub use options::Options;
 pub use partition::Grain;
 pub use send::ParquetDestination;
+
+/// What is in the journal in a directory that no destination has open; nothing if there is none.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn left_in(journal: &std::path::Path) -> std::io::Result<crate::Standing> {
+    let size = journal::left_in(journal)?;
+    Ok(crate::Standing { rows: size.rows, bytes: size.bytes, problem: None })
+}

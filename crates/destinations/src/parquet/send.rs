@@ -106,6 +106,10 @@ impl Destination for ParquetDestination {
         })
     }
 
+    fn erases(&self) -> bool {
+        true
+    }
+
     fn erase(&self, erasure: Erasure) -> BoxFuture<'_, Result<Option<Erased>, SendError>> {
         Box::pin(async move {
             let (answer, done) = oneshot::channel();

@@ -19,7 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause.
 const MAX_PAUSE: Duration = Duration::from_secs(15);
-/// Pause after merging failed. It can wait, and whoever reads sees no difference.
+/// Pause after merging failed, and between merging and the requests of one erasure. It can wait, and whoever reads sees no
+/// difference.
 const MERGE_PAUSE: Duration = Duration::from_secs(60);
 /// How many days back folders are looked at, at the start, for small files that were not merged before.
 const DAYS_BACK: i64 = 8;
@@ -116,6 +117,11 @@ impl Worker {
         let merged = self.merge();
         self.merge_not_before = merged.is_err().then(|| Instant::now() + MERGE_PAUSE);
         *locked(&self.shared.unmerged) = merged.err().map(|problem| format!("small files are not merged: {problem}"));
+    }
+
+    /// Merges nothing for a while.
+    pub(super) fn merge_later(&mut self) {
+        self.merge_not_before = Some(Instant::now() + MERGE_PAUSE);
     }
 
     fn merge(&mut self) -> Result<(), String> {

@@ -19,7 +19,7 @@ use http::HeaderName;
 use queue::{BehindDead, Order};
 
 #[cfg(feature = "parquet")]
-pub(crate) use self::parquet::options as parquet_options;
+pub(crate) use self::parquet::{JOURNALS as PARQUET_JOURNALS, options as parquet_options};
 use super::super::file::{DestinationKind, DestinationTable, HeaderSetting, OutgoingAuth, RateTable};
 use super::super::{ConfigError, Platform, Secrets};
 use super::{DestinationParts, Fetching, Made, Opened, Setting, refuse};

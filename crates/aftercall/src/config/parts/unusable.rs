@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use destinations::{BoxFuture, Destination, OutgoingDelivery, Receipt, SendError};
+use destinations::{BoxFuture, Destination, Erased, Erasure, OutgoingDelivery, Receipt, SendError, Standing};
 use event::Timestamp;
 use parking_lot::Mutex;
 use queue::Queue;
@@ -163,6 +163,25 @@ impl Destination for Waiting {
                 .send(delivery)
                 .await
         })
+    }
+
+    /// As long as it is not known what it is, something may be in it.
+    fn erases(&self) -> bool {
+        self.0.opened.get().is_none_or(|opened| opened.erases())
+    }
+
+    fn erase(&self, erasure: Erasure) -> BoxFuture<'_, Result<Option<Erased>, SendError>> {
+        Box::pin(async move {
+            let opened = self.0.opened(TRY_EVERY).await;
+            opened
+                .map_err(|problem| SendError::transient(format!("it cannot be used: {problem}")))?
+                .erase(erasure)
+                .await
+        })
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        self.0.opened.get()?.standing()
     }
 }
 

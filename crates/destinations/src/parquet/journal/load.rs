@@ -40,6 +40,24 @@ impl Unreadable {
     }
 }
 
+/// What is in a journal that nobody has open: of segments that cannot be read, the bytes alone. Nothing if there is none.
+pub(in super::super) fn left_in(dir: &Path) -> io::Result<Size> {
+    let mut sum = Size::default();
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(sum),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|kind| kind == "open" || kind == "rows") {
+            let text = fs::read(&path)?;
+            sum.bytes += text.len() as u64;
+            sum.rows += frame::read(&text).map_or(0, |segment| segment.records.len() as u64);
+        }
+    }
+    Ok(sum)
+}
+
 impl Journal {
     pub(super) fn load(&mut self) -> Result<(), Unreadable> {
         let mut files = Vec::new();

@@ -3,10 +3,13 @@
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{Array as _, RecordBatch};
+use arrow_schema::DataType;
 use proptest::prelude::*;
 
 use super::super::encode::Gathered;
+use super::super::rewrite::Rewriter;
 use super::super::row::Row;
+use super::super::schema::VERSION;
 use super::{id, outcome, read};
 
 fn file(payloads: &[String]) -> bytes::Bytes {
@@ -57,6 +60,51 @@ fn a_file_says_which_version_its_rows_have() {
     let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(data).unwrap();
     let pairs = reader.metadata().file_metadata().key_value_metadata().unwrap().clone();
     assert!(pairs.iter().any(|pair| pair.key == "aftercall.schema" && pair.value.as_deref() == Some("1")));
+}
+
+/// Files of each version of the schema, as it was. A new version's is written by
+/// `WRITE_FORMAT=1 cargo test -p destinations --all-features --lib each_version`.
+const FORMATS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/formats/parquet");
+
+#[test]
+fn a_file_of_each_version_is_read_and_its_columns_are_there_still() {
+    let path = |version: u32| std::path::Path::new(FORMATS).join(format!("outcomes-{version}.parquet"));
+    if std::env::var_os("WRITE_FORMAT").is_some() {
+        let body = r#"{"timestamp":"2026-03-02T09:15:00.123+01:00","data":{"agentId":"a-7","sentiment":{"overall":-40},
+            "intents":["billing"],"keywords":["x","y"],"complianceViolations":[{"code":"card","severity":"High"},7]}}"#;
+        std::fs::write(path(VERSION), file(&[outcome(id(1), body), outcome(id(2), "{}")])).unwrap();
+    }
+    let today = super::super::schema::arrow();
+    for version in 1..=VERSION {
+        let data = bytes::Bytes::from(std::fs::read(path(version)).unwrap());
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(data.clone()).unwrap();
+        for field in reader.schema().fields() {
+            let now = today.field_with_name(field.name());
+            assert!(now.is_ok_and(|now| holds(now.data_type(), field.data_type())), "version {version}: {field}");
+        }
+        let batch = read(data.clone()).remove(0);
+        let ids = batch.column_by_name("event_id").unwrap().as_string::<i32>().clone();
+        assert_eq!((ids.len(), ids.value(1)), (2, id(2).to_string().as_str()));
+        let versions = batch.column_by_name("schema").unwrap().as_primitive::<Int64Type>().clone();
+        assert_eq!(versions.value(0), i64::from(version));
+        // Made anew, for an erasure, it keeps its columns and its version.
+        let mut rewriter = Rewriter::like(&data, Some("nobody")).unwrap();
+        assert!(rewriter.push(&data).unwrap());
+        let made = rewriter.finish().unwrap();
+        assert_eq!((made.rows, made.version), (2, version));
+        assert_eq!(read(made.data).remove(0), batch);
+    }
+}
+
+/// Whether what has the older type can be read as the newer one: of structs and lists, members may have been added.
+fn holds(newer: &DataType, older: &DataType) -> bool {
+    match (newer, older) {
+        (DataType::Struct(newer), DataType::Struct(older)) => older
+            .iter()
+            .all(|member| newer.find(member.name()).is_some_and(|(_, now)| holds(now.data_type(), member.data_type()))),
+        (DataType::List(newer), DataType::List(older)) => holds(newer.data_type(), older.data_type()),
+        _ => newer == older,
+    }
 }
 
 #[test]

@@ -8,6 +8,10 @@ use destinations::Destination;
 use super::super::super::ConfigError;
 use super::super::super::file::DestinationTable;
 
+/// The folder in the data directory in which the journals are.
+#[cfg(feature = "parquet")]
+pub(crate) const JOURNALS: &str = "parquet";
+
 /// The keys that only this kind knows.
 pub(super) fn keys(table: &DestinationTable) -> [(&'static str, bool); 9] {
     [
@@ -55,9 +59,6 @@ mod built {
     use super::super::super::refuse;
     use super::super::{aws, http_keys, objects, place, postgres, refused};
     use super::*;
-
-    /// The folder in the data directory in which the journals are.
-    const JOURNALS: &str = "parquet";
 
     /// Makes it. A store that cannot be reached now is no error.
     pub(in super::super) fn open(
