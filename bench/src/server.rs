@@ -259,6 +259,20 @@ impl Status {
         self.0["queue"][name].as_u64().unwrap_or_default()
     }
 
+    /// What a destination has taken over.
+    pub(crate) fn delivered(&self, destination: &str) -> u64 {
+        let mut consumers = self.0["queue"]["consumers"].as_array().into_iter().flatten();
+        let consumer = consumers.find(|consumer| consumer["name"] == destination);
+        consumer.and_then(|consumer| consumer["delivered"].as_u64()).unwrap_or_default()
+    }
+
+    /// What of that is in its journal still.
+    pub(crate) fn keeps(&self, destination: &str) -> u64 {
+        let mut destinations = self.0["destinations"].as_array().into_iter().flatten();
+        let found = destinations.find(|found| found["name"] == destination);
+        found.and_then(|found| found["keeps"]["rows"].as_u64()).unwrap_or_default()
+    }
+
     /// Deliveries that are neither done nor dead.
     pub(crate) fn unsettled(&self) -> u64 {
         let consumers = self.0["queue"]["consumers"].as_array().into_iter().flatten();

@@ -40,6 +40,8 @@ cargo xtask COMMAND
                           all (default)                                  these five
                           trouble    beside one event in 1,000 that never passes, and beside a destination that is down
                           redrive    50,000 dead letters by one bad mapping, or as many as --letters says
+                          analytics  outcomes in Parquet files and PostgreSQL from a queue with --outcomes N, default
+                                     1,000,000, in it, and what access tokens cost: some 3 GB of disk, a minute a round
                           backlog    with N events waiting, default 5,000,000: some 8 GB of disk, three minutes
                           dedupe     with N known identities, default 50,000,000: some 2 GB of disk, two minutes
                           flood      N requests with bad signatures, default 1,000,000, beside genuine ones: two minutes

@@ -4,6 +4,7 @@
 //! slower today than yesterday, or slower in one round than in the next, changes little.
 
 mod acks;
+mod analytics;
 mod backlog;
 mod batches;
 mod dedupe;
@@ -55,6 +56,9 @@ pub(crate) struct Arguments {
     /// Events that wait while `backlog` is measured
     #[arg(long, default_value_t = 5_000_000)]
     events: u64,
+    /// Outcomes that wait when `analytics` begins
+    #[arg(long, default_value_t = 1_000_000)]
+    outcomes: u64,
     /// Dead letters that `redrive` is measured with
     #[arg(long, default_value_t = 50_000)]
     letters: u64,
@@ -85,6 +89,8 @@ enum What {
     Trouble,
     /// Thousands of dead letters, redriven
     Redrive,
+    /// Outcomes in Parquet files and rows in PostgreSQL, from a full queue, and what access tokens cost
+    Analytics,
     /// The server with a long backlog
     Backlog,
     /// The server with many known identities
@@ -114,6 +120,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         .concat(),
         What::Trouble => trouble::measure(&bench)?,
         What::Redrive => redrive::measure(&bench, arguments.letters)?,
+        What::Analytics => analytics::measure(&bench, arguments.outcomes)?,
         What::Backlog => backlog::measure(&bench, arguments.events)?,
         What::Dedupe => dedupe::measure(&bench, arguments.keys)?,
         What::Flood => flood::measure(&bench, arguments.requests)?,

@@ -10,7 +10,7 @@ use event::EventId;
 
 use super::encode::Gathered;
 use super::journal::Place;
-use super::partition::{Grain, Partition};
+use super::partition::{Grain, Partition, Partitions};
 use super::row::Row;
 
 /// Most bytes of payloads whose rows are here: those of the segment that is being filled, of one that is being written and
@@ -56,11 +56,12 @@ impl Held {
             self.segments.push_back(Segment { number: to.segment, created: to.created, ids, folders, bytes: 0 });
         }
         let Some(segment) = self.segments.back_mut() else { return };
+        let mut partitions = Partitions::new(grain);
         for new in rows {
             segment.ids.push(new.event);
             segment.bytes += new.bytes;
             self.bytes += new.bytes;
-            let folder = segment.folders.entry(Partition::of(new.time, grain)).or_insert_with(Gathered::new);
+            let folder = segment.folders.entry(partitions.of(new.time)).or_insert_with(Gathered::new);
             if folder.push(new.row, new.bytes, new.time).is_err() || segment.folders.len() > MOST_FOLDERS {
                 self.forget(to.segment);
                 return;

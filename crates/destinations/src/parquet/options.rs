@@ -9,8 +9,8 @@ use super::partition::Grain;
 use crate::OpenError;
 use storage::Location;
 
-/// Default for the bytes of payloads that make a file: some 40,000 outcomes. All of them are in memory while the file is
-/// made, twice.
+/// Default for the bytes of payloads that make a file: some 40,000 outcomes. All of them are in memory as columns until their
+/// file is made, and once more, packed, while it is.
 const DEFAULT_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Most of them, for the same reason.
 const MAX_FILE_BYTES: u64 = 1024 * 1024 * 1024;

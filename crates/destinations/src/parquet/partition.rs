@@ -14,6 +14,32 @@ pub enum Grain {
     Hour,
 }
 
+/// Works out folders, and remembers the last: rows that come together are mostly of one hour.
+pub(super) struct Partitions {
+    grain: Grain,
+    /// The hour, counted from 1970, and its folder.
+    last: Option<(i64, Partition)>,
+}
+
+impl Partitions {
+    pub(super) fn new(grain: Grain) -> Self {
+        Self { grain, last: None }
+    }
+
+    /// The folder of a time, as [`Partition::of`].
+    pub(super) fn of(&mut self, millis: i64) -> Partition {
+        let hour = millis.div_euclid(HOUR_MS);
+        match self.last {
+            Some((last, partition)) if last == hour => partition,
+            _ => {
+                let partition = Partition::of(millis, self.grain);
+                self.last = Some((hour, partition));
+                partition
+            }
+        }
+    }
+}
+
 /// A folder, in Hive's style. In the order of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Partition {
@@ -73,6 +99,10 @@ mod tests {
             prop_assert_eq!(Partition::parse(&partition.to_string()), Some(partition));
             let lasts = if grain == Grain::Hour { HOUR_MS } else { 24 * HOUR_MS };
             prop_assert!(partition.ends() > millis && partition.ends() <= millis + lasts);
+            let mut partitions = Partitions::new(grain);
+            for other in [millis, millis + 1, millis - 1, millis + HOUR_MS, i64::MIN, i64::MAX, millis] {
+                prop_assert_eq!(partitions.of(other), Partition::of(other, grain));
+            }
         }
     }
 
