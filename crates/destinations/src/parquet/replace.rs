@@ -221,7 +221,9 @@ impl Uploader {
     async fn entry(&self, name: &str) -> Result<Option<FileEntry>, Failed> {
         let Some(place) = catalogue::entry_of(name) else { return Ok(None) };
         let Some(text) = self.lake.get(&place).await? else { return Ok(None) };
-        Ok(Entry::parse(&text)?.files.into_iter().find(|file| file.name == name))
+        // An entry that somebody has spoilt tells nothing, and is no reason to merge nothing else.
+        let entry = Entry::parse(&text).ok();
+        Ok(entry.and_then(|entry| entry.files.into_iter().find(|file| file.name == name)))
     }
 
     /// Whether a file is this journal's.
