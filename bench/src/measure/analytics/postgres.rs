@@ -161,6 +161,7 @@ async fn by_destination(database: &Database, rows: usize) -> Result<Duration> {
             source: "calls".into(),
             topic: "outcome".into(),
             conversation: None,
+            received: event::Timestamp::default(),
             behind_dead: false,
             payload,
             replayed: false,
