@@ -39,6 +39,10 @@ pub trait Harness: Sized + Send {
     /// The queue, open.
     fn queue(&self) -> Arc<dyn Queue>;
 
+    /// Whether what was out on lease stays so when the server that had leased it crashes, until its time is over: so it is
+    /// where several servers share a queue, because none of them knows that another has crashed.
+    const LEASES_OUTLIVE_A_CRASH: bool = false;
+
     /// Ends the queue without a farewell, as a crash would as far as that is possible here, and opens it again.
     fn crash(&mut self);
 }

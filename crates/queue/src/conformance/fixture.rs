@@ -90,6 +90,9 @@ impl<H: Harness> Fixture<H> {
         self.queue = self.harness.queue();
         let ids = self.queue.configure(topology(&["crm", "lake"], Order::Conversation)).expect("configures");
         (self.crm, self.lake) = (ids[0], ids[1]);
+        if H::LEASES_OUTLIVE_A_CRASH {
+            self.now = self.now.plus(OPTIONS.times.lease);
+        }
     }
 
     /// Somebody who does something now.

@@ -1,0 +1,148 @@
+//! What all operations share: the table, the settings, and the destinations of the present configuration.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use event::{Event, Timestamp};
+use parking_lot::{Mutex, RwLock};
+use queue::{BehindDead, ConsumerId, Order, QueueError, Router, Routes, Seq};
+use tokio::sync::Notify;
+
+use crate::choose::Rules;
+use crate::commit::Ready;
+use crate::log::Chunks;
+use crate::options::Options;
+use crate::table::Table;
+
+pub(crate) struct Inner {
+    pub(crate) table: Table,
+    pub(crate) options: Options,
+    pub(crate) wired: RwLock<Wired>,
+    pub(crate) chunks: Mutex<Chunks>,
+    /// Publications that are ready to be committed, in their order.
+    pub(crate) ready: Mutex<VecDeque<Ready>>,
+    /// Who commits them: publications of one process would only get into each other's way at the head.
+    pub(crate) publishing: tokio::sync::Mutex<()>,
+    pub(crate) keep_from: Mutex<Option<Seq>>,
+    /// How often something was erased, as far as this server has seen. If that is not the newest, a replay is refused
+    /// once more than it must be.
+    pub(crate) erasures: AtomicU64,
+    pub(crate) closed: AtomicBool,
+}
+
+/// The destinations, by their ids, and who says what is for which.
+#[derive(Default)]
+pub(crate) struct Wired {
+    pub(crate) destinations: Vec<Arc<Destination>>,
+    pub(crate) router: Option<Arc<dyn Router>>,
+}
+
+/// A destination, as this process knows it.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub(crate) id: ConsumerId,
+    pub(crate) name: Arc<str>,
+    pub(crate) setting: Mutex<Setting>,
+    pub(crate) changed: Notify,
+    /// Whose turn it is: of what has failed before, or of what was not tried yet.
+    pub(crate) again_is_next: AtomicBool,
+    /// When something of each shard falls due, as far as this process has seen.
+    due: Mutex<HashMap<u8, Timestamp>>,
+}
+
+/// What the present configuration says of a destination.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// Its place in the topology; `None` if that leaves it out.
+    pub(crate) place: Option<u16>,
+    pub(crate) order: Order,
+    pub(crate) behind_dead: BehindDead,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Wired {
+    pub(crate) fn tell_all(&self) {
+        self.destinations.iter().for_each(|destination| destination.changed.notify_one());
+    }
+
+    /// Where an event goes by the present routes.
+    pub(crate) fn routes(&self, event: &Event) -> Routes {
+        self.router.as_ref().map(|router| router.route(event)).unwrap_or_default()
+    }
+
+    /// The route by which an event goes to the destination with this place in the topology.
+    pub(crate) fn route(&self, event: &Event, place: u16) -> Option<u16> {
+        self.routes(event).iter().find(|target| target.consumer == place).map(|target| target.route)
+    }
+
+    /// The destination with this place in the topology.
+    pub(crate) fn placed(&self, place: u16) -> Option<&Arc<Destination>> {
+        self.destinations.iter().find(|destination| destination.setting.lock().place == Some(place))
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Option<Arc<Destination>> {
+        self.destinations.iter().find(|destination| &*destination.name == name).cloned()
+    }
+}
+
+impl Destination {
+    pub(crate) fn new(id: ConsumerId, name: &Arc<str>) -> Self {
+        Self {
+            id,
+            name: Arc::clone(name),
+            setting: Mutex::default(),
+            changed: Notify::new(),
+            again_is_next: AtomicBool::new(false),
+            due: Mutex::default(),
+        }
+    }
+
+    /// Takes note of when the next of a shard falls due.
+    pub(crate) fn note_due(&self, shard: u8, due: Option<Timestamp>) {
+        let mut all = self.due.lock();
+        match due {
+            Some(due) => all.insert(shard, due),
+            None => all.remove(&shard),
+        };
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.due.lock().values().min().copied()
+    }
+}
+
+impl Inner {
+    pub(crate) fn new(table: Table, options: Options) -> Self {
+        Self {
+            table,
+            options,
+            wired: RwLock::default(),
+            chunks: Mutex::default(),
+            ready: Mutex::default(),
+            publishing: tokio::sync::Mutex::default(),
+            keep_from: Mutex::default(),
+            erasures: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn destination(&self, id: ConsumerId) -> Option<Arc<Destination>> {
+        self.wired.read().destinations.get(usize::from(id.0)).cloned()
+    }
+
+    pub(crate) fn expect_destination(&self, id: ConsumerId) -> Result<Arc<Destination>, QueueError> {
+        self.destination(id).ok_or_else(|| QueueError::Invalid(format!("no destination has id {}", id.0)))
+    }
+
+    pub(crate) fn rules(&self, setting: Setting, now: Timestamp) -> Rules {
+        let Setting { order, behind_dead, .. } = setting;
+        Rules { order, behind_dead, times: self.options.queue.times, now }
+    }
+}

@@ -1,0 +1,117 @@
+//! Where everything stands in the table.
+//!
+//! | partition | sort | what |
+//! |---|---|---|
+//! | `queue` | `head` | how far the log and the dead letters are numbered, counters |
+//! | `queue` | `destinations` | the names of all destinations there ever were; the place is the id |
+//! | `log NNN` | place of its first event | events, those of 1,000 places in a partition |
+//! | `event ID` | `claim` | who has claimed an identity |
+//! | `publication ID` | `fate` | whether that publication was committed |
+//! | `to NNN` | `head` | how far the log was looked at for a destination |
+//! | `to NNN` | `shard NN` | a part of its deliveries that are not settled |
+//! | `dead letters` | number | a dead letter |
+//! | `dead letter bodies`, `edited copies` | number | its body, and an edited copy of it |
+//! | `refused HASH` | `letter` | which dead letter a body became that is no event |
+//! | `unmatched` | place of its first event | what of an item of the log matched no route |
+//! | `trail` | number | a block of the audit trail |
+//! | `queue` | `reviews` | how far people are with groups of dead letters |
+//! | `replays` | name | how far a replay has come |
+//!
+//! Numbers have leading zeros, so that their order is that of the texts.
+
+use event::EventId;
+use queue::{ConsumerId, DeadLetterId};
+
+use crate::options::BUCKET;
+use crate::table::{Key, Stamp};
+
+const QUEUE: &str = "queue";
+/// Behind every number.
+pub(crate) const LAST: &str = "99999999999999999999";
+pub(crate) const LETTERS: &str = "dead letters";
+pub(crate) const SHARD_LAST: &str = "shard 999";
+
+pub(crate) fn head() -> Key {
+    Key::new(QUEUE, "head")
+}
+
+pub(crate) fn destinations() -> Key {
+    Key::new(QUEUE, "destinations")
+}
+
+/// The partition of a place of the log, and the first and last place of it.
+pub(crate) fn bucket(place: u64) -> (String, u64, u64) {
+    let bucket = place / BUCKET;
+    (format!("log {bucket:017}"), bucket * BUCKET, bucket * BUCKET + (BUCKET - 1))
+}
+
+pub(crate) fn number(number: u64) -> String {
+    format!("{number:020}")
+}
+
+pub(crate) fn chunk(first: u64) -> Key {
+    Key::new(bucket(first).0, number(first))
+}
+
+pub(crate) fn claim(id: EventId) -> Key {
+    Key::new(format!("event {id}"), "claim")
+}
+
+pub(crate) fn fate(publication: &Stamp) -> Key {
+    Key::new(format!("publication {}", EventId::from_bytes(*publication)), "fate")
+}
+
+pub(crate) fn destination(id: ConsumerId) -> String {
+    format!("to {:05}", id.0)
+}
+
+pub(crate) fn projection(id: ConsumerId) -> Key {
+    Key::new(destination(id), "head")
+}
+
+pub(crate) fn shard(id: ConsumerId, shard: u8) -> Key {
+    Key::new(destination(id), format!("shard {shard:03}"))
+}
+
+/// Which shard a sort key names.
+pub(crate) fn shard_of(sort: &str) -> Option<u8> {
+    sort.strip_prefix("shard ")?.parse().ok()
+}
+
+pub(crate) fn letter(id: DeadLetterId) -> Key {
+    Key::new(LETTERS, number(id.0))
+}
+
+pub(crate) fn letter_body(id: DeadLetterId) -> Key {
+    Key::new("dead letter bodies", number(id.0))
+}
+
+pub(crate) fn letter_copy(id: DeadLetterId) -> Key {
+    Key::new("edited copies", number(id.0))
+}
+
+pub(crate) fn refused(body_hash: u64) -> Key {
+    Key::new(format!("refused {body_hash:016x}"), "letter")
+}
+
+pub(crate) fn reviews() -> Key {
+    Key::new(QUEUE, "reviews")
+}
+
+pub(crate) const TRAIL: &str = "trail";
+
+pub(crate) fn block(block: u64) -> Key {
+    Key::new(TRAIL, number(block))
+}
+
+pub(crate) const UNMATCHED: &str = "unmatched";
+
+pub(crate) fn unmatched(first: u64) -> Key {
+    Key::new(UNMATCHED, number(first))
+}
+
+pub(crate) const REPLAYS: &str = "replays";
+
+pub(crate) fn replay(id: &str) -> Key {
+    Key::new(REPLAYS, id)
+}
