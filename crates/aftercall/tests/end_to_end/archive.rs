@@ -314,6 +314,41 @@ fn what_is_put_aside_in_an_outage_is_replayed_and_nothing_is_lost() {
     assert!(again.starts_with("0 events are on their way"), "{again}");
 }
 
+/// One delivery is held back to probe with while the rest is put aside. That it waits in memory keeps nothing.
+#[test]
+fn what_is_erased_while_it_is_held_to_probe_with_is_not_delivered() {
+    let down = Arc::new(AtomicBool::new(true));
+    let is_down = Arc::clone(&down);
+    let crm = Recorder::start(move |_| if is_down.load(Ordering::SeqCst) { 503 } else { 200 });
+    let rest = "on_outage = \"archive\"\nbackoff = { base = \"10ms\", cap = \"50ms\" }\n\
+                breaker = { minimum = 10, pause = \"300ms\" }";
+    let site = site(&crm, rest);
+    let server = site.start();
+    let mut client = server.client();
+    for number in 0..20 {
+        let event = format!(r#"{{"webhookEventId":"p-{number}","conversationId":"gone-{}"}}"#, number % 5);
+        assert_eq!(client.post_signed(event.as_bytes()).unwrap().counts(), (1, 0));
+    }
+    waiting::until_so("deliveries are put aside", || {
+        server.status()["destinations"].as_array().unwrap().iter().any(|one| one["health"]["put_aside"] != 0)
+    });
+    expect(&run(&site, &server, &["pause", "crm"]), 0);
+    for number in 0..5 {
+        let conversation = format!("gone-{number}");
+        let erase = ["erase", "--conversation", &conversation, "--reason", "asked for", "--yes"];
+        expect(&run(&site, &server, &erase), 0);
+    }
+    let asked = crm.requests().len();
+    down.store(false, Ordering::SeqCst);
+    expect(&run(&site, &server, &["resume", "crm"]), 0);
+    assert_eq!(server.post(r#"{"webhookEventId":"p-20","conversationId":"stays"}"#).counts(), (1, 0));
+    server.until_settled("crm");
+    let after: Vec<String> =
+        crm.requests()[asked..].iter().map(|request| String::from_utf8_lossy(&request.body).into_owned()).collect();
+    assert_eq!(after, [r#"{"webhookEventId":"p-20","conversationId":"stays"}"#]);
+    assert_eq!(server.stop(), Some(0));
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn fifty_thousand_events_are_never_held_at_once() {

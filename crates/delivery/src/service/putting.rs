@@ -25,12 +25,19 @@ pub(super) struct Putting {
     destination: Arc<str>,
     under_way: Option<UnderWay>,
     /// To probe with.
-    held: Option<Lease>,
+    held: Option<Held>,
     /// How long before its end a lease is given back: an attempt must end within it.
     margin: Duration,
     paused: Option<Pause>,
     /// A failure has been logged and nothing has worked since.
     failing: bool,
+}
+
+/// A lease that is held back.
+pub(super) struct Held {
+    pub(super) lease: Lease,
+    /// What [`queue::Queue::erasures`] was before it was leased.
+    pub(super) erasures: u64,
 }
 
 struct UnderWay {
@@ -47,20 +54,20 @@ impl Putting {
     }
 
     /// The lease to probe with.
-    pub(super) fn take_held(&mut self) -> Option<Lease> {
+    pub(super) fn take_held(&mut self) -> Option<Held> {
         self.held.take()
     }
 
     /// The lease to probe with, if it must be given back because it is about to end.
     pub(super) fn expired(&mut self, now: Timestamp) -> Option<Settle> {
         let margin = self.margin;
-        let held = self.held.take_if(|held| held.until <= now.plus(margin))?;
-        Some(Settle { token: held.token, outcome: Outcome::Release })
+        let held = self.held.take_if(|held| held.lease.until <= now.plus(margin))?;
+        Some(Settle { token: held.lease.token, outcome: Outcome::Release })
     }
 
     /// When [`Self::expired`] has something.
     pub(super) fn expires(&self) -> Option<Timestamp> {
-        self.held.as_ref().map(|held| held.until.minus(self.margin))
+        self.held.as_ref().map(|held| held.lease.until.minus(self.margin))
     }
 
     /// How many more can be put aside now.
@@ -74,9 +81,10 @@ impl Putting {
         self.paused.filter(|pause| !pause.is_over(now)).map(|pause| pause.until())
     }
 
-    pub(super) fn begin(&mut self, mut leases: Vec<Lease>, now: Timestamp) {
+    /// `erasures` is what [`queue::Queue::erasures`] was before they were leased.
+    pub(super) fn begin(&mut self, mut leases: Vec<Lease>, erasures: u64, now: Timestamp) {
         if self.held.is_none() {
-            self.held = leases.pop();
+            self.held = leases.pop().map(|lease| Held { lease, erasures });
         }
         if leases.is_empty() {
             return;
@@ -120,7 +128,7 @@ impl Putting {
 
     /// Gives up what is under way.
     pub(super) fn give_up(&mut self) -> Vec<Settle> {
-        let held = self.held.take().map(|held| Settle { token: held.token, outcome: Outcome::Release });
+        let held = self.held.take().map(|held| Settle { token: held.lease.token, outcome: Outcome::Release });
         self.settle(&Outcome::Release).into_iter().chain(held).collect()
     }
 

@@ -64,6 +64,8 @@ pub(super) struct Running<'a> {
     /// How many the lease under way asked for.
     asked: usize,
     last_lease: Timestamp,
+    /// What [`Queue::erasures`] was then.
+    erasures: u64,
     /// The queue failed in passing: neither lease nor settle meanwhile.
     queue_paused: Option<Pause>,
     stopping: Option<Stopping>,
@@ -125,6 +127,7 @@ impl<'a> Running<'a> {
             look: true,
             asked: 0,
             last_lease: Timestamp::default(),
+            erasures: 0,
             queue_paused: None,
             stopping: None,
         }
@@ -200,6 +203,7 @@ impl<'a> Running<'a> {
             self.asked = room;
             self.lease_aside = attempts == 0;
             self.last_lease = now;
+            self.erasures = self.queue.erasures();
             self.lease = Some(self.queue.lease(self.consumer, room, now));
         }
         if !self.look && self.changed.is_none() {
@@ -271,7 +275,7 @@ impl<'a> Running<'a> {
             Step::Shutdown(drain) => {
                 self.stopping = Some(Stopping { over: Box::pin(sleep(drain)), cut: false });
                 let held = self.putting.as_mut().and_then(Putting::take_held);
-                self.ended.extend(held.map(|held| release(held.token)));
+                self.ended.extend(held.map(|held| release(held.lease.token)));
             }
             Step::Settled(Ok(())) => self.ended.extend(self.outstanding.settled(&mut self.settling)),
             Step::Settled(Err(error)) => {
@@ -303,7 +307,10 @@ impl<'a> Running<'a> {
         if leases.is_empty() {
             return;
         }
-        if self.stopping.is_some() {
+        // What was erased meanwhile is not delivered any more; the rest is leased again.
+        let is_erased = self.erasures != self.queue.erasures();
+        if self.stopping.is_some() || is_erased {
+            self.look |= is_erased;
             self.ended.extend(leases.into_iter().map(|lease| release(lease.token)));
             return;
         }
@@ -312,7 +319,7 @@ impl<'a> Running<'a> {
         if self.lease_aside
             && let Some(putting) = &mut self.putting
         {
-            putting.begin(leases, now);
+            putting.begin(leases, self.erasures, now);
             return;
         }
         let count = leases.len();

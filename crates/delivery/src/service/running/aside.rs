@@ -34,9 +34,15 @@ impl Running<'_> {
             self.ended.push(released);
             self.look = true;
         } else if room > 0
-            && let Some(lease) = putting.take_held()
+            && let Some(held) = putting.take_held()
         {
-            self.in_flight.push(Attempt::new(&self.tools, lease, now, self.last_success));
+            if held.erasures != self.queue.erasures() {
+                // It may be what was erased: if it is not, it is leased again.
+                self.ended.push(release(held.lease.token));
+                self.look = true;
+                return;
+            }
+            self.in_flight.push(Attempt::new(&self.tools, held.lease, now, self.last_success));
             self.gate.leased(1, self.in_flight.len(), now);
             self.show(now);
         }
