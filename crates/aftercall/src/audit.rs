@@ -164,7 +164,12 @@ impl Verdict {
 fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let mut verdict = Verdict::new(args.head);
     match &args.file {
-        Some(path) => each_line(path, |begins, block| verdict.look(begins, &block))?,
+        Some(path) => each_line(path, |begins, block, reads_so| {
+            verdict.look(begins, &block);
+            if !reads_so {
+                verdict.add(Break::Changed { block: block.number });
+            }
+        })?,
         None => each(&args.whence, |begins, block| {
             verdict.look(begins, &block);
             Ok(())
@@ -206,7 +211,7 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let mut previous = None;
     let written = each(&args.whence, |begins, block| {
         let before = previous.replace(block.hash).unwrap_or(begins.hash);
-        let entries = block.entries().map_or(Value::Null, |entries| json!(entries));
+        let entries = readable(&block);
         let packed = STANDARD.encode(&block.packed);
         let line = Line { block: block.number, previous: before, hash: block.hash, packed, entries };
         serde_json::to_writer(&mut out, &line)?;
@@ -217,6 +222,11 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
         written => written.map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// What people read of a block.
+fn readable(block: &Block) -> Value {
+    block.entries().map_or(Value::Null, |entries| json!(entries))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -263,16 +273,21 @@ fn read(value: &Value) -> Option<Block> {
     Some(Block { number, packed: STANDARD.decode(value["packed"].as_str()?).ok()?, hash })
 }
 
-/// Every block of an exported file.
-fn each_line(path: &PathBuf, mut look: impl FnMut(Link, Block)) -> anyhow::Result<()> {
+/// Every block of an exported file, and whether what people read of it is what is chained.
+fn each_line(path: &PathBuf, mut look: impl FnMut(Link, Block, bool)) -> anyhow::Result<()> {
     let file = File::open(path).with_context(|| format!("reading {}", path.display()))?;
     let mut begins = None;
+    let mut before: Option<Link> = None;
     for (number, line) in (1..).zip(BufReader::new(file).lines()) {
         let place = || format!("{}:{number}: no block of an audit trail", path.display());
         let line: Line = serde_json::from_str(&line.with_context(place)?).with_context(place)?;
         let first = Link { number: line.block.saturating_sub(1), hash: line.previous };
         let packed = STANDARD.decode(&line.packed).with_context(place)?;
-        look(*begins.get_or_insert(first), Block { number: line.block, packed, hash: line.hash });
+        let block = Block { number: line.block, packed, hash: line.hash };
+        let follows = before.is_none_or(|before| before.number != first.number || before.hash == line.previous);
+        let reads_so = line.entries == readable(&block) && follows;
+        before = Some(Link { number: line.block, hash: line.hash });
+        look(*begins.get_or_insert(first), block, reads_so);
     }
     Ok(())
 }

@@ -138,6 +138,11 @@ fn the_audit_trail_says_who_did_what_and_shows_that_it_is_whole() {
     fs::write(site.path("without.ndjson"), [lines[0], lines[2]].join("\n")).unwrap();
     let broken = run(&site, &server, &["audit", "verify", "--file", "without.ndjson"], 1);
     assert!(broken.contains("BROKEN: the blocks 2 to 2 are missing"), "{broken}");
+    let forged = exported.replacen(r#""action":"pause""#, r#""action":"resume""#, 1);
+    assert_ne!(forged, exported);
+    fs::write(site.path("forged.ndjson"), forged).unwrap();
+    let broken = run(&site, &server, &["audit", "verify", "--file", "forged.ndjson"], 1);
+    assert!(broken.contains("was changed") && broken.contains("broken in 1 places"), "{broken}");
     fs::write(site.path("no.ndjson"), "{}").unwrap();
     let no = run(&site, &server, &["audit", "verify", "--file", "no.ndjson"], 2);
     assert!(no.contains("no.ndjson:1: no block of an audit trail"), "{no}");
