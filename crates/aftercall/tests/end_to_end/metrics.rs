@@ -72,6 +72,7 @@ fn what_happened_is_counted() {
         scrape.get("aftercall_destination_delivered_total{destination=\"crm\"}") == 1.0
             && scrape.get("aftercall_dead_letters{destination=\"broken\"}") == 1.0
     });
+    server.until_settled("crm");
     let scrape = scrape(&server);
     for (sample, value) in [
         ("aftercall_ready", 1.0),
