@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a stream may last; how long it may pause is another matter.
 const STREAM_LIMIT: Duration = Duration::from_secs(24 * 3600);
+/// What is said when an answer ends before its end.
+const BROKEN: &str = "the server's answer broke off; what came is not whole";
 
 /// Where a token is looked for when none is named.
 const TOKEN_VARIABLE: &str = "AFTERCALL_TOKEN";
@@ -69,28 +71,20 @@ impl Admin {
         query: &[(&str, String)],
         mut each: impl FnMut(&[u8]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        const BROKEN: &str = "the server's answer broke off; what came is not whole";
-        let url = reqwest::Url::parse_with_params(&self.url(path), query)?;
-        let request = self.authorised(self.client.get(url).timeout(STREAM_LIMIT));
-        self.runtime.block_on(async {
-            let mut answer = self.answer(request).await?;
-            if !answer.status().is_success() {
-                return read(answer).await.map(drop);
-            }
-            let mut line = Vec::new();
-            while let Some(chunk) = timeout(PATIENCE, answer.chunk()).await.context(BROKEN)?.context(BROKEN)? {
-                let mut parts = chunk.split(|byte| *byte == b'\n').peekable();
-                while let Some(part) = parts.next() {
-                    line.extend_from_slice(part);
-                    if parts.peek().is_some() {
-                        each(&line)?;
-                        line.clear();
-                    }
+        let mut line = Vec::new();
+        self.get_stream(path, query, |chunk| {
+            let mut parts = chunk.split(|byte| *byte == b'\n').peekable();
+            while let Some(part) = parts.next() {
+                line.extend_from_slice(part);
+                if parts.peek().is_some() {
+                    each(&line)?;
+                    line.clear();
                 }
             }
-            anyhow::ensure!(line.is_empty(), BROKEN);
             Ok(())
-        })
+        })?;
+        anyhow::ensure!(line.is_empty(), BROKEN);
+        Ok(())
     }
 
     /// Asks for bytes, and hands them to `each` as they come.
@@ -100,7 +94,6 @@ impl Admin {
         query: &[(&str, String)],
         mut each: impl FnMut(&[u8]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        const BROKEN: &str = "the server's answer broke off; what came is not whole";
         let url = reqwest::Url::parse_with_params(&self.url(path), query)?;
         let request = self.authorised(self.client.get(url).timeout(STREAM_LIMIT));
         self.runtime.block_on(async {
