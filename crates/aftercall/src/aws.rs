@@ -1,5 +1,6 @@
 //! `aftercall aws`: what is known to go wrong on AWS, found before it does.
 
+use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -57,13 +58,16 @@ pub(crate) fn run(args: &AwsArgs) -> anyhow::Result<ExitCode> {
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
 }
 
+/// Reads no more than it takes to see that it is no template.
 fn read(path: &Path) -> anyhow::Result<String> {
+    let most = Template::TEXT_MAX as u64 + 1;
     let mut text = String::new();
-    if path == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text).context("reading standard input")?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+    let read = match path == Path::new("-") {
+        true => std::io::stdin().take(most).read_to_string(&mut text),
+        false => File::open(path).and_then(|file| file.take(most).read_to_string(&mut text)),
+    };
+    read.with_context(|| format!("reading {}", path.display()))?;
+    Ok(text)
 }
 
 fn show(path: &Path, resources: usize, report: &Report) -> String {

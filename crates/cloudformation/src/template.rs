@@ -37,6 +37,9 @@ pub(crate) struct Resource {
 }
 
 impl Template {
+    /// Bytes of a text at most. A template in S3 has at most 1 MB; an exported one is wrapped once more.
+    pub const TEXT_MAX: usize = 4 * 1024 * 1024;
+
     /// Reads a template: YAML or JSON, as it is written, or as `aws cloudformation get-template` prints it.
     ///
     /// # Errors

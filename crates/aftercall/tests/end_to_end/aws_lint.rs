@@ -58,7 +58,13 @@ fn a_good_template_ends_with_0_and_what_is_none_with_2() {
         "good.json: 0 traps, 0 waived, 0 that cannot be judged, in 1 resource\n"
     );
     std::fs::write(site.path("none.yaml"), "Resources:\n  A: {Type: [\n").unwrap();
-    for (file, said) in [("none.yaml", "line 3: "), ("absent.yaml", "reading absent.yaml")] {
+    std::fs::File::create(site.path("huge.yaml")).unwrap().set_len(1 << 40).unwrap();
+    let refused = [
+        ("none.yaml", "line 3: "),
+        ("absent.yaml", "reading absent.yaml"),
+        ("huge.yaml", "larger than a template can be"),
+    ];
+    for (file, said) in refused {
         let output = site.run(&["aws", "lint", file]);
         assert_eq!(output.status.code(), Some(2));
         let err = String::from_utf8(output.stderr).unwrap();

@@ -12,8 +12,6 @@ use thiserror::Error;
 
 use super::{Node, Resource, Template, Value};
 
-/// A template in S3 has at most 1 MB; an exported one is wrapped once more.
-const TEXT_MAX: usize = 4 * 1024 * 1024;
 /// More than any property of any resource is deep.
 const DEPTH_MAX: usize = 100;
 
@@ -37,8 +35,8 @@ pub enum TemplateError {
         what: String,
     },
     /// Larger than a template can be.
-    #[error("{0} bytes are more than a template can have (1 MB); is this a template?")]
-    TooLarge(usize),
+    #[error("it is larger than a template can be (1 MB); is this a template?")]
+    TooLarge,
 }
 
 fn shape<T>(line: usize, what: impl Into<String>) -> Result<T, TemplateError> {
@@ -47,8 +45,8 @@ fn shape<T>(line: usize, what: impl Into<String>) -> Result<T, TemplateError> {
 
 /// Reads a template, unwrapping what `aws cloudformation get-template` puts around it.
 pub(super) fn template(text: &str) -> Result<Template, TemplateError> {
-    if text.len() > TEXT_MAX {
-        return Err(TemplateError::TooLarge(text.len()));
+    if text.len() > Template::TEXT_MAX {
+        return Err(TemplateError::TooLarge);
     }
     let root = tree(text.trim_start_matches('\u{feff}'))?;
     match root.get("TemplateBody") {

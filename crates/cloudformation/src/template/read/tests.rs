@@ -24,7 +24,7 @@ fn what_is_no_template_is_refused_with_the_place() {
         refused(&format!("{}{}", "[".repeat(101), "]".repeat(101))),
         "line 1: more than 100 levels deep; no template is"
     );
-    assert!(refused(&" ".repeat(TEXT_MAX + 1)).contains("more than a template can have"));
+    assert!(refused(&" ".repeat(Template::TEXT_MAX + 1)).contains("larger than a template can be"));
 }
 
 #[test]
