@@ -1,6 +1,6 @@
 //! Times that are still to come: they were noted before the clock was set back. They count as when they were first seen to
 //! be, so that what began then is as old as it was seen to be, and an alarm about it does not wait until the clock gets there
-//! again.
+//! again, nor begin to wait anew when it does.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reading::{Breaker, Reading};
 
-/// The times that are still to come, and when that was first seen.
+/// The times that were still to come, and when that was first seen; each for as long as it is read.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Ahead(BTreeMap<String, Seen>);
@@ -22,17 +22,16 @@ struct Seen {
 }
 
 impl Ahead {
-    /// The reading without times that are still to come.
+    /// The reading without times that are, or were, still to come.
     pub(super) fn correct<'a>(&mut self, reading: &'a Reading, now: Timestamp) -> Cow<'a, Reading> {
-        if !is_ahead(reading, now) {
-            self.0.clear();
+        if self.0.is_empty() && !is_ahead(reading, now) {
             return Cow::Borrowed(reading);
         }
         let mut corrected = reading.clone();
         let known = std::mem::take(&mut self.0);
         let mut seen = |key: String, at: &mut Timestamp| {
-            if *at > now {
-                let known = known.get(&key).filter(|known| known.noted == *at);
+            let known = known.get(&key).filter(|known| known.noted == *at);
+            if *at > now || known.is_some() {
                 let seen = known.map_or(now, |known| known.seen.min(now));
                 self.0.insert(key, Seen { noted: *at, seen });
                 *at = seen;

@@ -351,7 +351,7 @@ proptest! {
     /// clock was set back, and what is right again has none soon after: neither takes as long as the clock was wrong.
     #[test]
     fn a_clock_that_was_ahead_for_a_while_makes_alarms_neither_stick_nor_storm(
-        ahead in 1_u64..10_000_000, wrong_for in 0_u64..4_000, begins in 0_u64..4_000, lasts in 0_u64..8_000,
+        ahead in prop_oneof![1_u64..3_000, 1_u64..10_000_000], wrong_for in 0_u64..4_000, begins in 0_u64..4_000, lasts in 0_u64..8_000,
     ) {
         let options = Options::default();
         let (mut state, mut told) = (State::default(), Vec::new());
