@@ -30,6 +30,12 @@ impl Wired {
 impl Inner {
     pub(crate) async fn configure(&self, topology: Topology) -> Result<Vec<ConsumerId>, QueueError> {
         let names = self.names(&topology).await?;
+        let ids = self.wire(topology, &names);
+        self.give_back(false).await;
+        Ok(ids)
+    }
+
+    fn wire(&self, topology: Topology, names: &Names) -> Vec<ConsumerId> {
         let mut wired = self.wired.write();
         wired.know(&names.names);
         let mut ids = Vec::with_capacity(topology.consumers.len());
@@ -46,7 +52,7 @@ impl Inner {
         }
         wired.router = Some(topology.router);
         wired.tell_all();
-        Ok(ids)
+        ids
     }
 
     /// Takes note of all destinations that there are, also of those that only other servers have.

@@ -3,18 +3,21 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use event::{Event, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use queue::{BehindDead, ConsumerId, Order, QueueError, Router, Routes, Seq};
+use rand::RngExt;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::choose::Rules;
 use crate::commit::Ready;
 use crate::log::Chunks;
 use crate::options::Options;
-use crate::table::Table;
+use crate::owner::Tenure;
+use crate::table::{Stamp, Table};
 
 pub(crate) struct Inner {
     pub(crate) table: Table,
@@ -30,6 +33,8 @@ pub(crate) struct Inner {
     /// once more than it must be.
     pub(crate) erasures: AtomicU64,
     pub(crate) closed: AtomicBool,
+    /// Tells this process from all others.
+    pub(crate) id: Stamp,
 }
 
 /// The destinations, by their ids, and who says what is for which.
@@ -50,6 +55,12 @@ pub(crate) struct Destination {
     pub(crate) again_is_next: AtomicBool,
     /// When something of each shard falls due, as far as this process has seen.
     due: Mutex<HashMap<u8, Timestamp>>,
+    /// Who owns it.
+    pub(crate) tenure: tokio::sync::Mutex<Tenure>,
+    /// Another process owns it.
+    pub(crate) stands_by: AtomicBool,
+    /// The time of whoever leases here, and when that was; nobody does without it.
+    seen: Mutex<Option<(Timestamp, Instant)>>,
 }
 
 /// What the present configuration says of a destination.
@@ -101,7 +112,30 @@ impl Destination {
             changed: Notify::new(),
             again_is_next: AtomicBool::new(false),
             due: Mutex::default(),
+            tenure: tokio::sync::Mutex::default(),
+            stands_by: AtomicBool::new(false),
+            seen: Mutex::default(),
         }
+    }
+
+    /// Takes note that somebody here wants to deliver to it.
+    pub(crate) fn note_wanted(&self, now: Timestamp) {
+        *self.seen.lock() = Some((now, Instant::now()));
+    }
+
+    /// Whether the present configuration has it.
+    pub(crate) fn is_configured(&self) -> bool {
+        self.setting.lock().place.is_some()
+    }
+
+    /// Whether somebody here wants to deliver to it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.is_configured() && self.seen.lock().is_some()
+    }
+
+    /// The time by the clock of whoever leases here.
+    pub(crate) fn clock(&self) -> Timestamp {
+        self.seen.lock().map_or_else(Timestamp::default, |(now, at)| now.plus(at.elapsed()))
     }
 
     /// Takes note of when the next of a shard falls due.
@@ -114,7 +148,8 @@ impl Destination {
     }
 
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        self.due.lock().values().min().copied()
+        // What falls due concerns the one who owns it.
+        if self.stands_by.load(Ordering::SeqCst) { None } else { self.due.lock().values().min().copied() }
     }
 }
 
@@ -130,6 +165,7 @@ impl Inner {
             keep_from: Mutex::default(),
             erasures: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            id: rand::rng().random(),
         }
     }
 

@@ -15,6 +15,7 @@
 //! | `unmatched` | place of its first event | what of an item of the log matched no route |
 //! | `trail` | number | a block of the audit trail |
 //! | `queue` | `reviews` | how far people are with groups of dead letters |
+//! | `owners` | id of a destination | which server delivers to it |
 //! | `replays` | name | how far a replay has come |
 //!
 //! Numbers have leading zeros, so that their order is that of the texts.
@@ -108,6 +109,17 @@ pub(crate) const UNMATCHED: &str = "unmatched";
 
 pub(crate) fn unmatched(first: u64) -> Key {
     Key::new(UNMATCHED, number(first))
+}
+
+pub(crate) const OWNERS: &str = "owners";
+
+pub(crate) fn owner(id: ConsumerId) -> Key {
+    Key::new(OWNERS, format!("{:05}", id.0))
+}
+
+/// The first and the last of them.
+pub(crate) fn owners() -> (String, String) {
+    (format!("{:05}", 0), format!("{:05}", u16::MAX))
 }
 
 pub(crate) const REPLAYS: &str = "replays";

@@ -41,6 +41,9 @@ struct Taken {
 impl Inner {
     pub(crate) async fn lease(&self, id: ConsumerId, max: usize, now: Timestamp) -> Result<Vec<Lease>, QueueError> {
         let destination = self.expect_destination(id)?;
+        if !destination.is_configured() || !self.owns(&destination, now).await? {
+            return Ok(Vec::new());
+        }
         let mut tries = 0;
         loop {
             let setting = *destination.setting.lock();

@@ -10,7 +10,7 @@
 //! - **Each destination** has its own state ([`state`]): how far the log was looked at for it, and what is not settled, in
 //!   shards by conversation ([`shard`]). What can be leased is chosen by pure code ([`choose`]). A lease and a settlement
 //!   write the shards that they concern ([`lease`], [`settle`]) and nothing else, so destinations and conversations do not
-//!   wait for each other.
+//!   wait for each other. One of the servers owns each destination, and delivers to it alone ([`owner`]).
 //! - **Dead letters** are made in the transaction that ends their deliveries ([`burial`], [`letter`]), and go the other way
 //!   in the one that redrives them ([`redrive`]).
 //! - **The audit trail** is chained by whoever writes the head ([`trail`]).
@@ -36,6 +36,7 @@ mod lease;
 mod letter;
 mod log;
 mod options;
+mod owner;
 mod publish;
 mod redrive;
 mod replay;
@@ -54,8 +55,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use aws_sdk_dynamodb::Client;
+pub use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use bytes::Bytes;
 use event::{EventId, Timestamp};
 use queue::{
@@ -67,10 +69,11 @@ use queue::{
 use tokio::runtime::{Builder, Runtime};
 
 use crate::inner::Inner;
+use crate::options::ATTEMPT_TIME;
 use crate::table::Table;
 
-pub use options::{ATTEMPTS, BODY_BYTES_MAX, Options};
-pub use table::{create_table, expire};
+pub use options::{ATTEMPTS, BODY_BYTES_MAX, OPERATION_TIME, OWNERSHIP, Options};
+pub use table::{Lack, back_up, check_table, create_table, expire};
 
 /// The queue in a table of DynamoDB.
 #[derive(Debug)]
@@ -88,13 +91,30 @@ impl AwsQueue {
     /// When no thread can be had.
     pub fn open(client: &Client, options: Options) -> Result<Self, QueueError> {
         let retry = RetryConfig::adaptive().with_max_attempts(ATTEMPTS);
-        let client = Client::from_conf(client.config().to_builder().retry_config(retry).build());
+        let times = TimeoutConfig::builder()
+            .connect_timeout(ATTEMPT_TIME)
+            .operation_attempt_timeout(ATTEMPT_TIME)
+            .operation_timeout(OPERATION_TIME)
+            .build();
+        let config = client.config().to_builder().retry_config(retry).timeout_config(times);
+        let client = Client::from_conf(config.build());
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("queue-aws").enable_all().build();
         let runtime =
             runtime.map_err(|error| QueueError::Transient { detail: format!("starting a thread: {error}") })?;
         let inner = Arc::new(Inner::new(Table::new(client, &options.table), options));
         runtime.spawn(watch::watch(Arc::downgrade(&inner)));
+        if let Some(ownership) = inner.options.ownership {
+            runtime.spawn(owner::tend(Arc::downgrade(&inner), ownership));
+        }
         Ok(Self { inner, runtime: Some(runtime) })
+    }
+
+    /// Asks the table for something, whatever is in it.
+    ///
+    /// # Errors
+    /// When there is no such table, it has other keys, or it cannot be asked.
+    pub async fn probe(&self) -> Result<(), QueueError> {
+        self.run(|inner| async move { inner.head().await.map(drop) }).await
     }
 
     /// Has something done, unless the queue is closed.
@@ -261,7 +281,17 @@ impl Queue for AwsQueue {
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.inner.closed.store(true, Ordering::SeqCst);
-        Box::pin(std::future::ready(Ok(())))
+        if self.inner.closed.swap(true, Ordering::SeqCst) {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        let inner = Arc::clone(&self.inner);
+        let giving = self.runtime.as_ref().map(|runtime| runtime.spawn(async move { inner.give_back(true).await }));
+        Box::pin(async move {
+            if let Some(giving) = giving {
+                // What was not given back ends by time.
+                let _ = giving.await;
+            }
+            Ok(())
+        })
     }
 }

@@ -9,11 +9,25 @@ pub struct Options {
     pub queue: queue::Options,
     /// The table; see [`crate::create_table`].
     pub table: String,
+    /// For how long a server that says it delivers to a destination is believed; without it all deliver at the same time.
+    pub ownership: Option<Duration>,
 }
+
+/// [`Options::ownership`] of servers: a third of it is long enough for some failed requests, and half as long again is less
+/// than a lease, so that a take-over delays nothing that is under way.
+pub const OWNERSHIP: Duration = Duration::from_secs(30);
+/// Clocks of servers differ by less than this. With more, one of them could take over from another one that is there.
+pub(crate) const SKEW: Duration = Duration::from_secs(120);
+/// The time for giving back what is owned, when a server stops.
+pub(crate) const GIVE_BACK_TIME: Duration = Duration::from_secs(3);
 
 /// Tries of one request, the first included: adaptive, so that all requests of the client slow down while DynamoDB
 /// throttles. With the SDK's growing pauses it is about five seconds, which a webhook's sender still waits for.
 pub const ATTEMPTS: u32 = 6;
+/// The time of one try of a request, its connection included; DynamoDB answers within some milliseconds.
+pub(crate) const ATTEMPT_TIME: Duration = Duration::from_secs(3);
+/// The time of one request with all its tries.
+pub const OPERATION_TIME: Duration = Duration::from_secs(12);
 /// How often an operation is decided anew because somebody else has written in between. With the pauses in between it is
 /// some seconds; then it is `Busy`.
 pub(crate) const CONTENDED_MAX: u32 = 40;

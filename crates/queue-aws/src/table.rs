@@ -5,6 +5,7 @@
 //! is repeated finds its own stamp, a transaction that is repeated is known to DynamoDB by its token for ten minutes.
 //! Reads are strongly consistent.
 
+mod check;
 mod create;
 mod failure;
 
@@ -21,7 +22,8 @@ use rand::RngExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use create::{create_table, expire};
+pub use check::{Lack, check_table};
+pub use create::{back_up, create_table, expire};
 
 use crate::codec;
 use failure::{refused, wrong};
@@ -172,6 +174,11 @@ impl Table {
     /// One conditional write.
     pub(crate) async fn write(&self, write: Write) -> Result<Written, QueueError> {
         let stamp: Stamp = rand::rng().random();
+        self.write_as(write, stamp).await
+    }
+
+    /// The same, with the stamp that the item gets.
+    pub(crate) async fn write_as(&self, write: Write, stamp: Stamp) -> Result<Written, QueueError> {
         let Write { key, expected, data, expires } = write;
         let Some(data) = data else {
             return Err(QueueError::Invalid("items are deleted in transactions only".to_owned()));

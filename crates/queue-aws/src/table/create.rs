@@ -5,8 +5,8 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
-    TimeToLiveSpecification,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification, ScalarAttributeType,
+    TableStatus, TimeToLiveSpecification,
 };
 use queue::QueueError;
 
@@ -64,5 +64,30 @@ pub async fn expire(client: &Client, name: &str) -> Result<(), QueueError> {
         Err(error) if error.message().is_some_and(|said| said.contains("already enabled")) => Ok(()),
         Err(error) => Err(wrong(name, "setting the expiry of", &error)),
         Ok(_) => Ok(()),
+    }
+}
+
+/// Has DynamoDB keep what the table was at each moment of the last 35 days (point-in-time recovery).
+///
+/// # Errors
+/// When DynamoDB refuses it or cannot be reached.
+pub async fn back_up(client: &Client, name: &str) -> Result<(), QueueError> {
+    let built = |error: aws_sdk_dynamodb::error::BuildError| QueueError::Invalid(format!("table `{name}`: {error}"));
+    let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true);
+    let recovery = recovery.build().map_err(built)?;
+    let mut looks = 0;
+    loop {
+        let request = client.update_continuous_backups().table_name(name);
+        let Err(error) = request.point_in_time_recovery_specification(recovery.clone()).send().await else {
+            return Ok(());
+        };
+        // A new table is still being prepared for it.
+        let is_early =
+            error.as_service_error().is_some_and(|error| error.is_continuous_backups_unavailable_exception());
+        if !is_early || looks >= LOOKS {
+            return Err(wrong(name, "setting the recovery of", &error));
+        }
+        looks += 1;
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -28,9 +28,15 @@ fn of_code(table: &str, doing: &str, code: &str, said: &str) -> QueueError {
         | "ThrottlingException"
         | "ThrottlingError" => return QueueError::Busy { retry_after: RETRY_AFTER },
         "ValidationException" | "ValidationError" | "ItemCollectionSizeLimitExceeded" => {
-            return QueueError::Invalid(format!("{doing} table `{table}`: {said}"));
+            let keys = match said.contains("schema") {
+                true => "; its keys must be the texts pk and sk: `aftercall aws table check` says what is wrong",
+                false => "",
+            };
+            return QueueError::Invalid(format!("{doing} table `{table}`: {said}{keys}"));
         }
-        "ResourceNotFoundException" => "; is the table there, in this region and account?",
+        "ResourceNotFoundException" => {
+            "; is the table there, in this region and account? `aftercall aws table create` makes it"
+        }
         "AccessDeniedException" | "UnrecognizedClientException" | "InvalidSignatureException" => {
             "; do the credentials allow GetItem, Query, PutItem, DeleteItem and ConditionCheckItem on it?"
         }

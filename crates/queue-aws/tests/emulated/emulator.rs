@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::types::AttributeValue;
 use queue::conformance::Harness;
 use queue::{Options, Queue};
 use queue_aws::AwsQueue;
@@ -39,13 +40,32 @@ pub(crate) fn table(queue: Options) -> queue_aws::Options {
     let number = TABLES.fetch_add(1, Ordering::Relaxed);
     let table = format!("queue-{}-{number}", std::process::id());
     let making = table.clone();
-    // A runtime of its own: a test calls this where it must not block its own.
-    let made = std::thread::spawn(move || {
+    blocking(async move { queue_aws::create_table(&client(), &making).await }).expect("makes the table");
+    queue_aws::Options { queue, table, ownership: None }
+}
+
+/// Forgets which server owns which destination, as if so much time had gone by.
+fn forget_owners(table: &str) {
+    let table = table.to_owned();
+    let forgetting = async move {
+        let owners = AttributeValue::S("owners".to_owned());
+        let query = client().query().table_name(&table).key_condition_expression("pk = :pk");
+        let found = query.expression_attribute_values(":pk", owners).send().await.expect("reads");
+        for mut item in found.items.unwrap_or_default() {
+            item.retain(|name, _| name == "pk" || name == "sk");
+            client().delete_item().table_name(&table).set_key(Some(item)).send().await.expect("deletes");
+        }
+    };
+    blocking(forgetting);
+}
+
+/// Does something on a runtime of its own: tests call this where they must not block theirs.
+fn blocking<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let done = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async { queue_aws::create_table(&client(), &making).await })
+        runtime.block_on(work)
     });
-    made.join().expect("ends").expect("makes the table");
-    queue_aws::Options { queue, table }
+    done.join().expect("ends")
 }
 
 /// Another server on the same table.
@@ -57,7 +77,7 @@ impl Harness for Emulated {
     const LEASES_OUTLIVE_A_CRASH: bool = true;
 
     fn new(options: Options) -> Self {
-        let options = table(options);
+        let options = queue_aws::Options { ownership: Some(queue_aws::OWNERSHIP), ..table(options) };
         Self { queue: open(&options), options }
     }
 
@@ -65,8 +85,9 @@ impl Harness for Emulated {
         Arc::clone(&self.queue) as Arc<dyn Queue>
     }
 
-    /// The server is gone, and another one begins with nothing but the table.
+    /// The server is gone, and another one begins with nothing but the table, after what the one before owned has ended.
     fn crash(&mut self) {
+        forget_owners(&self.options.table);
         self.queue = open(&self.options);
     }
 }

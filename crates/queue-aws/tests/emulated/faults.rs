@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -28,7 +28,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_773_957_888_000);
 
 /// What is done to requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub(crate) enum Fault {
     /// From this one on they do not get there.
     Unsent(u64),
     /// From this one on they get there, and the answers do not come back.
@@ -36,6 +36,8 @@ enum Fault {
     /// Each third one of the first ones gets there and is answered as if it had been too many. Only of the first, since
     /// the client slows down each time.
     Throttled,
+    /// None of them gets there while it is said so.
+    Switched,
 }
 
 /// Requests of which each third is throttled: those of some publications, and of leasing and settling.
@@ -46,6 +48,7 @@ const THROTTLED: u64 = 40;
 struct Cut {
     fault: Fault,
     requests: Arc<AtomicU64>,
+    off: Arc<AtomicBool>,
 }
 
 type Refused = Box<dyn std::error::Error + Send + Sync>;
@@ -66,6 +69,7 @@ impl Intercept for Cut {
             Fault::Unsent(from) if number >= from => Err("cut off".into()),
             // What comes after the one whose answer got lost is not sent.
             Fault::Unanswered(from) if number > from => Err("cut off".into()),
+            Fault::Switched if self.off.load(Ordering::SeqCst) => Err("cut off".into()),
             _ => Ok(()),
         }
     }
@@ -101,16 +105,19 @@ impl Intercept for Cut {
 }
 
 /// A server whose requests have a fault from its next one on.
-struct Faulty {
-    queue: AwsQueue,
-    requests: Arc<AtomicU64>,
+pub(crate) struct Faulty {
+    pub(crate) queue: AwsQueue,
+    pub(crate) requests: Arc<AtomicU64>,
+    /// With [`Fault::Switched`], whether it is cut off.
+    pub(crate) off: Arc<AtomicBool>,
 }
 
-fn faulty(options: &queue_aws::Options, fault: Fault) -> Faulty {
+pub(crate) fn faulty(options: &queue_aws::Options, fault: Fault) -> Faulty {
     let requests = Arc::<AtomicU64>::default();
-    let cut = Cut { fault, requests: Arc::clone(&requests) };
+    let off = Arc::<AtomicBool>::default();
+    let cut = Cut { fault, requests: Arc::clone(&requests), off: Arc::clone(&off) };
     let client = Client::from_conf(client().config().to_builder().interceptor(cut).build());
-    Faulty { queue: AwsQueue::open(&client, options.clone()).expect("opens"), requests }
+    Faulty { queue: AwsQueue::open(&client, options.clone()).expect("opens"), requests, off }
 }
 
 fn configure(queue: &dyn Queue) -> ConsumerId {
@@ -118,17 +125,17 @@ fn configure(queue: &dyn Queue) -> ConsumerId {
 }
 
 /// With this destination only.
-fn alone(queue: &dyn Queue) -> ConsumerId {
+pub(crate) fn alone(queue: &dyn Queue) -> ConsumerId {
     queue.configure(topology(&["crm"], Order::Conversation)).expect("configures")[0]
 }
 
-fn publication(events: Vec<NewEvent>, received: Timestamp) -> Publication {
+pub(crate) fn publication(events: Vec<NewEvent>, received: Timestamp) -> Publication {
     let content = |body: &[u8]| *event::EventId::from_identity("content", [body]).as_bytes();
     let content = queue::Content::Plain(content);
     Publication { source: "test".into(), received, proof: "key 1".into(), events, content }
 }
 
-fn settle(leases: &[Lease], outcome: &Outcome) -> Vec<Settle> {
+pub(crate) fn settle(leases: &[Lease], outcome: &Outcome) -> Vec<Settle> {
     leases.iter().map(|lease| Settle { token: lease.token, outcome: outcome.clone() }).collect()
 }
 
@@ -165,7 +172,7 @@ async fn cut_everywhere<F: Future<Output = bool>>(mut attempt: impl FnMut(Fault)
 fn was_met(faulty: &Faulty, fault: Fault) -> bool {
     match fault {
         Fault::Unsent(at) | Fault::Unanswered(at) => faulty.requests.load(Ordering::SeqCst) > at,
-        Fault::Throttled => true,
+        Fault::Throttled | Fault::Switched => true,
     }
 }
 
@@ -430,7 +437,7 @@ async fn an_event_that_is_gone_after_it_was_looked_at_becomes_a_dead_letter_and_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_is_not_there_is_named() {
-    let options = queue_aws::Options { queue: OPTIONS, table: "nowhere".to_owned() };
+    let options = queue_aws::Options { queue: OPTIONS, table: "nowhere".to_owned(), ownership: None };
     let queue = open(&options);
     let error = queue.status(NOW).await.expect_err("there is no table");
     assert!(error.to_string().contains("`nowhere`") && error.to_string().contains("is the table there"), "{error}");

@@ -4,4 +4,5 @@
 mod conformance;
 mod emulator;
 mod faults;
+mod owners;
 mod side_by_side;
