@@ -1,4 +1,6 @@
-//! `aftercall aws`: what is known to go wrong on AWS, found before it does.
+//! `aftercall aws`: what is known to go wrong on AWS, found before it does; and the table of the queue there.
+
+mod table;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -24,6 +26,8 @@ enum AwsCommand {
     /// Find in templates of CloudFormation or SAM what is known to lose, double or delay events. Ends with 1 if anything
     /// is found
     Lint(LintArgs),
+    /// Make the table of the queue (queue.kind = "aws"), or see whether it is as it must be
+    Table(table::TableArgs),
 }
 
 #[derive(Debug, Args)]
@@ -38,7 +42,13 @@ struct LintArgs {
 
 /// Runs one of its commands.
 pub(crate) fn run(args: &AwsArgs) -> anyhow::Result<ExitCode> {
-    let AwsCommand::Lint(args) = &args.what;
+    match &args.what {
+        AwsCommand::Lint(args) => lint(args),
+        AwsCommand::Table(args) => table::run(args),
+    }
+}
+
+fn lint(args: &LintArgs) -> anyhow::Result<ExitCode> {
     let mut reports = Vec::with_capacity(args.templates.len());
     for path in &args.templates {
         let template = Template::parse(&read(path)?).with_context(|| path.display().to_string())?;

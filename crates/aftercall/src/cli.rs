@@ -93,7 +93,7 @@ pub(crate) enum Command {
     Map(MapArgs),
     /// Print what makes the files of a `parquet` destination known to a warehouse
     Warehouse(crate::warehouse::WarehouseArgs),
-    /// Find in templates for AWS what is known to lose, double or delay events
+    /// Find in templates for AWS what is known to lose, double or delay events; make the table of a queue there
     Aws(crate::aws::AwsArgs),
     /// Print the default configuration, every key commented
     Config(ConfigArgs),

@@ -10,6 +10,7 @@ mod genesys;
 mod keep;
 mod oauth;
 mod parts;
+mod queue;
 mod restart;
 mod schedule;
 mod schema;
@@ -26,8 +27,11 @@ pub(crate) use self::error::ConfigError;
 pub(crate) use self::file::DestinationKind;
 pub(crate) use self::file::{AuthTable, File, On, OnOutage, SignatureSetting, SourceTable};
 pub(crate) use self::genesys::{GenesysParts, Platform};
+#[cfg(feature = "aws")]
+pub(crate) use self::parts::AwsPlace;
 pub(crate) use self::parts::{
-    Action, AlarmParts, DestinationParts, Fetching, Made, Opened, Parts, RouteParts, Setting, Trouble, signature_scheme,
+    Action, AlarmParts, DestinationParts, Fetching, Made, Opened, Parts, QueueParts, QueuePlace, RouteParts, Setting,
+    Trouble, signature_scheme,
 };
 #[cfg(feature = "parquet")]
 pub(crate) use self::parts::{PARQUET_JOURNALS, parquet_options};

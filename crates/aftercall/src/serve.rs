@@ -9,6 +9,7 @@ mod origin;
 mod quarantine;
 mod reload;
 mod standing;
+mod store;
 mod transcripts;
 mod trial;
 mod wiring;
@@ -24,6 +25,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::origin::{Look, Origin};
 use self::reload::Trigger;
+#[cfg(feature = "aws")]
+pub(crate) use self::store::client;
 pub(crate) use self::trial::Trial;
 pub(crate) use self::wiring::Server;
 

@@ -13,6 +13,8 @@ pub(crate) use super::auth::{AuthTable, SignatureEncoding, SignatureSetting, Sig
 use super::genesys::GenesysTable;
 pub(crate) use super::keep::KeepSetting;
 use super::oauth::OAuthTable;
+pub(crate) use super::queue::QueueTable;
+use super::queue::{QueueSetting, table_or_kind};
 use super::schedule::ScheduleTable;
 use super::schema;
 use super::units::{Size, Time};
@@ -24,6 +26,8 @@ pub(crate) struct File {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) intake: IntakeTable,
     pub(crate) console: ConsoleTable,
+    #[serde(deserialize_with = "table_or_kind")]
+    #[schemars(with = "QueueSetting")]
     pub(crate) queue: QueueTable,
     pub(crate) audit: AuditTable,
     pub(crate) quarantine: QuarantineTable,
@@ -72,13 +76,6 @@ pub(crate) struct LimitsTable {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ConsoleTable {
     pub(crate) listen: Option<SocketAddr>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct QueueTable {
-    pub(crate) dedupe_window: Option<Time>,
-    pub(crate) retention: Option<Time>,
 }
 
 /// The audit trail.

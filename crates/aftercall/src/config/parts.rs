@@ -6,6 +6,7 @@ mod console;
 mod destination;
 mod opened;
 mod quarantine;
+mod queue;
 mod redaction;
 mod route;
 mod source;
@@ -21,9 +22,12 @@ pub(crate) use self::alarms::{Action, AlarmParts};
 #[cfg(feature = "parquet")]
 pub(crate) use self::destination::{PARQUET_JOURNALS, parquet_options};
 pub(crate) use self::opened::{Opened, Setting, same_files};
+#[cfg(feature = "aws")]
+pub(crate) use self::queue::AwsPlace;
+pub(crate) use self::queue::{QueueParts, QueuePlace};
 pub(crate) use self::source::scheme as signature_scheme;
 pub(crate) use self::unusable::{Fetching, Made, Trouble};
-use super::file::{DestinationTable, File, On, RouteTable};
+use super::file::{File, On, RouteTable};
 use super::{ConfigError, Platform};
 
 /// Where the data is, without a setting.
@@ -35,7 +39,7 @@ const MAX_ROUTES: usize = 10_000;
 
 /// Everything that a configuration describes.
 pub(crate) struct Parts {
-    pub(crate) queue: queue_sqlite::Options,
+    pub(crate) queue: QueueParts,
     pub(crate) quarantine: quarantine_sqlite::Options,
     pub(crate) intake: intake::Options,
     pub(crate) console: std::net::SocketAddr,
@@ -53,8 +57,8 @@ pub(crate) struct Parts {
 /// One destination.
 pub(crate) struct DestinationParts {
     pub(crate) name: Arc<str>,
-    pub(crate) order: queue::Order,
-    pub(crate) behind_dead: queue::BehindDead,
+    pub(crate) order: ::queue::Order,
+    pub(crate) behind_dead: ::queue::BehindDead,
     pub(crate) delivery: delivery::Options,
     pub(crate) destination: Made,
     /// What it was made of.
@@ -85,32 +89,6 @@ impl File {
     /// Where the console listens.
     pub(crate) fn console_listen(&self) -> std::net::SocketAddr {
         self.console.listen.unwrap_or_else(|| std::net::SocketAddr::from(([127, 0, 0, 1], 8081)))
-    }
-
-    /// Settings of the queue.
-    pub(crate) fn queue_options(&self) -> Result<queue_sqlite::Options, ConfigError> {
-        let mut options = queue::Options::default();
-        if let Some(window) = self.queue.dedupe_window {
-            options.dedupe_window = window.0;
-        }
-        if let Some(retention) = self.queue.retention {
-            options.retention = retention.0;
-        }
-        if options.retention < options.dedupe_window {
-            return Err(ConfigError::value_with_help(
-                "queue.retention",
-                "is shorter than queue.dedupe_window, so that a conflict could not be told from a duplicate",
-                "make it at least as long",
-            ));
-        }
-        // A lease must outlive every attempt, or a slow destination would get the same event twice at once.
-        let longest = self.destinations.values().filter_map(DestinationTable::attempt).max();
-        options.times.lease = options.times.lease.max(longest.unwrap_or_default() * 2);
-        let waits = self.destinations.values().filter_map(DestinationTable::longest_wait).max();
-        options.times.longest_wait = options.times.longest_wait.max(waits.unwrap_or_default());
-        let defaults = queue_sqlite::Options::new(self.data_dir());
-        let audit_retention = self.audit.retention.map_or(defaults.audit_retention, |time| time.0);
-        Ok(queue_sqlite::Options { queue: options, audit_retention, ..defaults })
     }
 
     /// Settings of intake.
@@ -295,7 +273,7 @@ impl File {
 
 /// Tells mappings apart: 12 hexadecimal digits, enough for people to compare and for no two to be alike by chance.
 fn version(mapping: &str) -> Arc<str> {
-    let hash = format!("{:016x}", queue::body_hash(mapping.as_bytes()));
+    let hash = format!("{:016x}", ::queue::body_hash(mapping.as_bytes()));
     Arc::from(&hash[..12])
 }
 

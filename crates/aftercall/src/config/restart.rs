@@ -47,6 +47,7 @@ pub(crate) fn needs_restart(old: &File, new: &File, started: &Started) -> Vec<St
         ("intake.limits.body_memory", limits.body_memory != new_limits.body_memory),
         ("intake.limits.spool", limits.spool != new_limits.spool),
         ("console.listen", old.console_listen() != new.console_listen()),
+        ("queue (where it is)", !queue.is_same_place(&new.queue)),
         ("queue.dedupe_window", queue.dedupe_window != new.queue.dedupe_window),
         ("queue.retention", queue.retention != new.queue.retention),
         ("audit.retention", old.audit != new.audit),

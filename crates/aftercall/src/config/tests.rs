@@ -11,6 +11,30 @@ pub(super) fn uncommented() -> String {
     DEFAULT_FILE.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// The same, read, with the queue where it is by default: the keys of one elsewhere are examples.
+fn written() -> File {
+    let mut file = parse("default.toml", &uncommented()).unwrap();
+    assert_eq!(file.queue.table_name(), File::default().queue.table_name());
+    let times = (file.queue.dedupe_window, file.queue.retention);
+    file.queue = super::file::QueueTable { dedupe_window: times.0, retention: times.1, ..Default::default() };
+    file
+}
+
+#[test]
+fn the_queue_is_named_by_its_kind_or_in_a_table() {
+    let (short, long) = (parse("a", "queue = \"aws\"\n").unwrap(), parse("b", "[queue]\nkind = \"aws\"\n").unwrap());
+    assert_eq!(short, long);
+    let place = |rest: &str| parse("c", &format!("[queue]\n{rest}")).unwrap().queue_options();
+    let error = place("table = \"calls\"").unwrap_err().in_a_line();
+    assert!(error.starts_with("queue.table: means something for kind = \"aws\" only"), "{error}");
+    #[cfg(feature = "aws")]
+    assert!(place("kind = \"aws\"\ntable = \"arn:x\"").unwrap_err().in_a_line().starts_with("queue.table: `arn:x`"));
+    #[cfg(not(feature = "aws"))]
+    assert!(place("kind = \"aws\"").unwrap_err().in_a_line().contains("--features aws"));
+    let wrong = parse("d", "queue = \"sqs\"\n").unwrap_err().in_a_line();
+    assert!(wrong.contains("embedded") && wrong.starts_with("d:1:9"), "{wrong}");
+}
+
 #[test]
 fn the_default_file_changes_nothing() {
     assert_eq!(parse("default.toml", DEFAULT_FILE).unwrap(), File::default());
@@ -18,7 +42,7 @@ fn the_default_file_changes_nothing() {
 
 #[test]
 fn every_default_that_the_file_names_is_the_codes() {
-    let mut written = parse("default.toml", &uncommented()).unwrap();
+    let mut written = written();
     // Some make leases and waits longer.
     written.destinations.clear();
     let default = File::default();
@@ -49,7 +73,7 @@ fn the_defaults_of_a_warehouse_are_the_codes() {
 
 #[test]
 fn the_defaults_of_transcripts_are_the_codes() {
-    let file = parse("default.toml", &uncommented()).unwrap();
+    let file = written();
     let written = &file.destinations["transcripts"];
     let bare = super::file::DestinationTable { schedule: None, timeout: None, order: None, ..written.clone() };
     assert_eq!((written.schedule(), written.attempt()), (bare.schedule(), bare.attempt()));

@@ -17,7 +17,6 @@ use event::Timestamp;
 use intake::Intake;
 use parking_lot::Mutex;
 use queue::{BoxFuture, DeadLetter, NotRedriven, Queue, QueueError};
-use queue_sqlite::SqliteQueue;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -25,6 +24,7 @@ use super::alarms::{Watch, Watched};
 use super::destinations::{Running, Shared, View, Views};
 use super::reload::{Live, State, Trigger, configure, look_after, note};
 use super::standing::Standing;
+use super::store::{self, DataDir};
 use super::{Config, UPKEEP_EVERY, clock, now};
 use crate::config::{Parts, Started};
 use crate::router::{Table, Tables};
@@ -36,6 +36,7 @@ pub(crate) struct Server {
     console: SocketAddr,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    _data_dir: DataDir,
 }
 
 impl Server {
@@ -59,9 +60,8 @@ impl Server {
         let (lease_time, longest_wait) = (times.lease, times.longest_wait);
         let mut started = Started { lease_time, longest_wait, ..Started::default() };
         started.note(&config.file);
-        let opened = tokio::task::spawn_blocking(move || SqliteQueue::open(&queue)).await?;
-        let queue: Arc<dyn Queue> =
-            Arc::new(opened.with_context(|| format!("opening the queue in {}", dir.display()))?);
+        let data_dir = DataDir::take(&queue)?;
+        let queue = store::open(&queue).await?;
         let archive = super::archive::open(archive, &dir, &queue).await?;
         let names = destinations.iter().map(|parts| Arc::clone(&parts.name)).collect();
         let table = Arc::new(Table::new(names, routes, Arc::default()));
@@ -127,7 +127,7 @@ impl Server {
         if watches_file {
             tasks.push(tokio::spawn(look_after(Arc::clone(&live), seen, stopped(&stop))));
         }
-        Ok(Self { live, tls, console: console_address, stop, tasks })
+        Ok(Self { live, tls, console: console_address, stop, tasks, _data_dir: data_dir })
     }
 
     /// What can be changed while it runs.

@@ -32,6 +32,8 @@ fn schema_and_code_refuse_the_same() {
         "[destinations.w]\nkind = \"postgres\"\nkey = [\"a\", \"b\"]\n",
         "[[routes]]\ndestination = \"a\"\npattern = { source = [\"x\"] }\n",
         "[alarms]\noff = [\"disk-low\"]\n",
+        "queue = \"aws\"\n",
+        "[queue]\nkind = \"aws\"\ntable = \"calls\"\n",
     ] {
         assert!(is_good(good), "{good}");
     }

@@ -66,12 +66,23 @@ fn entered(schema: &Value, at: &str, name: &str) -> Option<String> {
     resolved(schema, step)
 }
 
+/// The first of some choices that is a table.
+fn table_of(schema: &Value, choices: &[Value]) -> Option<String> {
+    let referred = choices.iter().filter_map(|choice| choice.get("$ref")?.as_str()?.strip_prefix('#'));
+    let mut tables = referred.filter(|at| schema.pointer(at).is_some_and(|choice| choice.get("properties").is_some()));
+    tables.next().map(str::to_owned)
+}
+
 /// Follows references, and goes from a list to what is in it.
 fn resolved(schema: &Value, mut at: String) -> Option<String> {
     loop {
         let here = schema.pointer(&at)?;
         if let Some(reference) = here.get("$ref").and_then(Value::as_str) {
             at = reference.strip_prefix('#')?.to_owned();
+        } else if let Some(at_table) = here.get("anyOf").and_then(Value::as_array).and_then(|all| table_of(schema, all))
+        {
+            // A table, or something shorter for it.
+            at = at_table;
         } else if here.get("items").is_some() {
             at.push_str("/items");
         } else {
