@@ -5,6 +5,7 @@
 mod api;
 mod aws;
 mod aws_queue;
+mod aws_template;
 mod clouds;
 mod emulator;
 mod lake;
@@ -32,13 +33,14 @@ const KILLS: &str = "20";
 type Step = fn(&Repository) -> Result<Outcome>;
 
 /// All parts: how each is called on the command line, and what it is.
-const STEPS: [(&str, &str, Step); 9] = [
+const STEPS: [(&str, &str, Step); 10] = [
     ("tests", "tests", tests),
     ("cases", "pattern cases", cases),
     ("api", "admin API", api::run),
     ("archive", "archive in S3", s3::run),
     ("queues", "queues and buses", aws::run),
     ("aws-queue", "queue on AWS", aws_queue::run),
+    ("aws-template", "template for AWS", aws_template::run),
     ("lake", "Parquet files", lake::run),
     ("stores", "object stores", clouds::run),
     ("kills", "kills", kills),

@@ -46,7 +46,7 @@ const NEEDS: [Need; 6] = [
         versions: None,
         probe: &["-c", "import ensurepip, venv"],
         packages: &["python3", "python3-venv"],
-        reason: "runs schemathesis, which tests the admin API, an emulator of S3, and DuckDB and pyarrow, which read Parquet files",
+        reason: "runs schemathesis, which tests the admin API, emulators of AWS, linters of templates, and DuckDB and pyarrow, which read Parquet files",
     },
     Need {
         program: "npm",
