@@ -1,5 +1,7 @@
-//! `aftercall aws`: what is known to go wrong on AWS, found before it does; and the table of the queue there.
+//! `aftercall aws`: what is known to go wrong on AWS, found before it does; what a configuration needs there; and the table
+//! of the queue.
 
+mod plan;
 mod table;
 
 use std::fs::File;
@@ -26,6 +28,9 @@ enum AwsCommand {
     /// Find in templates of CloudFormation or SAM what is known to lose, double or delay events. Ends with 1 if anything
     /// is found
     Lint(LintArgs),
+    /// Say what a configuration needs on AWS: parameters of the template, secrets, rights; and what does not run there. Ends
+    /// with 1 if it has to be changed first
+    Plan(plan::PlanArgs),
     /// Make the table of the queue (queue.kind = "aws"), or see whether it is as it must be
     Table(table::TableArgs),
 }
@@ -44,6 +49,7 @@ struct LintArgs {
 pub(crate) fn run(args: &AwsArgs) -> anyhow::Result<ExitCode> {
     match &args.what {
         AwsCommand::Lint(args) => lint(args),
+        AwsCommand::Plan(args) => plan::run(args),
         AwsCommand::Table(args) => table::run(args),
     }
 }

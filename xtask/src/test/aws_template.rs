@@ -16,8 +16,9 @@ use crate::repository::Repository;
 const TOOLS: Tool =
     Tool { name: "aws-template-tools", program: "python", requirements: include_str!("aws_template/requirements.txt") };
 /// What runs in Python, beside the tools.
-const SCRIPTS: [(&str, &str); 6] = [
+const SCRIPTS: [(&str, &str); 7] = [
     ("report.py", include_str!("aws_template/report.py")),
+    ("account.py", include_str!("aws_template/account.py")),
     ("translate.py", include_str!("aws_template/translate.py")),
     ("properties.py", include_str!("aws_template/properties.py")),
     ("waived.py", include_str!("aws_template/waived.py")),

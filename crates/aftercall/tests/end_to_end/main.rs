@@ -12,6 +12,7 @@ mod archive;
 mod audit;
 #[cfg(test)]
 mod aws_lint;
+mod aws_plan;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod batch_failures;
