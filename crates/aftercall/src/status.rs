@@ -213,6 +213,8 @@ fn state(gate: &Value, paused: &Value, now: Timestamp) -> String {
             format!("DOWN{}, probe in {}", since(), age(probe))
         }
         Some("half-open") => format!("DOWN{}, probing", since()),
+        Some("waiting") => "was down; waits for an event to probe with".to_owned(),
+        None => "starting".to_owned(),
         Some("ramp") => format!("coming back, {} at a time", gate["limit"].as_u64().unwrap_or_default()),
         _ => match time(&gate["rate_opens"]) {
             Some(at) if at > now => format!("up, rate limit reached for {}", age(now.until(at))),

@@ -324,6 +324,14 @@ impl Queue for Supply {
         unused()
     }
 
+    fn remember(&self, _: ConsumerId, _: Option<Bytes>) -> BoxFuture<'_, Result<(), QueueError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn remembered(&self, _: ConsumerId) -> BoxFuture<'_, Result<Option<Bytes>, QueueError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     fn note(&self, _: Vec<audit::Entry>) -> BoxFuture<'_, Result<(), QueueError>> {
         unused()
     }

@@ -10,11 +10,15 @@
 //!                       └───────────────────────────────────────────────────────────────┘
 //! ```
 //!
+//! When nothing is left to probe with, it is waiting: nobody knows any more that the destination is down, and nothing waits
+//! for it. The next event is a probe, so then it is half-open.
+//!
 //! Only what says something about the destination counts: it answered (whatever it said of the event), or it failed in
-//! passing. Mapping errors say nothing. Everything is in memory: after a restart a breaker is closed, and an outage
-//! opens it again within a few attempts.
+//! passing. Mapping errors say nothing. Where it stands is [noted](note) whenever it changes, so that a restart goes on
+//! there; the evidence is in memory, and gathers anew.
 
 mod evidence;
+mod note;
 
 use std::time::Duration;
 
@@ -22,6 +26,7 @@ use event::Timestamp;
 use serde::Serialize;
 
 use self::evidence::Evidence;
+pub(crate) use self::note::Note;
 
 /// Shortest pause between probes.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -77,11 +82,19 @@ enum State {
         /// When the pause began.
         paused: Timestamp,
         next: Timestamp,
+        /// Probes that have failed.
+        probes: u32,
     },
     HalfOpen {
         since: Timestamp,
         /// When the probe was leased; what began before is none.
         probe: Timestamp,
+        probes: u32,
+    },
+    /// Nothing is there to probe with.
+    Waiting {
+        since: Timestamp,
+        probes: u32,
     },
 }
 
@@ -93,6 +106,8 @@ pub struct BreakerStatus {
     pub state: BreakerState,
     /// When the outage, or the ramp after it, began; none while it is closed.
     pub since: Option<Timestamp>,
+    /// Probes that have failed since.
+    pub probes: u32,
     /// When the next probe may go out.
     pub next_probe: Option<Timestamp>,
 }
@@ -110,9 +125,14 @@ pub enum BreakerState {
     Open,
     /// They wait for what becomes of a probe.
     HalfOpen,
+    /// Nothing waits, and nothing is left to probe with: the next delivery is a probe.
+    Waiting,
 }
 
 impl BreakerState {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Closed, Self::Ramp, Self::Open, Self::HalfOpen, Self::Waiting];
+
     /// Whether deliveries wait because the destination is down.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Open | Self::HalfOpen)
@@ -125,6 +145,7 @@ impl BreakerState {
             Self::Ramp => "ramp",
             Self::Open => "open",
             Self::HalfOpen => "half-open",
+            Self::Waiting => "waiting",
         }
     }
 }
@@ -140,7 +161,7 @@ impl Breaker {
             State::Closed => None,
             State::Ramp { limit, .. } => Some(limit),
             State::Open { paused, next, .. } => Some(usize::from(is_over(paused, next, now))),
-            State::HalfOpen { .. } => Some(1),
+            State::HalfOpen { .. } | State::Waiting { .. } => Some(1),
         }
     }
 
@@ -155,11 +176,26 @@ impl Breaker {
     /// Something was leased at `now`: while it is open, that is a probe.
     pub(crate) fn leased(&mut self, now: Timestamp) {
         match self.state {
-            State::Open { since, paused, next } if is_over(paused, next, now) => {
-                self.state = State::HalfOpen { since, probe: now };
+            State::Open { since, paused, next, probes } if is_over(paused, next, now) => {
+                self.state = State::HalfOpen { since, probe: now, probes };
             }
+            State::Waiting { since, probes } => self.state = State::HalfOpen { since, probe: now, probes },
             // The clock was set back; by the earlier time no attempt would count for long.
-            State::HalfOpen { since, probe } if now < probe => self.state = State::HalfOpen { since, probe: now },
+            State::HalfOpen { since, probe, probes } if now < probe => {
+                self.state = State::HalfOpen { since, probe: now, probes };
+            }
+            _ => {}
+        }
+    }
+
+    /// There was nothing to lease at `now`, nothing is under way, and nothing falls due later.
+    pub(crate) fn nothing_left(&mut self, now: Timestamp) {
+        match self.state {
+            State::Open { since, paused, next, probes } if is_over(paused, next, now) => {
+                self.state = State::Waiting { since, probes };
+            }
+            // The probe has said nothing of the destination: it was erased, or could not be mapped.
+            State::HalfOpen { since, probes, .. } => self.state = State::Waiting { since, probes },
             _ => {}
         }
     }
@@ -181,7 +217,7 @@ impl Breaker {
                 };
             }
             // Of before the outage, or before the probe.
-            State::Open { .. } | State::HalfOpen { .. } | State::Closed => {}
+            State::Open { .. } | State::HalfOpen { .. } | State::Waiting { .. } | State::Closed => {}
         }
     }
 
@@ -198,22 +234,24 @@ impl Breaker {
         let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
         match self.state {
             State::Closed if self.evidence.is_outage(now, &self.options) => {
-                self.open(now, now, asked);
+                self.open(now, now, asked, 0);
                 return true;
             }
             State::Ramp { since, .. } if began < since => {}
             State::Ramp { limit: 1, answers: 0, .. } => {
-                self.open(now, now, asked);
+                self.open(now, now, asked, 0);
                 return true;
             }
             State::Ramp { since, limit, .. } => {
                 self.state = State::Ramp { since, limit: (limit / 2).max(1), answers: 0, stepped: now };
             }
-            State::HalfOpen { since, probe } if began >= probe => self.open(since, now, asked),
-            State::Open { since, paused, next } => {
-                self.state = State::Open { since, paused, next: next.max(now.plus(asked)) };
+            State::HalfOpen { since, probe, probes } if began >= probe => {
+                self.open(since, now, asked, probes.saturating_add(1));
             }
-            State::HalfOpen { .. } | State::Closed => {}
+            State::Open { since, paused, next, probes } => {
+                self.state = State::Open { since, paused, next: next.max(now.plus(asked)), probes };
+            }
+            State::HalfOpen { .. } | State::Waiting { .. } | State::Closed => {}
         }
         false
     }
@@ -224,18 +262,19 @@ impl Breaker {
     }
 
     pub(crate) fn status(&self) -> BreakerStatus {
-        let (state, since) = match self.state {
-            State::Closed => (BreakerState::Closed, None),
-            State::Ramp { since, .. } => (BreakerState::Ramp, Some(since)),
-            State::Open { since, .. } => (BreakerState::Open, Some(since)),
-            State::HalfOpen { since, .. } => (BreakerState::HalfOpen, Some(since)),
+        let (state, since, probes) = match self.state {
+            State::Closed => (BreakerState::Closed, None, 0),
+            State::Ramp { since, .. } => (BreakerState::Ramp, Some(since), 0),
+            State::Open { since, probes, .. } => (BreakerState::Open, Some(since), probes),
+            State::HalfOpen { since, probes, .. } => (BreakerState::HalfOpen, Some(since), probes),
+            State::Waiting { since, probes } => (BreakerState::Waiting, Some(since), probes),
         };
-        BreakerStatus { state, since, next_probe: self.eases() }
+        BreakerStatus { state, since, probes, next_probe: self.eases() }
     }
 
-    fn open(&mut self, since: Timestamp, now: Timestamp, asked: Duration) {
+    fn open(&mut self, since: Timestamp, now: Timestamp, asked: Duration, probes: u32) {
         let pause = (since.until(now) / PAUSE_SHARE).max(PAUSE_MIN).min(self.options.pause).max(asked);
-        self.state = State::Open { since, paused: now, next: now.plus(pause) };
+        self.state = State::Open { since, paused: now, next: now.plus(pause), probes };
     }
 
     fn begin_ramp(&mut self, now: Timestamp) {

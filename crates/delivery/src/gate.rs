@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::Options;
 use crate::adaptive::Adaptive;
-use crate::breaker::{Breaker, BreakerState, BreakerStatus};
+use crate::breaker::{Breaker, BreakerState, BreakerStatus, Note};
 use crate::rate::Rate;
 
 /// Attempts that have ended but are not settled yet, for each one that may be under way: beyond it nothing is leased.
@@ -82,6 +82,29 @@ impl Gate {
     /// Whether deliveries wait because the destination is down, and nothing else holds them back.
     pub(crate) fn is_down(&self) -> bool {
         !self.paused && self.breaker.status().state == BreakerState::Open
+    }
+
+    /// There was nothing to lease, nothing is under way, and nothing falls due later.
+    pub(crate) fn nothing_left(&mut self, now: Timestamp) {
+        self.breaker.nothing_left(now);
+    }
+
+    /// Whether the breaker is open, or half-open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    /// What is to be kept of the breaker in place of this.
+    pub(crate) fn note(&self, kept: Option<Note>) -> Option<Note> {
+        self.breaker.note(kept)
+    }
+
+    /// Goes on where a breaker stood; if the destination is `another` since then, with a probe at once.
+    pub(crate) fn restore(&mut self, note: Note, another: bool, now: Timestamp) {
+        self.breaker.restore(note, now);
+        if another {
+            self.breaker.probe_now(now);
+        }
     }
 
     /// When there will be more room, by time alone.

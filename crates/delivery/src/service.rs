@@ -16,7 +16,7 @@ use queue::{ConsumerId, Queue};
 use tokio::sync::watch;
 
 use self::putting::Putting;
-use self::running::Running;
+use self::running::{Before, Running, remembered};
 use crate::attempt::Tools;
 use crate::handle::Stop;
 use crate::{Clock, Error, Handle, Health, Mapper, Options, PutAside};
@@ -52,6 +52,7 @@ pub struct Service {
     options: Options,
     health: Arc<Health>,
     day: Vec<(i64, u64)>,
+    another: bool,
 }
 
 impl Service {
@@ -59,7 +60,7 @@ impl Service {
     pub fn new(parts: Parts, options: Options) -> Result<Self, Error> {
         options.check()?;
         let health = Arc::new(Health::new());
-        Ok(Self { parts, options, health, day: Vec::new() })
+        Ok(Self { parts, options, health, day: Vec::new(), another: false })
     }
 
     /// With what [`Health::day`] told of it before, for the limit a day.
@@ -68,6 +69,13 @@ impl Service {
         self.health.set_day(day.clone());
         self.day = day;
         self
+    }
+
+    /// The destination is not the one that it was when the service before this one ended: if it was down, it is probed at
+    /// once.
+    #[must_use]
+    pub fn another_destination(self) -> Self {
+        Self { another: true, ..self }
     }
 
     /// Its numbers.
@@ -112,7 +120,7 @@ impl Service {
         paused: watch::Receiver<bool>,
         shutdown: impl Future<Output = Duration> + Send,
     ) -> Result<(), Error> {
-        let Self { parts, options, health, day } = self;
+        let Self { parts, options, health, day, another } = self;
         let tools = Tools {
             mapper: parts.mapper,
             destination: parts.destination,
@@ -123,6 +131,7 @@ impl Service {
         let queue = parts.queue;
         let mut running = Running::new(&*queue, parts.consumer, &parts.name, tools, &options, &health, parts.seed);
         running.restore_day(&day);
+        running.restore(Before { note: remembered(&*queue, parts.consumer, &parts.name).await, another });
         let putting = parts.aside.map(|aside| Putting::new(aside, &parts.name, options.timeout));
         running.putting(putting).run(paused, shutdown).await
     }

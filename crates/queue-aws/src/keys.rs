@@ -16,6 +16,7 @@
 //! | `trail` | number | a block of the audit trail |
 //! | `queue` | `reviews` | how far people are with groups of dead letters |
 //! | `owners` | id of a destination | which server delivers to it |
+//! | `notes` | id of a destination | what whoever delivers to it wants to find again |
 //! | `replays` | name | how far a replay has come |
 //!
 //! Numbers have leading zeros, so that their order is that of the texts.
@@ -120,6 +121,11 @@ pub(crate) fn owner(id: ConsumerId) -> Key {
 /// The first and the last of them.
 pub(crate) fn owners() -> (String, String) {
     (format!("{:05}", 0), format!("{:05}", u16::MAX))
+}
+
+/// Not in the partition of the destination's state, which is read whole with each lease.
+pub(crate) fn note(id: ConsumerId) -> Key {
+    Key::new("notes", format!("{:05}", id.0))
 }
 
 pub(crate) const REPLAYS: &str = "replays";

@@ -35,6 +35,7 @@ mod keys;
 mod lease;
 mod letter;
 mod log;
+mod note;
 mod options;
 mod owner;
 mod publish;
@@ -266,6 +267,14 @@ impl Queue for AwsQueue {
 
     fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<Replay>, QueueError>> {
         self.run(|inner| async move { inner.replays(id).await })
+    }
+
+    fn remember(&self, consumer: ConsumerId, note: Option<Bytes>) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.run(move |inner| async move { inner.remember(consumer, note).await })
+    }
+
+    fn remembered(&self, consumer: ConsumerId) -> BoxFuture<'_, Result<Option<Bytes>, QueueError>> {
+        self.run(move |inner| async move { inner.remembered(consumer).await })
     }
 
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {

@@ -67,6 +67,12 @@ pub(crate) enum Op {
         entries: Vec<audit::Entry>,
         reply: Reply<()>,
     },
+    /// Keeps a note of a destination, or drops it.
+    Remember {
+        consumer: ConsumerId,
+        note: Option<Bytes>,
+        reply: Reply<()>,
+    },
     /// Keeps an edited copy of a dead letter's body, or drops it.
     Edit {
         id: DeadLetterId,
@@ -244,6 +250,7 @@ impl Op {
             Self::Publish(publish) => drop(publish.reply.send(Err(error.clone()))),
             Self::Settle { reply, .. }
             | Self::Note { reply, .. }
+            | Self::Remember { reply, .. }
             | Self::Erase { reply, .. }
             | Self::Close { reply } => drop(reply.send(Err(error.clone()))),
             Self::Reject { reply, .. } => drop(reply.send(Err(error.clone()))),

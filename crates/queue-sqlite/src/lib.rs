@@ -23,6 +23,7 @@ mod inbox;
 mod lock;
 mod log;
 mod migrate;
+mod notes;
 mod open;
 mod options;
 mod reader;
@@ -50,7 +51,7 @@ use queue::{
     AuditPage, BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Erased, Erasure,
     Fingerprint, Lease, LogPage, Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome,
     Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology, UnmatchedGroups, UnmatchedPage,
-    UnmatchedQuery, body_hash,
+    UnmatchedQuery, body_hash, check_note,
 };
 use tokio::sync::oneshot;
 
@@ -333,6 +334,24 @@ impl Queue for SqliteQueue {
                 })
             });
             read.await?
+        })
+    }
+
+    fn remember(&self, consumer: ConsumerId, note: Option<Bytes>) -> BoxFuture<'_, Result<(), QueueError>> {
+        let checked = check_note(note.as_deref()).and_then(|()| self.shared.consumer(consumer).map(drop));
+        match checked {
+            Ok(()) => self.ask(|reply| Op::Remember { consumer, note, reply }),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    fn remembered(&self, consumer: ConsumerId) -> BoxFuture<'_, Result<Option<Bytes>, QueueError>> {
+        Box::pin(async move {
+            self.shared.consumer(consumer)?;
+            let read = reader::blocking(&self.shared, move |shared| {
+                shared.readers.with(|connection| notes::find(connection, consumer))
+            });
+            read.await?.transpose()
         })
     }
 

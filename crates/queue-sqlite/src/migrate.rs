@@ -7,6 +7,7 @@
 //! | 2 | checksums of every row that a promise rests on, and of identities |
 //! | 3 | redriven events |
 //! | 4 | the audit trail, edited copies of dead letters, how far people are with a group, where events that are here again stood first, replays |
+//! | 5 | notes of destinations, and counts of what was put aside |
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
@@ -56,6 +57,9 @@ fn steps(connection: &Connection, version: i32) -> Result<(), Failed> {
                        ALTER TABLE state ADD COLUMN replayed INTEGER NOT NULL DEFAULT 0;";
         connection.execute_batch(columns).place(DOING)?;
         connection.execute_batch(schema::REPLAYS_TABLE).place(DOING)?;
+    }
+    if version < 5 {
+        connection.execute_batch(schema::NOTES_TABLES).place(DOING)?;
     }
     if version < 2 {
         for table in rows::TABLES_OF_2 {

@@ -67,9 +67,13 @@ pub(crate) const EDITS: Table =
     Table { name: "edits", columns: &["letter", "at", "who", "why", "body"], keys: 1, rowid: None };
 pub(crate) const REVIEWS: Table =
     Table { name: "reviews", columns: &["fingerprint", "state", "at", "who", "why", "seen"], keys: 1, rowid: None };
+pub(crate) const NOTES: Table = Table { name: "notes", columns: &["destination", "note"], keys: 1, rowid: None };
+pub(crate) const PUT_ASIDE: Table =
+    Table { name: "put_aside", columns: &["destination", "count"], keys: 1, rowid: None };
 /// Those that got their checksums with format 2.
 pub(crate) const TABLES_OF_2: [Table; 5] = [DESTINATIONS, CURSOR_CHUNKS, RETRIES, DEAD_LETTERS, STATE];
-/// All that people and deliveries rest on; a replay whose row is damaged can be begun anew.
+/// All that people and deliveries rest on; a replay whose row is damaged can be begun anew,
+/// and of a damaged note or count nothing is known.
 pub(crate) const TABLES: [Table; 7] = [DESTINATIONS, CURSOR_CHUNKS, RETRIES, DEAD_LETTERS, STATE, EDITS, REVIEWS];
 
 impl Table {

@@ -17,6 +17,8 @@
 //! | `edits` | the edited copy of a dead letter's body | when somebody edits |
 //! | `reviews` | how far people are with a group of dead letters | when somebody says so |
 //! | `unmatched` | an event that matched no route when it was accepted | for those only |
+//! | `notes` | what whoever delivers to a destination wants to find again | when that changes, as in an outage |
+//! | `put_aside` | how many deliveries to a destination were put aside in the archive | with those |
 //! | `replays` | a replay, and how far it has come | with each piece of it |
 //! | `state` | the counters of the whole queue, one row | when they change |
 
@@ -34,7 +36,7 @@ pub(crate) const FILE: &str = "queue.db";
 /// `Aftc`: tells our files from any other SQLite file.
 const APPLICATION_ID: i32 = 0x4166_7463;
 /// Counts up whenever a table changes; `tests/formats` has a database of each.
-pub(crate) const VERSION: i32 = 4;
+pub(crate) const VERSION: i32 = 5;
 /// 16 KiB pages: a commit of a few events writes few pages, and a chunk of identities fits one.
 const PAGE_BYTES: u32 = 16 << 10;
 /// Page cache of the writer.
@@ -115,6 +117,12 @@ CREATE TABLE replays (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Tables that came with format 5. They have no row of a destination that was never down.
+pub(crate) const NOTES_TABLES: &str = "
+CREATE TABLE notes (destination INTEGER PRIMARY KEY, note BLOB NOT NULL, crc INTEGER NOT NULL) STRICT;
+CREATE TABLE put_aside (destination INTEGER PRIMARY KEY, count INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
+";
+
 const CREATING: &str = "creating the tables";
 
 /// Opens the writer's connection, and makes the tables when the file is new, or brings those of an older format to the
@@ -143,7 +151,9 @@ pub(crate) fn open_writer(dir: &Path) -> Result<Connection, Failed> {
         .place("setting up the database")?;
     if version == 0 {
         connection
-            .execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} {AUDIT_TABLES} {REVIEW_TABLES} {REPLAYS_TABLE}"))
+            .execute_batch(&format!(
+                "BEGIN IMMEDIATE; {TABLES} {AUDIT_TABLES} {REVIEW_TABLES} {REPLAYS_TABLE} {NOTES_TABLES}"
+            ))
             .place(CREATING)?;
         Counters::default().insert(&connection)?;
         let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;");

@@ -41,6 +41,7 @@ use crate::consumer::Committed;
 use crate::dedupe::Dedupe;
 use crate::failure::{Failed, Place};
 use crate::inbox::{Op, Reply};
+use crate::notes;
 use crate::options::{FULL_PAUSE, IDLE_FLUSH};
 use crate::shared::Shared;
 use crate::trail::Trail;
@@ -275,6 +276,10 @@ impl Writer {
                 Op::Replay { piece, now, reply } => self.replay(*piece, now, reply, done)?,
                 Op::Maintain { now, reply } => self.maintain(now, reply, done)?,
                 Op::Note { entries, reply } => self.note(entries, reply, done)?,
+                Op::Remember { consumer, note, reply } => {
+                    done.noted.push(reply);
+                    notes::store(&self.connection, consumer, note.as_deref())?;
+                }
                 Op::Damaged { consumer, damages, now } => {
                     if let Some(burying) = Burying::new(&self.shared, consumer, damages, now) {
                         self.bury_damaged(burying, done)?;

@@ -13,10 +13,11 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 /// See `formats/README.md`.
-const FORMATS: [&str; 3] = [
+const FORMATS: [&str; 4] = [
     include_str!("formats/version-1.sql"),
     include_str!("formats/version-2.sql"),
     include_str!("formats/version-3.sql"),
+    include_str!("formats/version-4.sql"),
 ];
 /// When the queues were filled.
 const NOW: Timestamp = Timestamp::from_millis(1_773_965_089_000);

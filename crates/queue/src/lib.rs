@@ -19,6 +19,7 @@ mod fingerprint;
 mod masking;
 mod memory;
 mod mention;
+mod note;
 mod options;
 mod publish;
 mod redrive;
@@ -50,6 +51,7 @@ pub use fingerprint::{DeadLetterGroup, Fingerprint, Grouping, NoFingerprint};
 pub use masking::normalise;
 pub use memory::MemoryQueue;
 pub use mention::Mention;
+pub use note::{NOTE_BYTES_MAX, check_note};
 pub use options::{Options, Times};
 pub use publish::{Content, ContentName, Publication, Published, Rejection, body_hash, conflict_id};
 pub use redrive::{NotRedriven, RedriveOutcome};
@@ -193,6 +195,14 @@ pub trait Queue: Send + Sync {
 
     /// What is known of replays, of one or of all; the newest first.
     fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<Replay>, QueueError>>;
+
+    /// Keeps a small note of a destination in place of an earlier one, or with `None` drops it; durable on return. It is of
+    /// whoever delivers there, and means nothing to the queue. Of servers that share a queue, the last to write counts.
+    /// Fails for a note of more than [`NOTE_BYTES_MAX`].
+    fn remember(&self, consumer: ConsumerId, note: Option<Bytes>) -> BoxFuture<'_, Result<(), QueueError>>;
+
+    /// The note of a destination that [`Queue::remember`] has kept. Fails for one that is damaged, which concerns nothing else.
+    fn remembered(&self, consumer: ConsumerId) -> BoxFuture<'_, Result<Option<Bytes>, QueueError>>;
 
     /// Counts and positions, for `status` and the health check.
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>>;

@@ -5,6 +5,7 @@
 mod consumer;
 mod dead;
 mod erase;
+mod notes;
 mod replays;
 mod state;
 mod trail;
@@ -200,6 +201,14 @@ impl Queue for MemoryQueue {
 
     fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<Replay>, QueueError>> {
         ready(self.with(|state| Ok(state.replays(id.as_deref()))))
+    }
+
+    fn remember(&self, consumer: ConsumerId, note: Option<Bytes>) -> BoxFuture<'_, Result<(), QueueError>> {
+        ready(self.with(|state| state.remember(consumer, note)))
+    }
+
+    fn remembered(&self, consumer: ConsumerId) -> BoxFuture<'_, Result<Option<Bytes>, QueueError>> {
+        ready(self.with(|state| state.remembered(consumer)))
     }
 
     fn status(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueStatus, QueueError>> {

@@ -98,6 +98,14 @@ impl Queue for Still {
         self.wait(self.0.event(id), false)
     }
 
+    fn remember(&self, consumer: ConsumerId, note: Option<Bytes>) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.wait(self.0.remember(consumer, note), true)
+    }
+
+    fn remembered(&self, consumer: ConsumerId) -> BoxFuture<'_, Result<Option<Bytes>, QueueError>> {
+        self.wait(self.0.remembered(consumer), false)
+    }
+
     fn note(&self, entries: Vec<audit::Entry>) -> BoxFuture<'_, Result<(), QueueError>> {
         self.wait(self.0.note(entries), true)
     }

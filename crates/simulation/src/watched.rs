@@ -293,6 +293,14 @@ impl Queue for Watched {
         Box::pin(async move { self.step("a look", |queue| block_on(queue.event(id)), false).await })
     }
 
+    fn remember(&self, consumer: ConsumerId, note: Option<Bytes>) -> BoxFuture<'_, Result<(), QueueError>> {
+        Box::pin(async move { self.step("a note", |queue| block_on(queue.remember(consumer, note)), true).await })
+    }
+
+    fn remembered(&self, consumer: ConsumerId) -> BoxFuture<'_, Result<Option<Bytes>, QueueError>> {
+        Box::pin(async move { self.step("a look", |queue| block_on(queue.remembered(consumer)), false).await })
+    }
+
     fn note(&self, entries: Vec<audit::Entry>) -> BoxFuture<'_, Result<(), QueueError>> {
         Box::pin(async move { self.step("a note", |queue| block_on(queue.note(entries)), true).await })
     }

@@ -352,6 +352,8 @@ fn destination(view: &View, consumers: &[ConsumerStatus]) -> DestinationReading 
     let gate = health.gate;
     let breaker = match gate.map(|gate| (gate.breaker.state, gate.breaker.since)) {
         Some((BreakerState::Open | BreakerState::HalfOpen, Some(since))) => Breaker::Open(since),
+        // Not before its service has read where it stood.
+        None => Breaker::Unknown,
         // In the ramp deliveries go out again, and it ends only when there are enough of them.
         _ => Breaker::Closed,
     };

@@ -62,10 +62,11 @@ pub(crate) struct Shared {
 }
 
 impl Running {
-    /// Starts a service.
+    /// Starts a service; `anew` if the configuration has just made it what it is.
     pub(crate) fn start(
         parts: DestinationParts,
         consumer: ConsumerId,
+        anew: bool,
         shared: &Shared,
     ) -> Result<Self, delivery::Error> {
         let DestinationParts { name, delivery, destination, setting, .. } = parts;
@@ -75,7 +76,7 @@ impl Running {
         destination.tend();
         let paused = shared.standing.paused(&name).is_some();
         let day = shared.standing.day(&name);
-        let begin = Begin { paused, day, aside: aside(&setting, shared) };
+        let begin = Begin { paused, day, anew, aside: aside(&setting, shared) };
         let handle = start(&name, &delivery, &destination.destination, consumer, begin, shared)?;
         Ok(Self { name, setting, destination, delivery, consumer, handle })
     }
@@ -100,7 +101,7 @@ impl Running {
     /// Starts another service, as this one was before it ended.
     pub(crate) fn start_again(self, shared: &Shared) -> Result<Self, delivery::Error> {
         let (paused, day) = (self.handle.is_paused(), self.handle.health().day());
-        let begin = Begin { paused, day, aside: aside(&self.setting, shared) };
+        let begin = Begin { paused, day, anew: false, aside: aside(&self.setting, shared) };
         let handle = start(&self.name, &self.delivery, &self.destination.destination, self.consumer, begin, shared)?;
         Ok(Self { handle, ..self })
     }
@@ -127,6 +128,8 @@ struct Begin {
     paused: bool,
     /// What went out today already, for a limit a day.
     day: Vec<(i64, u64)>,
+    /// It may not be what it was when it was down.
+    anew: bool,
     aside: Option<Arc<dyn PutAside>>,
 }
 
@@ -138,7 +141,7 @@ fn start(
     begin: Begin,
     shared: &Shared,
 ) -> Result<delivery::Handle, delivery::Error> {
-    let Begin { paused, day, aside } = begin;
+    let Begin { paused, day, anew, aside } = begin;
     let made = delivery::Parts {
         name: Arc::clone(name),
         consumer,
@@ -150,5 +153,6 @@ fn start(
         aside,
         paused,
     };
-    Ok(Service::new(made, options.clone())?.counted_today(day).start())
+    let service = Service::new(made, options.clone())?.counted_today(day);
+    Ok(if anew { service.another_destination() } else { service }.start())
 }

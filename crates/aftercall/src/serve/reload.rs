@@ -253,7 +253,7 @@ impl Live {
         let mut staying: HashMap<_, _> =
             staying.into_iter().map(|running| (Arc::clone(&running.name), running)).collect();
         let start = |(parts, id): (DestinationParts, &ConsumerId)| {
-            staying.remove(&parts.name).or_else(|| noted(Running::start(parts, *id, &self.shared)))
+            staying.remove(&parts.name).or_else(|| noted(Running::start(parts, *id, true, &self.shared)))
         };
         wanted.into_iter().zip(ids).filter_map(start).collect()
     }

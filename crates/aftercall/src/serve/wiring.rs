@@ -78,7 +78,7 @@ impl Server {
         intake.set_redaction_keys(redaction);
         let console = Console::bind(console, TokenFile::in_dir(&dir), now()).await?;
         super::quarantine::open(quarantine, &intake).await?;
-        let start = |(parts, id)| Running::start(parts, id, &shared);
+        let start = |(parts, id)| Running::start(parts, id, false, &shared);
         let services = destinations.into_iter().zip(ids).map(start).collect::<Result<Vec<_>, _>>()?;
         let stop = watch::Sender::new(false);
         let console_address = console.address();

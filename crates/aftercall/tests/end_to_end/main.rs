@@ -63,6 +63,8 @@ mod oauth;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
 mod outcome;
 #[cfg(test)]
 #[cfg(feature = "postgres")]

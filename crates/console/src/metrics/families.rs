@@ -184,7 +184,7 @@ fn gates(status: &Status, to: &mut Writer<'_>) -> fmt::Result {
     let mut breakers = Samples::new();
     for destination in &status.destinations {
         let Some(gate) = destination.health.gate else { continue };
-        for state in [BreakerState::Closed, BreakerState::Ramp, BreakerState::Open, BreakerState::HalfOpen] {
+        for state in BreakerState::ALL {
             let labels = vec![("destination", destination.name.as_str()), ("state", state.as_str())];
             breakers.push((labels, flag(gate.breaker.state == state)));
         }

@@ -63,7 +63,10 @@ fn a_ramp_leads_back() {
         (0..limit).for_each(|_| breaker.answered(now, now, 50));
     }
     assert_eq!(limits, [1, 2, 4, 8, 16, 32]);
-    assert_eq!(breaker.status(), BreakerStatus { state: BreakerState::Closed, since: None, next_probe: None });
+    assert_eq!(
+        breaker.status(),
+        BreakerStatus { state: BreakerState::Closed, since: None, probes: 0, next_probe: None }
+    );
 }
 
 #[test]
@@ -122,15 +125,80 @@ fn a_clock_that_is_set_back_does_not_park_a_destination() {
     assert_eq!(breaker.limit(much_earlier), Some(2));
 }
 
+#[test]
+fn with_nothing_left_to_probe_with_it_is_open_no_more_and_the_next_event_is_a_probe() {
+    let mut breaker = opened();
+    breaker.nothing_left(at(1));
+    assert!(breaker.is_open(), "before the pause is over nobody has looked for a probe");
+    let failed = probe(&mut breaker, false);
+    let when = breaker.eases().unwrap();
+    breaker.nothing_left(when);
+    assert_eq!((breaker.status().state, breaker.is_open(), breaker.eases()), (BreakerState::Waiting, false, None));
+    assert_eq!(breaker.limit(when), Some(1));
+    breaker.answered(failed, when, 50);
+    assert!(!breaker.failed(failed, when, None, 1));
+    assert_eq!(breaker.status().state, BreakerState::Waiting, "what began before says nothing");
+    let later = when.plus(Duration::from_secs(3_600));
+    breaker.leased(later);
+    assert!(!breaker.failed(later, later, None, 1));
+    let status = breaker.status();
+    assert_eq!((status.state, status.since, status.probes), (BreakerState::Open, Some(at(0)), 2));
+    breaker.leased(breaker.eases().unwrap());
+    breaker.nothing_left(later.plus(Duration::from_secs(60)));
+    assert_eq!(breaker.status().state, BreakerState::Waiting, "its probe was erased");
+}
+
+#[test]
+fn a_note_of_another_version_or_of_none_is_no_note() {
+    let stored = opened().note(None).unwrap().pack();
+    let text = String::from_utf8(stored).unwrap();
+    for other in [
+        text.replace("\"version\":1", "\"version\":2"),
+        text.replace("open", "ajar"),
+        text[1..].to_owned(),
+        String::new(),
+    ] {
+        assert!(Note::unpack(other.as_bytes()).is_err(), "{other}");
+    }
+}
+
+#[test]
+fn no_note_parks_a_destination() {
+    let far = at(i64::MAX / 2);
+    let mut breaker = opened();
+    breaker.state = State::Open { since: far, paused: at(0), next: far, probes: u32::MAX };
+    let note = breaker.note(None).unwrap();
+    let mut restored = Breaker::new(BreakerOptions::default());
+    restored.restore(note, at(1_000));
+    assert_eq!((restored.eases(), restored.status().since), (Some(at(0).plus(RETRY_AFTER_MAX)), Some(at(1_000))));
+    restored.probe_now(at(2_000));
+    assert_eq!(restored.limit(at(2_000)), Some(1), "it is another destination now");
+}
+
 proptest! {
     /// Whatever happens: it never lets more than one probe out while it is open, and a destination that works again
-    /// gets its full concurrency back.
+    /// gets its full concurrency back. Also when it is restarted, and when there is nothing to probe with.
     #[test]
-    fn always_comes_back(steps in prop::collection::vec((0u64..2_000, any::<bool>(), 0u64..9), 0..400)) {
+    fn always_comes_back(
+        steps in prop::collection::vec((0u64..2_000, any::<bool>(), 0u64..9, 0u8..20, 0u8..20), 0..400),
+    ) {
         let mut breaker = Breaker::new(BreakerOptions::default());
-        let mut now = at(0);
-        for (wait, well, suspect) in steps {
+        let (mut now, mut kept) = (at(0), None);
+        for (wait, well, suspect, restart, idle) in steps {
             now = now.plus(Duration::from_millis(wait));
+            if restart == 0 {
+                kept = breaker.note(kept);
+                let was_open = breaker.is_open();
+                breaker = Breaker::new(BreakerOptions::default());
+                if let Some(note) = kept {
+                    breaker.restore(Note::unpack(&note.pack()).unwrap(), now);
+                }
+                prop_assert!(!was_open || breaker.limit(now) <= Some(1), "{:?}", kept);
+            }
+            if idle == 0 {
+                breaker.nothing_left(now);
+            }
+            kept = breaker.note(kept);
             let limit = breaker.limit(now);
             prop_assert!(!breaker.is_open() || limit <= Some(1));
             if limit == Some(0) {

@@ -3,6 +3,7 @@
 mod aside;
 mod ended;
 mod outstanding;
+mod remember;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -19,8 +20,10 @@ use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
 
 use self::outstanding::{Outstanding, release};
+pub(super) use self::remember::{Before, remembered};
 use super::putting::Putting;
 use crate::attempt::{Attempt, Ended, Tools};
+use crate::breaker::Note;
 use crate::gate::Gate;
 use crate::pause::Pause;
 use crate::report::Report;
@@ -53,6 +56,9 @@ pub(super) struct Running<'a> {
     settling: Vec<Settle>,
     settle: Option<BoxFuture<'a, Result<(), QueueError>>>,
     lease: Option<BoxFuture<'a, Result<Vec<Lease>, QueueError>>>,
+    /// Where the breaker stands, as it is kept or being kept.
+    kept: Option<Note>,
+    remember: Option<BoxFuture<'a, Result<(), QueueError>>>,
     /// What is leased is to be put aside.
     lease_aside: bool,
     putting: Option<Putting>,
@@ -87,6 +93,7 @@ enum Step {
     Settled(Result<(), QueueError>),
     Leased(Result<Vec<Lease>, QueueError>),
     PutAside(Result<(), String>),
+    Kept(Result<(), QueueError>),
     Attempts,
     Changed,
     Paused(bool),
@@ -120,6 +127,8 @@ impl<'a> Running<'a> {
             settling: Vec::new(),
             settle: None,
             lease: None,
+            kept: None,
+            remember: None,
             lease_aside: false,
             putting: None,
             changed: None,
@@ -191,8 +200,10 @@ impl<'a> Running<'a> {
             self.outstanding.newest(&mut self.settling);
             self.settle = Some(self.queue.settle(self.settling.clone(), now));
         }
+        self.remember();
         if self.stopping.is_some() {
-            let idle = self.in_flight.is_empty() && self.settle.is_none() && self.lease.is_none();
+            let asked = self.settle.is_some() || self.lease.is_some() || self.remember.is_some();
+            let idle = self.in_flight.is_empty() && !asked;
             let putting = self.putting.as_ref().is_some_and(|putting| !putting.is_idle());
             return Ok(idle && !putting && self.ended.is_empty());
         }
@@ -242,6 +253,9 @@ impl<'a> Running<'a> {
         if let Some(result) = ready(&mut self.lease, cx) {
             return Poll::Ready(Step::Leased(result));
         }
+        if let Some(result) = ready(&mut self.remember, cx) {
+            return Poll::Ready(Step::Kept(result));
+        }
         if let Some(under_way) = self.putting.as_mut().and_then(Putting::under_way)
             && let Poll::Ready(result) = under_way.as_mut().poll(cx)
         {
@@ -277,7 +291,11 @@ impl<'a> Running<'a> {
                 let held = self.putting.as_mut().and_then(Putting::take_held);
                 self.ended.extend(held.map(|held| release(held.lease.token)));
             }
-            Step::Settled(Ok(())) => self.ended.extend(self.outstanding.settled(&mut self.settling)),
+            Step::Settled(Ok(())) => {
+                self.ended.extend(self.outstanding.settled(&mut self.settling));
+                // What was to be probed with may be gone.
+                self.look |= self.gate.is_open();
+            }
             Step::Settled(Err(error)) => {
                 self.queue_failed(error)?;
                 // Behind those that could not be settled come those that ended meanwhile.
@@ -287,6 +305,7 @@ impl<'a> Running<'a> {
             Step::Leased(Ok(leases)) => self.leased(leases),
             Step::Leased(Err(error)) => self.queue_failed(error)?,
             Step::PutAside(result) => self.put_aside(result),
+            Step::Kept(result) => self.kept(result),
             Step::Attempts => {
                 done.drain(..).for_each(|ended| self.ended(ended));
                 self.show(self.tools.clock.now());
@@ -305,6 +324,7 @@ impl<'a> Running<'a> {
         self.look = leases.len() >= self.asked;
         let leases = self.outstanding.begin(leases);
         if leases.is_empty() {
+            self.nothing_leased();
             return;
         }
         // What was erased meanwhile is not delivered any more; the rest is leased again.
@@ -331,6 +351,17 @@ impl<'a> Running<'a> {
             self.health.set_day(self.gate.day());
         }
         self.show(now);
+    }
+
+    /// While the destination is down, there may be nothing left to probe it with.
+    fn nothing_leased(&mut self) {
+        let unsettled = self.ended.len() + self.settling.len();
+        let aside = self.putting.as_ref().is_some_and(|putting| !putting.is_idle());
+        if self.in_flight.is_empty() && unsettled == 0 && !aside && self.queue.next_due(self.consumer).is_none() {
+            let now = self.tools.clock.now();
+            self.gate.nothing_left(now);
+            self.show(now);
+        }
     }
 
     /// Lets others see how it is going.

@@ -352,6 +352,14 @@ impl Queue for Failing {
         self.inner.event(id)
     }
 
+    fn remember(&self, consumer: ConsumerId, note: Option<Bytes>) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.inner.remember(consumer, note)
+    }
+
+    fn remembered(&self, consumer: ConsumerId) -> BoxFuture<'_, Result<Option<Bytes>, QueueError>> {
+        self.inner.remembered(consumer)
+    }
+
     fn note(&self, entries: Vec<audit::Entry>) -> BoxFuture<'_, Result<(), QueueError>> {
         self.inner.note(entries)
     }

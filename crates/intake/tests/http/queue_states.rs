@@ -80,6 +80,12 @@ impl Queue for Failing {
     fn event(&self, _: EventId) -> BoxFuture<'_, Result<Option<Stored>, QueueError>> {
         self.fail()
     }
+    fn remember(&self, _: ConsumerId, _: Option<Bytes>) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.fail()
+    }
+    fn remembered(&self, _: ConsumerId) -> BoxFuture<'_, Result<Option<Bytes>, QueueError>> {
+        self.fail()
+    }
     fn note(&self, _: Vec<audit::Entry>) -> BoxFuture<'_, Result<(), QueueError>> {
         self.fail()
     }

@@ -57,7 +57,7 @@ fn is_ahead(reading: &Reading, now: Timestamp) -> bool {
     let of_destinations = reading.destinations.iter().any(|destination| {
         let open = match destination.breaker {
             Breaker::Open(at) => Some(at),
-            Breaker::Closed => None,
+            Breaker::Closed | Breaker::Unknown => None,
         };
         let unusable = destination.unusable.as_ref().map(|(at, _)| *at);
         [destination.oldest, unusable, open].into_iter().flatten().any(|at| at > now)

@@ -59,6 +59,8 @@ pub enum Breaker {
     Closed,
     /// They have waited since then.
     Open(Timestamp),
+    /// Nobody knows yet, as at a start; that resolves nothing.
+    Unknown,
 }
 
 /// One source, with counts since the start.

@@ -17,7 +17,7 @@ use super::ahead::Ahead;
 use super::alarm::{Alarm, Change, Kind, Notice};
 use super::conditions::{Condition, Hush, Memory, conditions};
 use super::options::{FULL_WITHIN, GROWTH, KNOWN_MAX, Options, TRACKED_MAX};
-use super::reading::Reading;
+use super::reading::{Breaker, Reading};
 use super::silence::Silence;
 use super::text;
 use super::window::Window;
@@ -83,7 +83,7 @@ impl State {
         let gone: Vec<String> = self.tracked.keys().filter(|key| !present.contains(&key.as_str())).cloned().collect();
         for key in gone {
             // What could not be read is not gone.
-            let kept = unread && key.starts_with(Kind::DeadLetters.as_str());
+            let kept = unread && key.starts_with(Kind::DeadLetters.as_str()) || is_unknown_breaker(&key, reading);
             if !kept {
                 notices.extend(self.absent(&key, options, now));
             }
@@ -265,6 +265,13 @@ impl State {
             }
         }
     }
+}
+
+/// Whether the key is that of a destination of which nobody knows whether it is down.
+fn is_unknown_breaker(key: &str, reading: &Reading) -> bool {
+    let name = key.strip_prefix(Kind::BreakerOpen.as_str()).and_then(|rest| rest.strip_prefix('/'));
+    let unknown = |name| reading.destinations.iter().any(|of| of.name == name && of.breaker == Breaker::Unknown);
+    name.is_some_and(unknown)
 }
 
 fn refresh(alarm: &mut Alarm, condition: &Condition, now: Timestamp) {

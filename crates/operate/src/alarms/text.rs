@@ -137,7 +137,8 @@ pub(super) fn many_groups(destination: Option<&str>, groups: usize, letters: u64
 
 pub(super) fn breaker(destination: &DestinationReading, open_for: Duration, ask: &str) -> Text {
     let name = &destination.name;
-    let last = destination.last_error.as_deref().map_or("unknown".to_owned(), |error| quoted(&told(error)));
+    let since_start = || "unknown, nothing was tried since the server started".to_owned();
+    let last = destination.last_error.as_deref().map_or_else(since_start, |error| quoted(&told(error)));
     let waits = format!("{} deliveries wait.", destination.waiting);
     let (summary, then) = if destination.paused {
         let resume = format!("aftercall resume {name}{ask}");

@@ -31,6 +31,7 @@ pub(super) struct State {
     pub(super) last_dead: u64,
     pub(super) counts: Counts,
     pub(super) replays: BTreeMap<String, Replay>,
+    pub(super) notes: HashMap<ConsumerId, bytes::Bytes>,
     /// Retention drops nothing from here on.
     pub(super) keep_from: Option<Seq>,
     pub(super) closed: bool,
@@ -70,6 +71,7 @@ impl State {
             counts: Counts::default(),
             trail: Vec::new(),
             replays: BTreeMap::new(),
+            notes: HashMap::new(),
             keep_from: None,
             closed: false,
         }

@@ -78,6 +78,8 @@ impl Running<'_> {
         }
         self.ended.extend(self.in_flight.iter().map(|attempt| release(attempt.token)));
         self.in_flight.clear();
+        // Whoever is next probes a little earlier or later.
+        self.remember = None;
         if let Some(putting) = &mut self.putting {
             self.ended.extend(putting.give_up());
         }

@@ -1,0 +1,131 @@
+//! What a service leaves to the one that follows it: where its breaker stood.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use destinations::SendError;
+use queue::{By, Erasure, Order};
+
+use super::rig::{DEADLINE, Rig, Scripted, wait};
+use crate::{BreakerState, BreakerStatus, Clock as _, Handle, Options};
+
+/// A destination that is down while it is told to be.
+fn down(rig: &Rig) -> (Arc<Scripted>, Arc<AtomicBool>) {
+    let is_down = Arc::new(AtomicBool::new(true));
+    let asked = Arc::clone(&is_down);
+    let destination = Scripted::new(rig, move |_, _| {
+        let down = asked.load(Ordering::SeqCst);
+        async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            match down {
+                true => Err(SendError { status: Some(503), ..SendError::transient("the destination answered 503") }),
+                false => Ok(()),
+            }
+        }
+    });
+    (destination, is_down)
+}
+
+fn breaker(handle: &Handle) -> Option<BreakerStatus> {
+    handle.health().snapshot().gate.map(|gate| gate.breaker)
+}
+
+fn state(handle: &Handle) -> Option<BreakerState> {
+    breaker(handle).map(|breaker| breaker.state)
+}
+
+/// Until so many probes have failed.
+async fn probed(handle: &Handle, probes: u32) -> BreakerStatus {
+    wait(4 * DEADLINE, || async { breaker(handle).is_some_and(|breaker| breaker.probes >= probes) }).await;
+    breaker(handle).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_service_that_follows_goes_on_probing_where_the_one_before_it_stood() {
+    let rig = Rig::new(Order::Conversation, 1);
+    let (destination, is_down) = down(&rig);
+    rig.publish(0..1_000, 1_000).await;
+    let handle = rig.start(destination.clone(), Options::default());
+    let stood = probed(&handle, 3).await;
+    // As a kill would: nothing is said.
+    handle.task.abort();
+    let before = destination.ledger().len();
+    let handle = rig.start(destination.clone(), Options::default());
+    wait(DEADLINE, || async { breaker(&handle).is_some() }).await;
+    let goes_on = breaker(&handle).unwrap();
+    assert_eq!((goes_on.state, goes_on.since, goes_on.probes), (BreakerState::Open, stood.since, stood.probes));
+    assert_eq!(goes_on.next_probe, stood.next_probe, "and not before");
+    probed(&handle, stood.probes + 3).await;
+    assert_eq!(destination.ledger().len(), before + 3, "probes, and nothing else");
+    is_down.store(false, Ordering::SeqCst);
+    wait(4 * DEADLINE, || async { state(&handle) == Some(BreakerState::Ramp) }).await;
+    drop(handle);
+    let handle = rig.start(destination.clone(), Options::default());
+    wait(DEADLINE, || async { breaker(&handle).is_some() }).await;
+    assert_eq!((state(&handle), handle.health().snapshot().gate.unwrap().limit), (Some(BreakerState::Ramp), 1));
+    rig.settled(0, DEADLINE).await;
+    assert_eq!(state(&handle), Some(BreakerState::Closed));
+    wait(DEADLINE, || async { rig.queue.remembered(rig.consumers[0]).await.unwrap().is_none() }).await;
+    assert_eq!(destination.taken().len(), 1_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_is_another_one_now_is_probed_at_once() {
+    let rig = Rig::new(Order::Conversation, 1);
+    let (destination, is_down) = down(&rig);
+    rig.publish(0..100, 100).await;
+    let mut handle = rig.start(destination.clone(), Options::default());
+    let stood = probed(&handle, 8).await;
+    handle.stop();
+    handle.ended().await.unwrap();
+    is_down.store(false, Ordering::SeqCst);
+    let handle = rig.service(0, destination.clone(), Options::default()).another_destination().start();
+    rig.settled(0, DEADLINE).await;
+    let first = destination.ledger().into_iter().find(|reached| reached.taken).unwrap();
+    assert!(first.at < stood.next_probe.unwrap(), "{first:?} {stood:?}");
+    drop(handle);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_note_that_cannot_be_read_is_none() {
+    let rig = Rig::new(Order::Conversation, 1);
+    let (destination, _is_down) = down(&rig);
+    for note in ["", "{}", "\u{0}", "{\"version\":7,\"breaker\":\"open\"}"] {
+        rig.queue.remember(rig.consumers[0], Some(Bytes::from_static(note.as_bytes()))).await.unwrap();
+        let mut handle = rig.start(destination.clone(), Options::default());
+        wait(DEADLINE, || async { breaker(&handle).is_some() }).await;
+        assert_eq!(state(&handle), Some(BreakerState::Closed), "{note}");
+        handle.stop();
+        handle.ended().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_without_a_probe_is_not_down_for_ever() {
+    let rig = Rig::new(Order::Conversation, 1);
+    let (destination, is_down) = down(&rig);
+    rig.publish(0..100, 10).await;
+    let handle = rig.start(destination.clone(), Options::default());
+    let stood = probed(&handle, 2).await;
+    for conversation in 0..10 {
+        let by = By::new("ann", rig.clock.now()).because("asked for");
+        let erasure = Erasure { conversation: format!("c-{conversation}").into(), by, dry_run: false };
+        rig.queue.erase(erasure).await.unwrap();
+    }
+    wait(4 * DEADLINE, || async { state(&handle) == Some(BreakerState::Waiting) }).await;
+    assert!(!handle.health().snapshot().holding);
+    drop(handle);
+    let handle = rig.start(destination.clone(), Options::default());
+    wait(DEADLINE, || async { breaker(&handle).is_some() }).await;
+    let waits = breaker(&handle).unwrap();
+    assert_eq!((waits.state, waits.since), (BreakerState::Waiting, stood.since), "over a restart too");
+    let before = destination.ledger().len();
+    rig.publish(100..150, 50).await;
+    wait(DEADLINE, || async { state(&handle) == Some(BreakerState::Open) }).await;
+    assert_eq!(destination.ledger().len(), before + 1, "one probe");
+    is_down.store(false, Ordering::SeqCst);
+    rig.settled(0, 4 * DEADLINE).await;
+    assert_eq!(destination.taken().len(), 50);
+}
