@@ -3,7 +3,7 @@
 //! What was released is not in the quarantine any more, so a release that was broken off goes on where it was when it
 //! is started again; what was published meanwhile and is released again is a duplicate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -166,6 +166,7 @@ impl Tally {
 /// Ends with 1 if some still fail.
 fn release(args: &ReleaseArgs) -> anyhow::Result<ExitCode> {
     let admin = Admin::of(&args.server)?;
+    expect_source(&admin, args.which.source.as_deref())?;
     let mut tally = Tally::default();
     let bar = output::bar(there(&admin, &args.which)?, if args.dry_run { "verifying" } else { "releasing" })?;
     each_step(&admin, &args.which, |ids| {
@@ -183,6 +184,21 @@ fn release(args: &ReleaseArgs) -> anyhow::Result<ExitCode> {
         output::print(&tally.to_text(args.dry_run))?;
     }
     Ok(if tally.failing == 0 { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
+}
+
+/// Refuses the name of a source that is neither configured nor has anything in the quarantine: it is mistyped, and whoever
+/// was told that nothing was there would believe it.
+fn expect_source(admin: &Admin, source: Option<&str>) -> anyhow::Result<()> {
+    let Some(source) = source else { return Ok(()) };
+    let (kept, status) = (admin.get("quarantine-status", &[])?, admin.get("status", &[])?);
+    let of = |listed: &Value, name: &str| -> Vec<String> {
+        let all = listed["sources"].as_array().into_iter().flatten();
+        all.filter_map(|one| one[name].as_str()).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    };
+    let known: BTreeSet<String> = of(&kept, "source").into_iter().chain(of(&status, "name")).collect();
+    let names = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    anyhow::ensure!(known.contains(source), "there is no source `{source}`; there are: {names}");
+    Ok(())
 }
 
 /// How many will be looked at.
@@ -228,7 +244,9 @@ fn remove(args: &DropArgs) -> anyhow::Result<ExitCode> {
         (None, true) => json!({ "all": true }),
         (None, false) => json!({ "ids": which.ids }),
     };
-    let answer = Admin::of(&args.server)?.post("quarantine/drop", &asked)?;
+    let admin = Admin::of(&args.server)?;
+    expect_source(&admin, which.source.as_deref())?;
+    let answer = admin.post("quarantine/drop", &asked)?;
     let dropped = answer["dropped"].as_u64().unwrap_or_default();
     if args.json {
         output::print_json(&answer)?;

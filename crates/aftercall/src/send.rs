@@ -33,8 +33,11 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let totals = runtime.block_on(send(args, &url, &prove, &bodies))?;
     output::print(&format!(
-        "{} requests: {} events accepted, {} duplicates, {} refused\n",
-        totals.requests, totals.accepted, totals.duplicates, totals.refused
+        "{}: {} accepted, {}, {} refused\n",
+        output::counted(totals.requests, "request"),
+        output::counted(totals.accepted, "event"),
+        output::counted(totals.duplicates, "duplicate"),
+        totals.refused
     ))?;
     Ok(if totals.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
 }

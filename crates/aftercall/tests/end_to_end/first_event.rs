@@ -53,7 +53,7 @@ fn the_printed_request_arrives_once_and_everything_stays_over_a_restart() {
     let sent = site.run(&["send", "own.json", "--repeat", "3", "--url", &url]);
     assert_eq!(
         String::from_utf8_lossy(&sent.stdout),
-        "3 requests: 1 events accepted, 2 duplicates, 0 refused\n",
+        "3 requests: 1 event accepted, 2 duplicates, 0 refused\n",
         "{sent:?}"
     );
     waiting::until_so("the second event is in the file", || events(&site).len() == 2);

@@ -44,7 +44,7 @@ fn send_proves_itself_to_every_source() {
         let sent = site.run(&["send", "event.json", "--config", "aftercall.toml", "--source", source, "--url", &url]);
         assert_eq!(sent.status.code(), Some(0), "{source}: {sent:?}");
         let said = String::from_utf8_lossy(&sent.stdout).into_owned();
-        assert_eq!(said, "1 requests: 1 events accepted, 0 duplicates, 0 refused\n", "{source}");
+        assert_eq!(said, "1 request: 1 event accepted, 0 duplicates, 0 refused\n", "{source}");
     }
     assert_eq!(server.count("accepted"), 7);
 }

@@ -155,12 +155,15 @@ impl<'a> Running<'a> {
         let mut shutdown = pin!(shutdown);
         self.gate.set_paused(*paused.borrow());
         self.show(self.tools.clock.now());
-        let mut pauses = pin!(futures::stream::unfold(paused, |mut paused| async move {
-            // Whoever could pause is gone: the service is about to be told to stop.
-            paused.changed().await.ok()?;
-            let now = *paused.borrow_and_update();
-            Some((now, paused))
-        }));
+        let mut pauses = pin!(
+            futures::stream::unfold(paused, |mut paused| async move {
+                // Whoever could pause is gone: the service is about to be told to stop.
+                paused.changed().await.ok()?;
+                let now = *paused.borrow_and_update();
+                Some((now, paused))
+            })
+            .fuse()
+        );
         let mut done = Vec::new();
         loop {
             // A destination and a queue that are always ready must not keep this worker for themselves.

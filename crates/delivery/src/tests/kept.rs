@@ -111,7 +111,7 @@ async fn what_is_left_without_a_probe_is_not_down_for_ever() {
     let stood = probed(&handle, 2).await;
     for conversation in 0..10 {
         let by = By::new("ann", rig.clock.now()).because("asked for");
-        let erasure = Erasure { conversation: format!("c-{conversation}").into(), by, dry_run: false };
+        let erasure = Erasure { conversation: format!("c-{conversation}"), by, dry_run: false };
         rig.queue.erase(erasure).await.unwrap();
     }
     wait(4 * DEADLINE, || async { state(&handle) == Some(BreakerState::Waiting) }).await;

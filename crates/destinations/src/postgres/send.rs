@@ -40,7 +40,8 @@ impl PostgresDestination {
     /// What is wrong with an option or with the table. A database that cannot be reached is no error.
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let target = Target::new(&options)?;
-        first_look(&target, target.creates())?;
+        // Down, or somebody has to mend it: deliveries wait, and say why.
+        let _unseen = first_look(&target, target.creates())?;
         let target = Arc::new(target);
         let limits =
             Limits { items: options.max_rows, bytes: options.max_bytes, waiting: options.max_rows * WAITING_BATCHES };
@@ -49,23 +50,29 @@ impl PostgresDestination {
         Ok(Self(Arc::new(Inner { target, lanes })))
     }
 
-    /// Whether [`Self::open`] would do it. Makes no table.
+    /// Whether [`Self::open`] would do it. Makes no table. Returns why the database cannot be asked, if so: deliveries would
+    /// wait.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn check(options: &Options) -> Result<(), OpenError> {
+    pub fn check(options: &Options) -> Result<Option<String>, OpenError> {
         first_look(&Target::new(options)?, false)
     }
 }
 
-/// Looks at the table on a thread of its own: whoever opens a destination may or may not be inside a runtime.
-fn first_look(target: &Target, create: bool) -> Result<(), OpenError> {
-    match blocking(async { timeout(FIRST_LOOK.min(target.timeout), target.look(create)).await })? {
+/// Looks at the table on a thread of its own: whoever opens a destination may or may not be inside a runtime. Returns why
+/// it could not, if so.
+fn first_look(target: &Target, create: bool) -> Result<Option<String>, OpenError> {
+    let within = FIRST_LOOK.min(target.timeout);
+    match blocking(async { timeout(within, target.look(create)).await })? {
+        Ok(Ok(_)) => Ok(None),
         // It will be made.
-        Ok(Err(NoTable::Missing(_))) if target.creates() => Ok(()),
+        Ok(Err(NoTable::Missing(_))) if target.creates() => Ok(None),
         Ok(Err(NoTable::Missing(problem) | NoTable::Misfit(problem))) => Err(OpenError::place("table", problem)),
-        // Down, or somebody has to mend it: deliveries wait, and say why.
-        Ok(Ok(_) | Err(NoTable::Database(_) | NoTable::Unreachable(_))) | Err(_) => Ok(()),
+        Ok(Err(problem @ (NoTable::Database(_) | NoTable::Unreachable(_)))) => {
+            Ok(Some(refusal::of_table(&problem).message))
+        }
+        Err(_) => Ok(Some(no_answer(within).message)),
     }
 }
 

@@ -60,6 +60,9 @@ pub enum Tracked {
         told: Timestamp,
         /// The level that was told.
         told_level: u64,
+        /// The summary and the detail that were told.
+        #[serde(default)]
+        told_text: String,
         /// Somebody deals with it, or has, so it is told anew when it is open again.
         #[serde(default)]
         quiet: bool,
@@ -162,7 +165,7 @@ impl State {
             return self.first_seen(condition, now);
         };
         match tracked {
-            Tracked::Open { alarm, gone_since, told, told_level, quiet } => {
+            Tracked::Open { alarm, gone_since, told, told_level, told_text, quiet } => {
                 *gone_since = None;
                 refresh(alarm, &condition, now);
                 if *told_level == UNKNOWN {
@@ -173,14 +176,19 @@ impl State {
                     return None;
                 }
                 if was_quiet {
-                    (alarm.opened, *told, *told_level) = (now, now, condition.level);
+                    (alarm.opened, *told, *told_level, *told_text) = (now, now, condition.level, words(alarm));
                     return Some(Notice { change: Change::Opened, at: now, alarm: Alarm::clone(alarm) });
                 }
                 let worse = condition.level >= told_level.saturating_mul(GROWTH) && condition.level > *told_level;
                 if !worse || condition.fading || told.until(now) < options.update_every {
                     return None;
                 }
-                (*told, *told_level) = (now, condition.level);
+                // Whoever was told it word by word is not told again.
+                let words = words(alarm);
+                if *told_text == words {
+                    return None;
+                }
+                (*told, *told_level, *told_text) = (now, condition.level, words);
                 Some(Notice { change: Change::Updated, at: now, alarm: Alarm::clone(alarm) })
             }
             Tracked::Pending { .. } if condition.fading => {
@@ -231,8 +239,9 @@ impl State {
             seen: now,
         };
         refresh(&mut alarm, &condition, now);
-        let (told, told_level) = (now, condition.level);
-        let open = Tracked::Open { alarm: Box::new(alarm.clone()), gone_since: None, told, told_level, quiet: false };
+        let (told, told_level, told_text) = (now, condition.level, words(&alarm));
+        let (gone_since, quiet) = (None, false);
+        let open = Tracked::Open { alarm: Box::new(alarm.clone()), gone_since, told, told_level, told_text, quiet };
         self.tracked.insert(condition.key, open);
         Notice { change: Change::Opened, at: now, alarm }
     }
@@ -272,6 +281,11 @@ fn is_unknown_breaker(key: &str, reading: &Reading) -> bool {
     let name = key.strip_prefix(Kind::BreakerOpen.as_str()).and_then(|rest| rest.strip_prefix('/'));
     let unknown = |name| reading.destinations.iter().any(|of| of.name == name && of.breaker == Breaker::Unknown);
     name.is_some_and(unknown)
+}
+
+/// What is told of an alarm.
+fn words(alarm: &Alarm) -> String {
+    format!("{}\n{}", alarm.summary, alarm.detail)
 }
 
 fn refresh(alarm: &mut Alarm, condition: &Condition, now: Timestamp) {

@@ -324,6 +324,31 @@ fn what_cannot_be_read_ends_no_alarm() {
 }
 
 #[test]
+fn a_destination_of_which_nothing_is_known_yet_ends_no_alarm() {
+    let mut run = Run::new(Options::default());
+    let opened = run.now;
+    assert_eq!(run.show(600, |_| destination(Breaker::Open(opened), None))[0].0, Change::Opened);
+    assert_eq!(run.show(3_600, |_| destination(Breaker::Unknown, None)), []);
+    let is_known = run.show(120, |_| destination(Breaker::Closed, None));
+    assert_eq!(is_known, [(Change::Resolved, "breaker-open/crm".to_owned())]);
+    assert_eq!(run.show(600, |_| destination(Breaker::Unknown, None)), [], "and it opens none");
+}
+
+#[test]
+fn what_would_be_told_word_by_word_again_is_not() {
+    let mut run = Run::new(Options::default());
+    let opened = run.now;
+    let paused = |waiting| {
+        let mut reading = destination(Breaker::Open(opened), None);
+        (reading.destinations[0].paused, reading.destinations[0].waiting) = (true, waiting);
+        reading
+    };
+    let key = || "breaker-open/crm".to_owned();
+    assert_eq!(run.show(10 * 3_600, |_| paused(9)), [(Change::Opened, key())], "down and paused, and no more to say");
+    assert_eq!(run.show(10 * 3_600, |_| paused(10)), [(Change::Updated, key())], "there is more now");
+}
+
+#[test]
 fn a_restart_opens_nothing_again_and_ends_what_is_over() {
     let mut run = Run::new(Options::default());
     run.show(60, |_| groups(vec![group(1, 3), group(2, 3)]));

@@ -12,7 +12,7 @@ use crate::{
     Rejection, Replay, Review, Seq, Settle, Stage, Stored, Topology, body_hash, conflict_id, trail,
 };
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct State {
     options: Options,
     pub(super) log: BTreeMap<u64, Arc<Stored>>,
@@ -55,26 +55,7 @@ pub(super) struct Counts {
 
 impl State {
     pub(super) fn new(options: Options) -> Self {
-        Self {
-            options,
-            log: BTreeMap::new(),
-            last: 0,
-            erasures: 0,
-            identities: HashMap::new(),
-            rejected: HashMap::new(),
-            topology: None,
-            consumers: Vec::new(),
-            dead: BTreeMap::new(),
-            last_dead: 0,
-            reviews: Vec::new(),
-            firsts: HashMap::new(),
-            counts: Counts::default(),
-            trail: Vec::new(),
-            replays: BTreeMap::new(),
-            notes: HashMap::new(),
-            keep_from: None,
-            closed: false,
-        }
+        Self { options, ..Self::default() }
     }
 
     pub(super) fn options(&self) -> Options {

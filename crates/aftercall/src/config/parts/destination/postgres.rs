@@ -78,14 +78,20 @@ mod built {
         Ok(Arc::new(opened.map_err(|error| refused(name, error))?))
     }
 
-    /// Whether [`open`] would make it; makes no table.
+    /// Whether [`open`] would make it; makes no table. Says so if the database cannot be asked.
     pub(in super::super) fn check(
         name: &str,
         table: &DestinationTable,
         delivery: &delivery::Options,
         ca_pem: Option<Vec<u8>>,
     ) -> Result<(), ConfigError> {
-        PostgresDestination::check(&options(name, table, delivery, ca_pem)?).map_err(|error| refused(name, error))
+        let checked = PostgresDestination::check(&options(name, table, delivery, ca_pem)?);
+        if let Some(problem) = checked.map_err(|error| refused(name, error))? {
+            crate::output::warn(&format!(
+                "destinations.{name}: {problem}; its table could not be looked at, and deliveries would wait as in an outage"
+            ));
+        }
+        Ok(())
     }
 
     fn options(
