@@ -65,10 +65,12 @@ async fn the_service_that_follows_goes_on_probing_where_the_one_before_it_stood(
     let handle = rig.start(destination.clone(), Options::default());
     wait(DEADLINE, || async { breaker(&handle).is_some() }).await;
     assert_eq!((state(&handle), handle.health().snapshot().gate.unwrap().limit), (Some(BreakerState::Ramp), 1));
+    // The ramp ends when there are enough of them.
+    rig.publish(1_000..6_000, 1_000).await;
     rig.settled(0, DEADLINE).await;
     assert_eq!(state(&handle), Some(BreakerState::Closed));
     wait(DEADLINE, || async { rig.queue.remembered(rig.consumers[0]).await.unwrap().is_none() }).await;
-    assert_eq!(destination.taken().len(), 1_000);
+    assert_eq!(destination.taken().len(), 6_000);
 }
 
 #[tokio::test(start_paused = true)]
