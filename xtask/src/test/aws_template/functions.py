@@ -16,7 +16,6 @@ import urllib.request
 from account import STACK, Account, until, zipped
 from report import Report, equal
 
-ROLES = ("ingest", "route", "deliver", "review", "upkeep")
 CONFIG = """
 [sources.genesys]
 auth = {{ signature = "open-messaging", secrets = ["secretsmanager:aftercall/webhook"] }}
@@ -118,13 +117,8 @@ def deployed(site):
     """the stack is deployed with the program, its configuration and its secrets"""
     config = CONFIG.format(endpoint=site.endpoint, crm=site.crm.server_address[1])
     site.account("ssm").put_parameter(Name="/aftercall/config", Type="String", Value=config)
-    site.account.outputs = site.account.deploy({"EventSourcePrefix": "genesys", "ConfigVersion": "1"})
+    site.account.outputs = site.account.deploy({"EventSourcePrefix": "genesys", "ConfigVersion": "1", "EndpointUrl": site.endpoint})
     site.account("secretsmanager").put_secret_value(SecretId=f"{STACK}/crm", SecretString="the-token-of-the-crm")
-    for role in ROLES:
-        # AWS is where the SDK looks by itself; the emulator is not.
-        name = f"{STACK}-{role}"
-        variables = {**site.account.variables(name), "AWS_ENDPOINT_URL": site.endpoint, "NO_PROXY": "127.0.0.1"}
-        site.account("lambda").update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
 
 def webhook(site):

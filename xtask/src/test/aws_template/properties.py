@@ -85,7 +85,7 @@ def wakes(stack):
     """a wake-up is a batch of its own, at most fifty at once, and Lambda lets deliver wake itself up"""
     (mapping,) = [one for one in stack.kind("AWS::Lambda::EventSourceMapping").values() if target(one["EventSourceArn"]) == "WakeQueue"]
     equal(mapping["BatchSize"], 1)
-    equal(stack.default(mapping["ScalingConfig"]["MaximumConcurrency"]), 50)
+    equal(mapping["ScalingConfig"], {"MaximumConcurrency": 50})
     equal(stack.resources["Deliver"]["Properties"]["RecursiveLoop"], "Allow")
 
 
@@ -93,7 +93,7 @@ def reports(stack):
     """every event source is limited and says which messages failed; no concurrency is reserved"""
     for name, mapping in stack.kind("AWS::Lambda::EventSourceMapping").items():
         equal(mapping["FunctionResponseTypes"], ["ReportBatchItemFailures"])
-        assert stack.default(mapping["ScalingConfig"]["MaximumConcurrency"]) >= 2, name
+        assert mapping["ScalingConfig"]["MaximumConcurrency"] >= 2, name
         assert "FilterCriteria" not in mapping, f"{name}: Lambda deletes what a filter does not match"
     for name, function in stack.kind("AWS::Lambda::Function").items():
         assert "ReservedConcurrentExecutions" not in function, name
@@ -223,7 +223,8 @@ def environment(stack):
     wanted = {"AFTERCALL_ROLE", "AFTERCALL_CONFIG", "AFTERCALL_TABLE", "AFTERCALL_WAKE_QUEUE_URL", "AFTERCALL_BODIES_BUCKET"}
     for name, function in stack.kind("AWS::Lambda::Function").items():
         variables = function["Environment"]["Variables"]
-        equal(set(variables), wanted)
+        equal(set(variables) - {"AWS_ENDPOINT_URL"}, wanted)
+        equal(variables["AWS_ENDPOINT_URL"], {"Fn::If": ["HasEndpoint", {"Ref": "EndpointUrl"}, {"Ref": "AWS::NoValue"}]})
         equal(variables["AFTERCALL_ROLE"], name.lower())
         equal((function["Runtime"], function["Handler"]), ("provided.al2023", "bootstrap"))
         equal(function["Architectures"], [{"Ref": "Architecture"}])

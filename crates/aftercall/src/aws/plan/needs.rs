@@ -15,8 +15,6 @@ use crate::output;
 /// <https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html>.
 const PARAMETER_BYTES: usize = 4_096;
 const ADVANCED_BYTES: usize = 8_192;
-/// What the template has for `DeliverConcurrency`.
-const CONCURRENCY_DEFAULT: usize = 50;
 
 /// Where the stack is, for names.
 #[derive(Debug, Clone)]
@@ -129,11 +127,6 @@ fn parameters(file: &Table, bytes: usize, place: &Place, secrets: &[SecretNeed],
     if tables(file, "sources").iter().any(|(_, table)| kind(table) == "sqs") {
         let why = "the bus of Genesys Cloud; leave it out for one that is made";
         add("EventBusName", "aws.partner/genesys.com/…", why);
-    }
-    let destinations = tables(file, "destinations").len();
-    if destinations > CONCURRENCY_DEFAULT {
-        let why = format!("{destinations} destinations, each of which one function works for at a time");
-        add("DeliverConcurrency", &destinations.to_string(), &why);
     }
     if let Some(name) = obstacles::in_a_network(file) {
         let why = format!("destination `{name}` is in a private network");
