@@ -1,8 +1,8 @@
 //! The calls that are needed after a conversation, and what they answer. Members that nobody here needs are left out;
-//! those that may be missing may be missing.
+//! those that may be missing may be missing, or null.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::transcript::PresignedUrl;
 use crate::{Client, GenesysError};
@@ -100,11 +100,13 @@ fn id(text: &str) -> Result<String, GenesysError> {
 #[serde(rename_all = "camelCase", default)]
 pub struct TokenInfo {
     /// The organisation.
+    #[serde(deserialize_with = "or_default")]
     pub organization: Named,
     /// What the OAuth client is authorised for; empty if its roles decide alone.
+    #[serde(deserialize_with = "or_default")]
     pub authorized_scope: Vec<String>,
     /// The OAuth client.
-    #[serde(rename = "OAuthClient", alias = "oAuthClient")]
+    #[serde(rename = "OAuthClient", alias = "oAuthClient", deserialize_with = "or_default")]
     pub oauth_client: Named,
 }
 
@@ -123,6 +125,7 @@ pub struct Named {
 #[serde(rename_all = "camelCase", default)]
 pub struct Metrics {
     /// The conversation.
+    #[serde(deserialize_with = "or_default")]
     pub conversation: Named,
     /// From -1 (bad) to 1; user interfaces show it from -100 to 100.
     pub sentiment_score: Option<f64>,
@@ -131,6 +134,7 @@ pub struct Metrics {
     /// The same in a word, such as `SlightlyImproving`.
     pub sentiment_trend_class: Option<String>,
     /// For each agent.
+    #[serde(deserialize_with = "or_default")]
     pub empathy_scores: Vec<Empathy>,
     /// Who spoke for how long.
     pub participant_metrics: Option<ParticipantMetrics>,
@@ -180,20 +184,19 @@ pub struct TranscriptUrl {
 #[serde(rename_all = "camelCase")]
 pub struct TranscriptUrls {
     /// The conversation.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub conversation: Named,
     /// The communication.
     pub communication_id: Option<String>,
-    /// One for each recording.
-    #[serde(default)]
+    /// One for each recording. One without an address has no transcript yet.
+    #[serde(default, deserialize_with = "with_address")]
     pub urls: Vec<Recording>,
 }
 
 /// One recording's transcript.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
     /// The recording.
-    #[serde(default)]
     pub recording: Named,
     /// Where its transcript is.
     pub url: PresignedUrl,
@@ -206,6 +209,7 @@ pub struct Conversation {
     /// Its id.
     pub id: Option<String>,
     /// Who took part.
+    #[serde(deserialize_with = "or_default")]
     pub participants: Vec<Participant>,
 }
 
@@ -218,6 +222,7 @@ pub struct Participant {
     /// `agent`, `customer`, `acd`, …
     pub purpose: Option<String>,
     /// Its calls.
+    #[serde(deserialize_with = "or_default")]
     pub calls: Vec<Call>,
 }
 
@@ -228,6 +233,7 @@ pub struct Call {
     /// The id of the communication.
     pub id: Option<String>,
     /// Whether it was recorded.
+    #[serde(deserialize_with = "or_default")]
     pub recording: bool,
 }
 
@@ -242,6 +248,7 @@ pub struct AnalyticsDetails {
     /// Its end, RFC 3339; not there while it lasts.
     pub conversation_end: Option<String>,
     /// Who took part.
+    #[serde(deserialize_with = "or_default")]
     pub participants: Vec<AnalyticsParticipant>,
 }
 
@@ -256,6 +263,7 @@ pub struct AnalyticsParticipant {
     /// `agent`, `customer`, `acd`, …
     pub purpose: Option<String>,
     /// Its sessions.
+    #[serde(deserialize_with = "or_default")]
     pub sessions: Vec<AnalyticsSession>,
 }
 
@@ -269,6 +277,24 @@ pub struct AnalyticsSession {
     pub media_type: Option<String>,
     /// Whether it was recorded.
     pub recording: Option<bool>,
+}
+
+/// What is null is as if it were missing.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn with_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Recording>, D::Error> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Told {
+        #[serde(deserialize_with = "or_default")]
+        recording: Named,
+        url: Option<PresignedUrl>,
+    }
+    let told: Vec<Told> = or_default(deserializer)?;
+    let with_address = |Told { recording, url }| Some(Recording { recording, url: url? });
+    Ok(told.into_iter().filter_map(with_address).collect())
 }
 
 impl Conversation {
@@ -314,6 +340,29 @@ mod tests {
         let conversation = r#"{"id":"c","participants":[{"calls":[{"id":"a","recording":true},{"id":"b"}]},{}]}"#;
         assert_eq!(serde_json::from_str::<Conversation>(conversation).unwrap().recorded(), ["a"]);
         assert!(serde_json::from_str::<AnalyticsDetails>("{}").unwrap().recorded().is_empty());
+    }
+
+    #[test]
+    fn what_is_null_is_as_if_it_were_missing() {
+        let details = r#"{"conversationId":null,"participants":[{"userId":null,"sessions":null},
+            {"sessions":[{"sessionId":null,"recording":true},{"sessionId":"a","mediaType":null,"recording":true}]}]}"#;
+        assert_eq!(serde_json::from_str::<AnalyticsDetails>(details).unwrap().recorded(), ["a"]);
+        assert!(serde_json::from_str::<AnalyticsDetails>(r#"{"participants":null}"#).unwrap().recorded().is_empty());
+        let conversation = r#"{"participants":[{"calls":null},{"calls":[{"id":"a","recording":null},{"id":null,"recording":true},{"id":"b","recording":true}]}]}"#;
+        assert_eq!(serde_json::from_str::<Conversation>(conversation).unwrap().recorded(), ["b"]);
+        let urls = |text: &str| serde_json::from_str::<TranscriptUrls>(text).unwrap().urls;
+        assert!(urls(r#"{"conversation":null,"communicationId":null,"urls":null}"#).is_empty());
+        let some = urls(
+            r#"{"urls":[{"recording":{"id":"r"},"url":null},{"recording":null,"url":"https://a"},{"url":"https://b"}]}"#,
+        );
+        assert_eq!(some.iter().map(|recording| recording.url.expose()).collect::<Vec<_>>(), ["https://a", "https://b"]);
+        let metrics = r#"{"conversation":null,"sentimentScore":null,"empathyScores":null,"participantMetrics":null}"#;
+        assert_eq!(serde_json::from_str::<Metrics>(metrics).unwrap(), Metrics::default());
+        assert_eq!(
+            serde_json::from_str::<TokenInfo>(r#"{"organization":null,"authorizedScope":null,"OAuthClient":null}"#)
+                .unwrap(),
+            TokenInfo::default()
+        );
     }
 
     #[test]

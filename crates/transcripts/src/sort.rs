@@ -37,10 +37,10 @@ pub(crate) fn of(error: &GenesysError, what: &str, schedule: &Schedule) -> SendE
             let message = format!("the platform does not give {what} to this OAuth client (403{code}): {PERMISSIONS}");
             SendError { status: Some(*status), ..SendError::permanent(message) }
         }
+        // Cut off on its way, a page of something before the platform, or another address: no conversation is to blame.
+        GenesysError::Refused { status, .. } if *status < 400 => SendError::transient(error.to_string()),
         GenesysError::Refused { status, .. } => {
-            // What is no answer of the platform has none.
-            let status = Some(*status).filter(|status| *status >= 300);
-            SendError { status, ..SendError::permanent(error.to_string()) }
+            SendError { status: Some(*status), ..SendError::permanent(error.to_string()) }
         }
         GenesysError::Option { .. } | GenesysError::Setup(_) => SendError::permanent(error.to_string()),
     }
@@ -75,7 +75,10 @@ mod tests {
     fn what_concerns_all_deliveries_is_waited_for_and_what_is_wrong_with_one_is_not() {
         assert_eq!(sorted(&refused(401, "")).class, ErrorClass::Transient);
         assert_eq!(sorted(&refused(400, "")).class, ErrorClass::Permanent);
-        assert_eq!(sorted(&refused(200, "")).status, None);
+        for not_of_the_platform in [200, 302] {
+            let error = sorted(&refused(not_of_the_platform, ""));
+            assert_eq!((&error.class, error.status), (&ErrorClass::Transient, None));
+        }
     }
 
     #[test]

@@ -128,6 +128,20 @@ fn a_late_transcript_arrives_on_the_third_try_and_delays_nobody() {
 }
 
 #[test]
+fn what_something_before_the_platform_answers_costs_no_event() {
+    let platform = start(|_| {});
+    add(&platform, 1, Some(Transcript { bytes: 1_000, ..Transcript::default() }));
+    platform.fail_api(302, 3);
+    let site = site(&platform, r#"base = "300ms", cap = "300ms""#);
+    let server = site.start();
+    send(&server, 1);
+    waiting::until_so("the update event", || told(&site).len() == 1);
+    server.until_settled("transcripts");
+    let health = destination(&server)["health"].clone();
+    assert_eq!((&health["dead"], health["failed_transient"].as_u64() >= Some(1)), (&0.into(), true), "{health}");
+}
+
+#[test]
 fn a_transcript_that_never_comes_is_a_dead_letter_that_says_so_and_can_be_redriven() {
     let platform = start(|_| {});
     add(&platform, 1, None);
