@@ -6,6 +6,8 @@
 //! | 200 or 201 with `results`; 207 with `results`, `numErrors` and `errors`, each with `category` and `context` | the same |
 //! | `objectWriteTraceId` comes back in results and in the context of errors, so they can be told apart | guides/api/error-handling, multi-status errors |
 //! | 429 with `policyName`: `DAILY` holds until midnight, others for a second or ten | guides/apps/api-usage/usage-details |
+//! | all members of an error may be missing; a property that is not there is `PROPERTY_DOESNT_EXIST` in `errors`, with `context.propertyName` | guides/api/error-handling |
+//! | a key that is no unique property is a `VALIDATION_ERROR` of every call | github.com/segmentio/action-destinations, pull request 3957 |
 //! | 423 and 477 want to be left alone for a time | guides/api/error-handling |
 //!
 //! All on developers.hubspot.com/docs. Properties are texts there, whatever their type is.
@@ -20,7 +22,7 @@ use serde_json::{Value, json};
 use super::options::Options;
 use super::record::{Key, Record, pointed};
 use super::refusal::{self, DAILY_LIMIT_PAUSE};
-use super::service::{Answer, Call, Said, Service, address};
+use super::service::{Answer, Call, Said, Service, address, or_default};
 use crate::{ErrorClass, Receipt, SendError};
 
 const NAME: &str = "HubSpot";
@@ -30,6 +32,10 @@ const TRACE: &str = "objectWriteTraceId";
 const SHORT_LIMIT_PAUSE: Duration = Duration::from_secs(10);
 /// The account is moved between data centres.
 const MIGRATION: u16 = 477;
+/// A property that the object does not have.
+const UNKNOWN_PROPERTY: &str = "PROPERTY_DOESNT_EXIST";
+/// How HubSpot says that records cannot be known by the property that is the key.
+const NO_KEY: &str = "update/upsert by non-unique";
 /// Categories of errors that are about other writers or the service itself.
 const FOR_NOW: [&str; 4] = ["CONFLICT", "INTERNAL_ERROR", "RATE_LIMITS", "SERVICE_UNAVAILABLE"];
 
@@ -60,7 +66,7 @@ impl HubSpot {
         json!({ "idProperty": self.key, "id": id, TRACE: trace, "properties": properties }).to_string()
     }
 
-    fn refused(&self, answer: &Answer) -> Said {
+    fn refused(&self, answer: &Answer, records: &[&Record]) -> Said {
         let fault: Fault = serde_json::from_slice(&answer.body).unwrap_or_default();
         let category = refusal::code(&fault.category);
         let told = |text: String, pause| {
@@ -80,7 +86,14 @@ impl HubSpot {
                 SendError::transient(format!("{NAME} answered 409 ({category}): somebody else writes such a record")),
                 answer,
             )),
-            _ => refusal::of_call(NAME, answer, &category, "`url`, `api_version` and `object`"),
+            400 if fault.message.contains(NO_KEY) => {
+                let key = &self.key;
+                told(format!("{NAME} answered 400 ({category}): `{key}` is no property that has unique values"), None)
+            }
+            _ => match refusal::of_call(NAME, answer, &category, "`url`, `api_version` and `object`") {
+                Said::Content(error) => Said::without_fields(error, &fault.unknown_properties(), records),
+                said => said,
+            },
         }
     }
 
@@ -143,7 +156,7 @@ impl Service for HubSpot {
 
     fn read(&self, answer: &Answer, records: &[&Record]) -> Said {
         if !answer.is_success() {
-            return self.refused(answer);
+            return self.refused(answer, records);
         }
         let Ok(batch) = serde_json::from_slice::<Upserted>(&answer.body) else {
             return refusal::unreadable(NAME, answer, "what is no list of results");
@@ -194,7 +207,7 @@ impl Service for HubSpot {
 #[derive(Debug, Deserialize)]
 struct Upserted {
     results: Vec<Written>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     errors: Vec<Fault>,
 }
 
@@ -202,19 +215,37 @@ struct Upserted {
 struct Written {
     #[serde(rename = "objectWriteTraceId")]
     trace: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     properties: serde_json::Map<String, Value>,
 }
 
 /// What is wrong.
 #[derive(Debug, Default, Deserialize)]
 struct Fault {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     category: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     message: String,
     #[serde(rename = "policyName")]
     policy: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     context: serde_json::Map<String, Value>,
+    #[serde(default, deserialize_with = "or_default")]
+    errors: Vec<Detail>,
+}
+
+/// One of several things that are wrong.
+#[derive(Debug, Default, Deserialize)]
+struct Detail {
+    #[serde(default, deserialize_with = "or_default")]
+    code: String,
+    #[serde(default)]
+    context: Value,
+}
+
+impl Fault {
+    fn unknown_properties(&self) -> Vec<String> {
+        let unknown = self.errors.iter().filter(|detail| detail.code == UNKNOWN_PROPERTY);
+        unknown.filter_map(|detail| detail.context.get("propertyName")).flat_map(texts).collect()
+    }
 }

@@ -19,6 +19,9 @@ const ANSWER_MAX: usize = 64 * 1024;
 const ANSWER_MAX_OF_RECORD: usize = 40 * 1024;
 /// After so many single records that failed in a row, for reasons that may be anybody's, it is not the records.
 const UNCLEAR_MAX: usize = 3;
+/// After so many single records that were refused in a row, the mapping is likely wrong for all: what else is refused is
+/// asked about one by one and not halved, which takes half of the calls.
+const REFUSED_MAX: usize = 3;
 
 /// The service, and how it is reached.
 pub(super) struct Desk {
@@ -78,6 +81,8 @@ impl Desk {
         let alone = round.len() == 1;
         // Single records that have failed in an unclear way since a call succeeded.
         let mut unclear = 0;
+        // Those that were refused.
+        let mut refused = 0;
         let mut parts = vec![round];
         while let Some(mut part) = parts.pop() {
             let said = self.write(&part.iter().map(|place| batch.item(*place)).collect::<Vec<_>>()).await;
@@ -85,17 +90,26 @@ impl Desk {
                 (Said::All(error), _) => return Err(error),
                 (Said::Each(results), _) => {
                     unclear = 0;
+                    if results.iter().flatten().any(Result::is_ok) {
+                        refused = 0;
+                    }
                     part = self.settle(batch, part, results);
                     match part.is_empty() {
                         true => continue,
                         false => parts.extend(halves(part)),
                     }
                 }
-                (Said::Content(error), [single]) => batch.settle(*single, Err(error)),
+                (Said::Content(error), [single]) => {
+                    refused += 1;
+                    batch.settle(*single, Err(error));
+                }
                 (Said::Unclear(error), [_]) if alone || unclear + 1 == UNCLEAR_MAX => return Err(error),
                 (Said::Unclear(error), [single]) => {
                     unclear += 1;
                     batch.settle(*single, Err(error));
+                }
+                (Said::Content(_), _) if refused >= REFUSED_MAX => {
+                    parts.extend(part.into_iter().rev().map(|place| vec![place]))
                 }
                 (Said::Content(_) | Said::Unclear(_), _) => parts.extend(halves(part)),
             }

@@ -6,7 +6,8 @@
 //! | 408, 423, 425, 429, 502, 503, 504 and other 5xx but 500 | transient, for all |
 //! | 500 | transient; tried in halves, since one record may be the cause |
 //! | 3xx, 404, 405, 410, 415 | transient, for all: the address is that of every delivery, and can be mended |
-//! | 413, 414 and any other 4xx | permanent, for the record that is the cause |
+//! | 413, 414, 431, and any other 4xx with a code of the service | permanent, for the record that is the cause |
+//! | any other 4xx without one | transient; tried in halves. It may be a page of something before the service |
 //!
 //! A service's module decides before this table where it knows more.
 
@@ -39,22 +40,26 @@ pub(super) fn explained(error: SendError, answer: &Answer) -> SendError {
 /// the service's, or empty; `place` names what of the configuration the address is made of.
 pub(super) fn of_call(service: &str, answer: &Answer, code: &str, place: &str) -> Said {
     let status = answer.status;
-    let code = if code.is_empty() { String::new() } else { format!(" ({code})") };
-    let told = format!("{service} answered {status}{code}");
+    let shown = if code.is_empty() { String::new() } else { format!(" ({code})") };
+    let told = format!("{service} answered {status}{shown}");
     let transient = |text: String| explained(SendError::transient(text), answer);
     match status {
         401 => Said::All(transient(format!("{told}; look at `auth`"))),
         300..=399 | 404 | 405 | 410 | 415 => Said::All(transient(format!("{told}; look at {place}"))),
         408 | 423 | 425 | 429 | 501..=599 => Said::All(transient(told)),
         500 => Said::Unclear(transient(told)),
+        _ if code.is_empty() && !matches!(status, 413 | 414 | 431) => {
+            Said::Unclear(transient(format!("{told} and no reason of its own; look at what is between here and there")))
+        }
         _ => Said::Content(explained(SendError::permanent(format!("{told}; mend its mapping and redrive it")), answer)),
     }
 }
 
-/// An answer that cannot be understood. Nobody knows what was written: all is written again, which changes nothing.
+/// An answer that cannot be understood. Nobody knows what was written: all is written again, which changes nothing, and in
+/// halves, since one record may be why.
 pub(super) fn unreadable(service: &str, answer: &Answer, problem: &str) -> Said {
     let text = format!("{service} answered {} with {problem}, so it is not known what was written", answer.status);
-    Said::All(explained(SendError::transient(text), answer))
+    Said::Unclear(explained(SendError::transient(text), answer))
 }
 
 /// A record was refused, by a code of the service's and for some of its fields. `told` is what the service says of it.

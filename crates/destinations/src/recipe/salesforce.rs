@@ -6,6 +6,7 @@
 //! | `PATCH …/sobjects/OBJECT/FIELD/VALUE` answers 200, 201 or 204; 300 if several records match | api_rest/errorcodes, api_rest/dome_upsert |
 //! | an error is `[{"errorCode", "message", "fields"}]`, and `statusCode` in the result of a record | the same |
 //! | 403 with `REQUEST_LIMIT_EXCEEDED` is the limit of a day; 503 too much, or maintenance | api_rest/errorcodes |
+//! | a field that is not there is `INVALID_FIELD` of the whole call, `No such column 'FIELD' on sobject of type OBJECT` | api_rest/errorcodes |
 //! | a lock of another writer is `UNABLE_TO_LOCK_ROW`, also in the text of what a trigger reports | Record Locking Cheat Sheet |
 //! | the same external id twice in a call is refused: `Duplicate external id specified` | SOAP API, upsert() |
 //!
@@ -18,7 +19,7 @@ use serde::Deserialize;
 use super::options::Options;
 use super::record::{Record, pointed};
 use super::refusal::{self, DAILY_LIMIT_PAUSE};
-use super::service::{Answer, Call, Said, Service, address};
+use super::service::{Answer, Call, Said, Service, address, or_default};
 use crate::http::RESERVED;
 use crate::{ErrorClass, OpenError, Receipt, SendError};
 
@@ -49,6 +50,8 @@ const FOR_NOW: [&str; 6] = [
     LOCKED,
 ];
 const LOCKED: &str = "UNABLE_TO_LOCK_ROW";
+/// A field that the object does not have, or this user does not see; its name follows, up to a quote.
+const UNKNOWN_FIELD: (&str, &str) = ("INVALID_FIELD", "No such column '");
 const TWICE: &str = "Duplicate external id specified";
 
 pub(super) struct Salesforce {
@@ -122,7 +125,7 @@ impl Salesforce {
         (concern, error)
     }
 
-    fn refused(&self, answer: &Answer) -> Said {
+    fn refused(&self, answer: &Answer, records: &[&Record]) -> Said {
         let faults: Vec<Fault> = serde_json::from_slice(&answer.body).unwrap_or_default();
         let Some(fault) = faults.first().filter(|fault| !fault.code.is_empty()) else {
             return refusal::of_call(NAME, answer, "", "`url`, `object` and `key`");
@@ -130,7 +133,16 @@ impl Salesforce {
         match (self.fault(fault, Some(answer)), answer.status) {
             ((Concern::All, error), _) => Said::All(error),
             ((Concern::ForNow, error), 400..500) => Said::Unclear(error),
-            ((Concern::Record, error), 400 | 403 | 409 | 412) => Said::Content(error),
+            // Rights on a record show in its result; so this is about the user, or else shows when a record is alone.
+            ((Concern::Record, error), 403) if self.collections => {
+                let class = ErrorClass::Transient;
+                let message =
+                    format!("{NAME} answered 403 ({}); look at the user's rights", refusal::code(&fault.code));
+                Said::Unclear(SendError { class, message, ..error })
+            }
+            ((Concern::Record, error), 400 | 403 | 409 | 412) => {
+                Said::without_fields(error, fault.unknown_field().as_slice(), records)
+            }
             _ => {
                 refusal::of_call(NAME, answer, &refusal::code(&fault.code), "`url`, `api_version`, `object` and `key`")
             }
@@ -187,7 +199,7 @@ impl Service for Salesforce {
                 }
                 Ok(results) => Said::Each(results.iter().map(|result| Some(self.result(result, answer))).collect()),
             },
-            _ => self.refused(answer),
+            _ => self.refused(answer, records),
         }
     }
 }
@@ -214,9 +226,9 @@ struct Upserted {
 /// What is wrong.
 #[derive(Debug, Default, Deserialize)]
 struct Fault {
-    #[serde(rename = "statusCode", alias = "errorCode", default)]
+    #[serde(rename = "statusCode", alias = "errorCode", default, deserialize_with = "or_default")]
     code: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     message: String,
     fields: Option<Vec<String>>,
 }
@@ -231,6 +243,12 @@ enum Concern {
 impl Fault {
     fn fields(&self) -> &[String] {
         self.fields.as_deref().unwrap_or_default()
+    }
+
+    fn unknown_field(&self) -> Option<String> {
+        let (code, told) = UNKNOWN_FIELD;
+        let (_, behind) = self.message.split_once(told).filter(|_| self.code == code)?;
+        behind.split_once('\'').map(|(field, _)| field.to_owned())
     }
 
     fn concern(&self) -> Concern {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Uri};
+use serde::{Deserialize, Deserializer};
 
 use super::record::Record;
 use crate::{Receipt, SendError};
@@ -69,6 +70,13 @@ impl Answer {
     }
 }
 
+/// For members of an answer that may be missing: what is null is as if it were.
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
 /// What an answer says.
 #[derive(Debug)]
 pub(super) enum Said {
@@ -83,6 +91,17 @@ pub(super) enum Said {
 }
 
 impl Said {
+    /// The fields that one of these names are refused, whatever is in them: so is each record that has one. Nothing is
+    /// known of the others.
+    pub(super) fn without_fields(error: SendError, unknown: &[String], records: &[&Record]) -> Self {
+        let is_unknown = |name: &String| unknown.iter().any(|field| field.eq_ignore_ascii_case(name));
+        let refused = |record: &&Record| record.members.keys().any(is_unknown);
+        if !records.iter().any(refused) {
+            return Self::Content(error);
+        }
+        Self::Each(records.iter().map(|record| refused(record).then(|| Err(error.clone()))).collect())
+    }
+
     /// All are written.
     pub(super) fn done(status: u16, records: usize) -> Self {
         Self::Each((0..records).map(|_| Some(Ok(Receipt { status: Some(status) }))).collect())

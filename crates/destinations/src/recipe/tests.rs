@@ -118,7 +118,9 @@ fn what_salesforce_answers_is_sorted() {
         (403, &error("INSUFFICIENT_ACCESS"), "content P", "INSUFFICIENT_ACCESS"),
         (403, &error("API_DISABLED_FOR_ORG"), "all T", "API_DISABLED_FOR_ORG"),
         (404, &error("NOT_FOUND"), "all T", "look at `url`"),
-        (409, "", "content P", "409"),
+        (400, "<html>", "unclear T", "400 and no reason of its own"),
+        (403, "<html>", "unclear T", "403 and no reason of its own"),
+        (409, "", "unclear T", "409"),
         (413, "", "content P", "413"),
         (429, "", "all T", "429"),
         (500, &error("UNKNOWN_EXCEPTION"), "unclear T", "500 (UNKNOWN_EXCEPTION)"),
@@ -141,10 +143,10 @@ fn what_salesforce_answers_is_sorted() {
     for (status, body, expected) in [
         (200, format!("[{good},{rule},{lock}]"), "each .PT"),
         (200, format!("[{trigger},{twice},{good}]"), "each TT."),
-        (200, format!("[{good},{good}]"), "all T"),
-        (200, format!("[{good},{good},{good},{good}]"), "all T"),
-        (200, "[{\"success\":tr".to_owned(), "all T"),
-        (200, "{}".to_owned(), "all T"),
+        (200, format!("[{good},{good}]"), "unclear T"),
+        (200, format!("[{good},{good},{good},{good}]"), "unclear T"),
+        (200, "[{\"success\":tr".to_owned(), "unclear T"),
+        (200, "{}".to_owned(), "unclear T"),
         (
             200,
             r#"[{"success":false,"errors":null},{"success":false,"errors":[]},{"success":true}]"#.to_owned(),
@@ -152,6 +154,21 @@ fn what_salesforce_answers_is_sorted() {
         ),
         (300, "[]".to_owned(), "all T"),
         (400, error("INVALID_FIELD"), "content P"),
+        (
+            400,
+            r#"[{"errorCode":"INVALID_FIELD","message":"No such column 'name' on sobject of type Call__c"}]"#
+                .to_owned(),
+            "each PPP",
+        ),
+        (
+            400,
+            r#"[{"errorCode":"INVALID_FIELD","message":"No such column 'other' on sobject of type Call__c"}]"#
+                .to_owned(),
+            "content P",
+        ),
+        (400, r#"[{"errorCode":null,"message":null,"fields":null}]"#.to_owned(), "unclear T"),
+        (403, error("INSUFFICIENT_ACCESS"), "unclear T"),
+        (403, "<html>".to_owned(), "unclear T"),
         (400, error("UNABLE_TO_LOCK_ROW"), "unclear T"),
     ] {
         assert_eq!(short(read(&*many, status, &body, 3)).0, expected, "{status} {body}");
@@ -191,9 +208,21 @@ fn what_hubspot_answers_is_sorted() {
             "each TPT",
         ),
         (207, multi(&[done(1)], std::slice::from_ref(&untold)), "each ?.?"),
-        (200, multi(&[done(1)], &[]), "all T"),
-        (200, multi(&[done(1), done(1), done(1), done(1)], &[]), "all T"),
-        (207, "{\"results\":[".to_owned(), "all T"),
+        (200, multi(&[done(1)], &[]), "unclear T"),
+        (200, multi(&[done(1), done(1), done(1), done(1)], &[]), "unclear T"),
+        (207, "{\"results\":[".to_owned(), "unclear T"),
+        (200, r#"{"results":[{"properties":null},{},{}],"errors":null}"#.to_owned(), "each ..."),
+        (400, "<html>".to_owned(), "unclear T"),
+        (
+            400,
+            r#"{"category":"VALIDATION_ERROR","errors":[{"code":"PROPERTY_DOESNT_EXIST","context":{"propertyName":["Name"]}}]}"#.to_owned(),
+            "each PPP",
+        ),
+        (
+            400,
+            r#"{"category":"VALIDATION_ERROR","message":"Unable to perform update/upsert by non-unique 0-2 property Id__c"}"#.to_owned(),
+            "all T",
+        ),
         (400, r#"{"category":"VALIDATION_ERROR"}"#.to_owned(), "content P"),
         (401, String::new(), "all T"),
         (403, r#"{"category":"MISSING_SCOPES"}"#.to_owned(), "all T"),
@@ -411,6 +440,91 @@ async fn what_makes_a_whole_call_fail_is_found_by_halving_and_fails_alone() {
         let calls = service.report().calls.len();
         assert!(calls <= 18, "{calls} calls");
     }
+}
+
+/// A service that answers calls by their number and the names of their records, a destination at it that has one
+/// connection, and how many calls there were.
+fn answering(
+    answer: impl Fn(usize, &[String]) -> (u16, String) + Send + 'static,
+) -> (RecipeDestination, Arc<std::sync::atomic::AtomicUsize>) {
+    use std::io::{BufRead as _, Read as _, Write as _};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    // It ends with the test process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = std::io::BufReader::new(stream);
+            let head: Vec<String> =
+                reader.by_ref().lines().map_while(Result::ok).take_while(|l| !l.is_empty()).collect();
+            let length =
+                head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            let mut body = vec![0; length.unwrap_or(0)];
+            if reader.read_exact(&mut body).is_err() {
+                continue;
+            }
+            let call: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let names: Vec<_> =
+                call["records"].as_array().unwrap().iter().map(|r| r["Name"].as_str().unwrap().to_owned()).collect();
+            let (status, body) = answer(counted.fetch_add(1, Ordering::SeqCst), &names);
+            let head = format!("HTTP/1.1 {status} Told\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            let _ = reader.into_inner().write_all((head + &body).as_bytes());
+        }
+    });
+    let mut options = options(Recipe::Salesforce, &url);
+    options.connections = 1;
+    options.http.timeout = Duration::from_secs(30);
+    (RecipeDestination::open(options).unwrap(), calls)
+}
+
+/// What became of 100 records, the 63rd of which is bad: a letter for each result, those in a row together; and the calls.
+async fn told(answer: impl Fn(usize, &[String]) -> (u16, String) + Send + 'static) -> (String, usize) {
+    let (destination, calls) = answering(answer);
+    let payloads: Vec<_> = (0..100).map(|key| payload(key, if key == 63 { "bad" } else { "good" }, 1)).collect();
+    let results = send(&destination, &payloads).await;
+    let mut letters: Vec<_> = results
+        .iter()
+        .map(|result| match result {
+            Ok(_) => '.',
+            Err(error) if error.class == ErrorClass::Permanent => 'P',
+            Err(_) => 'T',
+        })
+        .collect();
+    letters.dedup();
+    (letters.into_iter().collect(), calls.load(std::sync::atomic::Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn a_record_about_which_a_service_says_nothing_keeps_no_other_from_being_written() {
+    let (result, calls) = told(|_, names| {
+        let results: Vec<_> = names.iter().filter(|name| *name != "bad").map(|_| r#"{"success":true}"#).collect();
+        (200, format!("[{}]", results.join(",")))
+    })
+    .await;
+    assert_eq!(result, ".T.");
+    assert!(calls < 20, "{calls} calls");
+}
+
+#[tokio::test]
+async fn a_page_from_between_kills_no_record_whatever_its_status() {
+    for status in [200, 400, 403, 407, 511] {
+        let (result, calls) = told(move |_, _| (status, "<html>a proxy's</html>".to_owned())).await;
+        assert_eq!(result, "T", "{status}");
+        assert!(calls < 40, "{status}: {calls} calls");
+    }
+}
+
+#[tokio::test]
+async fn a_mapping_that_is_wrong_for_all_records_takes_few_calls() {
+    let refused = |told: &str| (400, format!(r#"[{{"errorCode":"INVALID_FIELD","message":"{told}"}}]"#));
+    let (result, calls) = told(move |_, _| refused("No such column 'NAME' on sobject of type Call__c")).await;
+    assert_eq!(result, "P");
+    assert!(calls <= 3, "{calls} calls, although the field that all of them have was named");
+    let (result, calls) = told(move |_, _| refused("something else")).await;
+    assert_eq!(result, "P");
+    assert!(calls < 150, "{calls} calls for 100 records");
 }
 
 #[tokio::test]
