@@ -20,10 +20,11 @@ const MOST_BYTES: usize = 192 * 1024 * 1024;
 const MOST_FOLDERS: usize = 64;
 
 /// The latest segments, the oldest first.
-#[derive(Default)]
 pub(super) struct Held {
     segments: VecDeque<Segment>,
     bytes: usize,
+    /// Most bytes of payloads.
+    most: usize,
 }
 
 /// The rows of a segment.
@@ -45,6 +46,12 @@ pub(super) struct New<'a> {
 }
 
 impl Held {
+    /// Without a row; there may be so many bytes of payloads, or fewer.
+    pub(super) fn new(memory: u64) -> Self {
+        let most = usize::try_from(memory).map_or(MOST_BYTES, |memory| memory.min(MOST_BYTES));
+        Self { segments: VecDeque::new(), bytes: 0, most }
+    }
+
     /// Takes rows over that were appended at a place, all of them.
     pub(super) fn push<'a>(&mut self, to: Place, grain: Grain, rows: impl Iterator<Item = New<'a>>) {
         if self.segments.back().is_none_or(|last| last.number != to.segment) {
@@ -67,7 +74,7 @@ impl Held {
                 return;
             }
         }
-        while self.bytes > MOST_BYTES {
+        while self.bytes > self.most {
             // The oldest are written first.
             let Some(newest) = self.segments.back().map(|segment| segment.number) else { return };
             self.forget(newest);
@@ -88,7 +95,7 @@ impl Held {
 
     /// Forgets all rows.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        (self.segments, self.bytes) = (VecDeque::new(), 0);
     }
 
     /// Forgets the rows of a segment.

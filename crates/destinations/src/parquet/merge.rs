@@ -18,9 +18,16 @@ pub(super) struct Rules {
     pub(super) below: u64,
     /// When so long has passed since a folder's day or hour ended, and since it got a file, two are enough.
     pub(super) after: Duration,
+    /// Most bytes of files that are merged at once.
+    pub(super) most: u64,
 }
 
 impl Rules {
+    /// The most, if there may be so many bytes of them in memory.
+    pub(super) fn most(memory: u64) -> u64 {
+        MOST_BYTES.min(memory)
+    }
+
     /// Whether files are merged at all.
     pub(super) fn are_in_force(&self) -> bool {
         self.files > 0
@@ -37,7 +44,7 @@ impl Rules {
         let (mut bytes, mut chosen) = (0_u64, Vec::new());
         for file in files.into_iter().filter(|file| file.bytes < self.below).take(MOST_FILES) {
             bytes = bytes.saturating_add(file.bytes);
-            if bytes > MOST_BYTES {
+            if bytes > self.most {
                 break;
             }
             chosen.push(file);
@@ -53,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    const RULES: Rules = Rules { files: 4, below: 100, after: Duration::from_secs(1) };
+    const RULES: Rules = Rules { files: 4, below: 100, after: Duration::from_secs(1), most: MOST_BYTES };
 
     fn found(bytes: &[u64]) -> Vec<Found> {
         bytes

@@ -36,6 +36,7 @@ mod held;
 mod ids;
 mod journal;
 mod lake;
+mod memory;
 mod merge;
 mod options;
 mod partition;

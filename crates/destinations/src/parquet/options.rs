@@ -78,8 +78,9 @@ impl Options {
     }
 
     /// What holds for merging.
-    pub(super) fn merging(&self) -> merge::Rules {
-        merge::Rules { files: self.merge_files, below: self.merge_below, after: self.merge_after }
+    pub(super) fn merging(&self, memory: u64) -> merge::Rules {
+        let (files, below, after) = (self.merge_files, self.merge_below, self.merge_after);
+        merge::Rules { files, below, after, most: merge::Rules::most(memory) }
     }
 
     /// What holds for the journal.

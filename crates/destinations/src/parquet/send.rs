@@ -9,8 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::erase::Ask;
 use super::held::Held;
-use super::journal::Journal;
+use super::journal::{Journal, Rules};
 use super::lake::Lake;
+use super::memory;
 use super::options::Options;
 use super::shared::{Kept, Shared, locked};
 use super::take::{self, Line};
@@ -52,7 +53,10 @@ impl ParquetDestination {
 
     /// The same, in a store that is open.
     pub(super) fn open_in(options: &Options, objects: Arc<dyn ObjectStore>) -> Result<Self, OpenError> {
-        let rules = options.check()?;
+        let (rules, memory) = (options.check()?, memory::part());
+        // A segment is read as a whole to be written, and becomes columns and files.
+        let segment_bytes = rules.segment_bytes.min(memory);
+        let rules = Rules { segment_bytes, ..rules };
         let journal = Journal::open(&options.journal, rules, || hex::encode(rand::random::<[u8; 8]>()))?;
         let directory = match &options.location {
             Location::Directory(path) => Some(path.clone()),
@@ -61,7 +65,7 @@ impl ParquetDestination {
         let lake = Lake { objects, directory };
         let uploader = Uploader { lake, grain: options.partition, journal: journal.name().to_owned() };
         let shared = Arc::new(Shared {
-            kept: Mutex::new(Kept { journal, held: Held::default() }),
+            kept: Mutex::new(Kept { journal, held: Held::new(memory) }),
             grain: options.partition,
             trouble: Mutex::new(None),
             unmerged: Mutex::new(None),
@@ -74,7 +78,7 @@ impl ParquetDestination {
         let theirs = Arc::clone(&shared);
         start("parquet-journal", move || take::take(&theirs, queue)).map_err(failed)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        let worker = Worker::new(Arc::clone(&shared), uploader, options.merging(), runtime);
+        let worker = Worker::new(Arc::clone(&shared), uploader, options.merging(memory), runtime);
         let work = Arc::new(Work(Arc::clone(&shared)));
         start("parquet-store", move || worker.run()).map_err(failed)?;
         Ok(Self { lines, shared, _work: work })

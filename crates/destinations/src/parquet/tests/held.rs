@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use super::super::Grain;
 use super::super::frame::Record;
 use super::super::held::{Held, New};
-use super::super::journal::{Journal, Rules};
+use super::super::journal::{Journal, Place, Rules};
 use super::super::lake::Lake;
 use super::super::row::Row;
 use super::super::upload::Uploader;
-use super::{delivery, files};
+use super::{delivery, files, id};
 
 fn uploader(dir: &std::path::Path) -> Uploader {
     std::fs::create_dir_all(dir).unwrap();
@@ -37,7 +37,7 @@ proptest! {
             remembered: 10,
         };
         let mut journal = Journal::open(&dir.path().join("journal"), rules, || "name".to_owned()).unwrap();
-        let mut held = Held::default();
+        let mut held = Held::new(u64::MAX);
         let many: Vec<_> = (100..100 + many).map(|number| (number, 0)).collect();
         for group in groups.iter().chain([&many]).filter(|group| !group.is_empty()) {
             let deliveries: Vec<_> =
@@ -79,4 +79,17 @@ proptest! {
         };
         prop_assert_eq!(contents(&one), contents(&other));
     }
+}
+
+#[test]
+fn rows_are_held_only_as_far_as_there_is_memory_for_them() {
+    let payload = delivery(1, "2026-11-27T00:00:00Z").payload;
+    let row = Row::parse(&payload).unwrap();
+    let new = |number| New { event: id(number), time: 0, row: &row, bytes: 600 };
+    let mut held = Held::new(1_000);
+    for (segment, event) in [(1, 1), (2, 2)] {
+        held.push(Place { segment, before: 0, created: 1 }, Grain::Day, std::iter::once(new(event)));
+    }
+    assert!(held.take(1, 1).is_some(), "the oldest is written first");
+    assert!(held.take(2, 1).is_none(), "what there was no room for is read from the journal");
 }
