@@ -154,6 +154,8 @@ fn a_transcript_that_never_comes_is_a_dead_letter_that_says_so_and_can_be_redriv
         let output = site.run(&[&["dead-letters", "list", "--json", "--console", &console], extra].concat());
         serde_json::from_slice::<Value>(&output.stdout).unwrap()
     };
+    // It is told of as settled a moment before it can be listed.
+    waiting::until_so("the dead letter", || list(&[])["dead_letters"].as_array().is_some_and(|all| !all.is_empty()));
     let letters = list(&[]).to_string();
     assert!(letters.contains("the transcript never came") && letters.contains("not there yet (404)"), "{letters}");
     add(&platform, 1, Some(Transcript { bytes: 5_000, ..Transcript::default() }));
