@@ -126,7 +126,7 @@ fn check_cursors(connection: &Connection, report: &mut Report) -> Result<(), Fai
         }
         Err(other) => return Err(other),
     };
-    let Ok(Counters { last_seq: last, .. }) = Counters::load(connection) else {
+    let Ok((Counters { last_seq: last, .. }, _)) = Counters::load(connection) else {
         return Ok(());
     };
     for consumer in consumers {
@@ -169,6 +169,10 @@ fn check_identities(connection: &Connection, report: &mut Report) -> Result<(), 
             None => report.find(format!("the identities from event {seq} on are damaged")),
         }
     }
+    // Those behind it are worked out from the log at the next start.
+    let sql = "SELECT count(*) FROM events WHERE seq > (SELECT last_seq FROM state) AND only_for IS NULL";
+    let late: i64 = connection.query_row(sql, [], |row| row.get(0)).place(READING)?;
+    report.identities += late.unsigned_abs();
     let mut select = connection.prepare("SELECT run, entries FROM identity_runs").place(READING)?;
     let mut rows = select.query([]).place(READING)?;
     while let Some(row) = rows.next().place(READING)? {

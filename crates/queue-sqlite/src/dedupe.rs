@@ -1,6 +1,7 @@
 //! Which identities are known. Owned by the writer thread.
 //!
-//! Identities of the newest events stand in memory (`fresh`) and, packed, one row a commit, in `identity_log`. When
+//! Identities of the newest events stand in memory (`fresh`) and, packed, many to a row, in `identity_log`; those of the
+//! very last events only in the log of events itself ([`crate::late`]). When
 //! there are enough of them they are sealed into a sorted [`run`] on a thread of their own while `fresh` starts anew;
 //! a run whose newest identity is older than the window is dropped whole. A restart reads the log of the unsealed
 //! ones and the filters of the runs, a few megabytes, and knows what it knew before.
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event::{EventId, Timestamp};
+use queue::{Stored, body_hash};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use self::entry::second;
@@ -22,7 +24,7 @@ pub(crate) use self::run::{Run, Sealed};
 pub(crate) use self::table::Table;
 use crate::checked;
 use crate::failure::{Failed, Place};
-use crate::log::place;
+use crate::log::{self, place};
 use crate::options::MAX_COMMIT_EVENTS;
 
 /// Bytes of the log of identities that one commit removes, once they are sealed.
@@ -42,6 +44,12 @@ pub(crate) struct Dedupe {
     fresh: Table,
     /// Those added by the present transaction, with what they replaced.
     added: Vec<(EventId, Option<Entry>)>,
+    /// Those that are not in `identity_log` yet, of this transaction and of those before.
+    unwritten: Vec<Entry>,
+    /// How many of them are of commits before this transaction.
+    committed: usize,
+    /// How many of them this transaction has written.
+    written: usize,
     /// Being sorted, or being written.
     frozen: Option<Arc<Table>>,
     sealed: Option<Sealed>,
@@ -53,8 +61,13 @@ pub(crate) struct Dedupe {
 }
 
 impl Dedupe {
-    /// Reads back what is known.
-    pub(crate) fn load(connection: &Connection, window_seconds: u32, seal_at: usize) -> Result<Self, Failed> {
+    /// Reads back what is known: up to that place from the identities, behind it from the log of events.
+    pub(crate) fn load(
+        connection: &Connection,
+        window_seconds: u32,
+        seal_at: usize,
+        through: u64,
+    ) -> Result<Self, Failed> {
         let runs = Run::load_all(connection)?;
         let next_run = remove_unfinished(connection, &runs)?;
         let garbage_through = runs.iter().map(|run| run.last_seq).max();
@@ -62,6 +75,9 @@ impl Dedupe {
             window_seconds,
             fresh: Table::with_capacity(seal_at + MAX_COMMIT_EVENTS_AT_MOST),
             added: Vec::new(),
+            unwritten: Vec::new(),
+            committed: 0,
+            written: 0,
             frozen: None,
             sealed: None,
             runs,
@@ -70,7 +86,22 @@ impl Dedupe {
             garbage_through,
         };
         dedupe.load_log(connection)?;
+        dedupe.work_out(connection, through)?;
         Ok(dedupe)
+    }
+
+    /// The identities of the events behind a place. A damaged event has none: it can come again.
+    fn work_out(&mut self, connection: &Connection, through: u64) -> Result<(), Failed> {
+        log::scan(connection, through + 1, i64::MAX.unsigned_abs(), |seq, stored| {
+            if let Ok(Stored { event, again: None, .. }) = stored {
+                let entry = Entry::new(event.id, seq, event.received, body_hash(&event.body));
+                self.fresh.insert(entry);
+                self.unwritten.push(entry);
+            }
+            true
+        })?;
+        self.committed = self.unwritten.len();
+        Ok(())
     }
 
     fn load_log(&mut self, connection: &Connection) -> Result<(), Failed> {
@@ -115,14 +146,17 @@ impl Dedupe {
     pub(crate) fn add(&mut self, entry: Entry) {
         let replaced = self.fresh.insert(entry);
         self.added.push((entry.id(), replaced));
+        self.unwritten.push(entry);
     }
 
-    /// Stores what the present transaction added, and a slice of the run that is being sealed or of the log that it
-    /// replaces.
-    pub(crate) fn write(&mut self, connection: &Connection) -> Result<(), Failed> {
-        if !self.added.is_empty() {
-            self.write_added(connection)?;
-        }
+    /// Whether the table is to be sealed behind this transaction. What is not in the log of identities by then puts that
+    /// off: the log is cut where a run ends.
+    pub(crate) fn is_full(&self) -> bool {
+        self.fresh.len() >= self.seal_at
+    }
+
+    /// Stores a slice of the run that is being sealed or of the log that it replaces.
+    pub(crate) fn write_slice(&mut self, connection: &Connection) -> Result<(), Failed> {
         let Some(sealed) = &mut self.sealed else {
             return self.remove_garbage(connection);
         };
@@ -133,17 +167,19 @@ impl Dedupe {
         Ok(())
     }
 
-    fn write_added(&self, connection: &Connection) -> Result<(), Failed> {
-        let mut packed = Vec::with_capacity((self.added.len() + 1) * ENTRY_BYTES);
-        let mut first = u64::MAX;
-        for entry in self.added.iter().filter_map(|(id, _)| self.fresh.get(*id)) {
-            packed.extend_from_slice(entry.as_bytes());
-            first = first.min(entry.seq());
-        }
-        checked::seal(place(first), &mut packed);
-        let sql = "INSERT INTO identity_log (first_seq, entries) VALUES (?1, ?2)";
+    /// Stores what is not in the log of identities yet.
+    pub(crate) fn write(&mut self, connection: &Connection) -> Result<(), Failed> {
+        let entries = &self.unwritten[self.written..];
+        let Some(first) = entries.first() else {
+            return Ok(());
+        };
+        let mut packed = Vec::with_capacity((entries.len() + 1) * ENTRY_BYTES);
+        entries.iter().for_each(|entry| packed.extend_from_slice(entry.as_bytes()));
+        checked::seal(place(first.seq()), &mut packed);
+        let sql = "INSERT OR REPLACE INTO identity_log (first_seq, entries) VALUES (?1, ?2)";
         let mut insert = connection.prepare_cached(sql).place("storing identities")?;
-        insert.execute(params![place(first), packed]).place("storing identities")?;
+        insert.execute(params![place(first.seq()), packed]).place("storing identities")?;
+        self.written = self.unwritten.len();
         Ok(())
     }
 
@@ -176,12 +212,15 @@ impl Dedupe {
     /// The transaction is durable. Returns a table to sort, when it is time to seal one.
     pub(crate) fn committed(&mut self) -> Option<(i64, Arc<Table>)> {
         self.added.clear();
+        self.unwritten.drain(..self.written);
+        self.written = 0;
+        self.committed = self.unwritten.len();
         if self.sealed.as_ref().is_some_and(Sealed::is_written) {
             self.runs.extend(self.sealed.take().map(Sealed::into_run));
             self.garbage_through = self.runs.last().map(|run| run.last_seq);
             self.frozen = None;
         }
-        if self.fresh.len() < self.seal_at || self.frozen.is_some() {
+        if !self.is_full() || self.frozen.is_some() || !self.unwritten.is_empty() {
             return None;
         }
         let full = Arc::new(std::mem::replace(
@@ -201,6 +240,8 @@ impl Dedupe {
                 None => self.fresh.remove(id),
             }
         }
+        self.unwritten.truncate(self.committed);
+        self.written = 0;
         if let Some(sealed) = &mut self.sealed {
             sealed.written = 0;
         }
@@ -260,6 +301,23 @@ fn remove_unfinished(connection: &Connection, runs: &[Run]) -> Result<i64, Faile
     // Runs before an unfinished one may have been dropped, so its number can be any above the last.
     delete_chunks(connection, next, i64::MAX >> RUN_SHIFT)?;
     Ok(next)
+}
+
+/// The last event whose identity is stored, as far as it can be read.
+pub(crate) fn last_written(connection: &Connection) -> Result<u64, Failed> {
+    const READING: &str = "reading the last identities";
+    let sealed = Run::load_all(connection).unwrap_or_default().iter().map(|run| run.last_seq).max().unwrap_or(0);
+    let sql = "SELECT first_seq, entries FROM identity_log ORDER BY first_seq DESC";
+    let mut select = connection.prepare(sql).place(READING)?;
+    let mut rows = select.query([]).place(READING)?;
+    while let Some(row) = rows.next().place(READING)? {
+        let (key, blob): (i64, Vec<u8>) = (row.get(0).place(READING)?, row.get(1).place(READING)?);
+        if let Some(last) = checked::open(key, &blob).and_then(|entries| unpack_all(entries).map(|one| one.seq()).max())
+        {
+            return Ok(last.max(sealed));
+        }
+    }
+    Ok(sealed)
 }
 
 /// Adds the checksums that format 2 brought.

@@ -20,6 +20,7 @@ mod edits;
 mod erase;
 mod failure;
 mod inbox;
+mod late;
 mod lock;
 mod log;
 mod migrate;
@@ -67,6 +68,7 @@ pub use self::seed::{seed_identities, seeded};
 use self::checkpoint::{Checkpointer, Tell};
 use self::dedupe::{Dedupe, SEAL_ENTRIES};
 use self::inbox::{Inbox, Op, Prepared, Publish, Reply};
+use self::late::Late;
 use self::lock::DirLock;
 use self::log::Damage;
 use self::reader::Readers;
@@ -104,8 +106,10 @@ impl SqliteQueue {
         }
         open::sync_dir(&options.dir).map_err(|error| Failed::Disk(format!("{}: {error}", options.dir.display())))?;
         let window = u32::try_from(options.queue.dedupe_window.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
-        let dedupe = Dedupe::load(&connection, window, seal_at)?;
-        let counters = Counters::load(&connection)?;
+        let (mut counters, through) = Counters::load(&connection)?;
+        let dedupe = Dedupe::load(&connection, window, seal_at, through)?;
+        let late = Late::load(&connection, through, counters.last_seq)?;
+        counters.unmatched += late.unwritten();
         let consumers = open::load_consumers(&connection)?;
         let dead = connection
             .query_row("SELECT count(*) FROM dead_letters WHERE destination IS NULL", [], |row| row.get::<_, i64>(0));
@@ -114,7 +118,7 @@ impl SqliteQueue {
         shared.last.store(counters.last_seq, Ordering::Release);
         shared.counts.dead_letters.store(dead.unwrap_or(0).unsigned_abs(), Ordering::Relaxed);
         let checkpointer = Checkpointer::start(&options.dir, TellWriter(Arc::clone(&shared)))?;
-        let known = Known { dedupe, trail: Trail::load(&connection)?, counters };
+        let known = Known { dedupe, trail: Trail::load(&connection)?, late, counters };
         let retention = Retention { events: options.queue.retention, audit: options.audit_retention };
         let writer = Writer::new(connection, Arc::clone(&shared), known, retention, checkpointer)?;
         let thread = std::thread::Builder::new()
@@ -122,6 +126,11 @@ impl SqliteQueue {
             .spawn(move || writer.run())
             .map_err(|error| Failed::Transient(format!("starting the writer: {error}")))?;
         Ok(Self { shared, writer: Mutex::new(Some(thread)), _lock: lock })
+    }
+
+    /// Has everything written that is written late. A queue that is stopped can still be read, as far as it came.
+    async fn catch_up(&self) {
+        let _ = self.ask(|reply| Op::Note { entries: Vec::new(), reply }).await;
     }
 
     /// Hands work to the writer and waits for its answer.
@@ -302,11 +311,17 @@ impl Queue for SqliteQueue {
     }
 
     fn unmatched(&self, query: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedPage, QueueError>> {
-        unmatched::list(&self.shared, query)
+        Box::pin(async move {
+            self.catch_up().await;
+            unmatched::list(&self.shared, query).await
+        })
     }
 
     fn unmatched_groups(&self, query: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedGroups, QueueError>> {
-        unmatched::groups(&self.shared, query)
+        Box::pin(async move {
+            self.catch_up().await;
+            unmatched::groups(&self.shared, query).await
+        })
     }
 
     fn read_log(&self, after: Seq, events: usize, bytes: usize) -> BoxFuture<'_, Result<LogPage, QueueError>> {

@@ -134,6 +134,12 @@ pub(crate) fn note_unmatched(connection: &Connection, places: &[i64]) -> Result<
         .place("noting events without a route")
 }
 
+/// The last place that is noted so.
+pub(crate) fn last_unmatched(connection: &Connection) -> Result<u64, Failed> {
+    let last = connection.query_row("SELECT coalesce(max(seq), 0) FROM unmatched", [], |row| row.get::<_, i64>(0));
+    last.map(i64::unsigned_abs).place("reading the last event without a route")
+}
+
 /// Binds an event's columns, in the order of [`COLUMNS`], to the parameters behind `before`.
 fn bind(insert: &mut Statement<'_>, before: usize, stored: &Stored) -> Result<(), rusqlite::Error> {
     let Stored { seq, event, again } = stored;

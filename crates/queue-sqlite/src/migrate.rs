@@ -7,7 +7,7 @@
 //! | 2 | checksums of every row that a promise rests on, and of identities |
 //! | 3 | redriven events |
 //! | 4 | the audit trail, edited copies of dead letters, how far people are with a group, where events that are here again stood first, replays |
-//! | 5 | notes of destinations, and counts of what was put aside |
+//! | 5 | notes of destinations, and counts of what was put aside; some tables are written late |
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
@@ -17,6 +17,7 @@ use crate::failure::{Failed, Place};
 use crate::rows::{self, Table};
 use crate::schema::{self, VERSION};
 use crate::trail::Trail;
+use crate::writer::Counters;
 
 const DOING: &str = "bringing the database to the present format";
 
@@ -71,7 +72,11 @@ fn steps(connection: &Connection, version: i32) -> Result<(), Failed> {
     } else if version < 4 {
         work_out_checksums(connection, &rows::STATE)?;
     }
-    if version < 4 { Trail::begin(connection) } else { Ok(()) }
+    if version < 4 {
+        Trail::begin(connection)?;
+    }
+    // Nothing was written late before format 5.
+    if version < 5 { Counters::load(connection)?.0.insert(connection) } else { Ok(()) }
 }
 
 fn work_out_checksums(connection: &Connection, table: &Table) -> Result<(), Failed> {

@@ -38,6 +38,9 @@ pub(crate) const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Cursors that only moved over events of no interest are stored at the latest with every 64th commit, or when the
 /// writer has been idle for this long.
 pub(crate) const CURSOR_FLUSH_COMMITS: u64 = 64;
+/// Events after which their identities, those that no route has matched, and the counters are written: a start reads and
+/// hashes so many again, in some milliseconds, and a commit at full load, which has 20 to 200, seldom writes them.
+pub(crate) const LATE_EVENTS: u64 = 1_024;
 /// See [`CURSOR_FLUSH_COMMITS`].
 pub(crate) const IDLE_FLUSH: Duration = Duration::from_secs(1);
 /// While commits fail, for example because the disk is full, what was kept is tried again this often.

@@ -13,7 +13,7 @@ use crate::failure::{Failed, Place};
 use crate::lock::DirLock;
 use crate::rows::{CURSOR_CHUNKS, DEAD_LETTERS, DESTINATIONS, EDITS, NOTES, PUT_ASIDE, RETRIES, REVIEWS, STATE, Table};
 use crate::writer::{Counters, store_destination};
-use crate::{schema, wal};
+use crate::{dedupe, schema, wal};
 
 const DOING: &str = "repairing";
 
@@ -31,7 +31,7 @@ pub fn repair(dir: &Path) -> Result<Vec<String>, Failed> {
     connection.execute_batch("BEGIN IMMEDIATE").place(DOING)?;
     let mut done = Vec::new();
     repair_state(&connection, &mut done)?;
-    let floor = Counters::load(&connection)?.floor;
+    let floor = Counters::load(&connection)?.0.floor;
     repair_destinations(&connection, floor, &mut done)?;
     remove_damaged(&connection, &CURSOR_CHUNKS, "what it had settled is delivered again", &mut done)?;
     remove_damaged(&connection, &RETRIES, "its delivery is tried again at once", &mut done)?;
@@ -55,12 +55,14 @@ fn repair_state(connection: &Connection, done: &mut Vec<String>) -> Result<(), F
     // What was given out behind the last event has gone with retention, and everything before it too.
     let floor = if last > last_event { last + 1 } else { first_of_the_end(connection, last)? };
     let unmatched = one("SELECT count(*) FROM unmatched")?;
-    let counters = Counters { last_seq: last, floor, unmatched, ..Counters::default() };
+    // A start works out what is written late from there on.
+    let through = if last > last_event { last } else { dedupe::last_written(connection)?.min(last) };
+    let counters = Counters { last_seq: through, floor, unmatched, ..Counters::default() };
     counters.insert(connection)?;
     done.push(format!(
-        "the row of `{}` was damaged: worked out from the log that it goes from {} to {last}; duplicates and conflicts \
-         are counted from 0 again",
-        STATE.name, counters.floor
+        "the row of `{}` was damaged: worked out from the log that it goes from {floor} to {last}; duplicates and \
+         conflicts are counted from 0 again",
+        STATE.name
     ));
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! | table | one row is | written |
 //! |---|---|---|
 //! | `events` | an accepted event, or one that is here again for the destination `only_for`, `original`ly received then, standing at `first_seq`, because it was `replayed` or else redriven, `edited` if its bytes are not those that were received; `seq` has no gaps above the floor | appended |
-//! | `identity_log` | the identities of one commit, packed | appended; dropped when they are sealed into a run |
+//! | `identity_log` | identities of some commits, packed | late; dropped when they are sealed into a run |
 //! | `identity_runs` | a sealed, sorted run of identities, with its Bloom filter | once |
 //! | `identity_chunks` | 500 identities of a run | once |
 //! | `destinations` | a destination and its watermark | when it settles |
@@ -16,11 +16,13 @@
 //! | `audit_start` | the last block that retention has dropped | when it drops some |
 //! | `edits` | the edited copy of a dead letter's body | when somebody edits |
 //! | `reviews` | how far people are with a group of dead letters | when somebody says so |
-//! | `unmatched` | an event that matched no route when it was accepted | for those only |
+//! | `unmatched` | an event that matched no route when it was accepted | late, for those only |
 //! | `notes` | what whoever delivers to a destination wants to find again | when that changes, as in an outage |
 //! | `put_aside` | how many deliveries to a destination were put aside in the archive | with those |
 //! | `replays` | a replay, and how far it has come | with each piece of it |
-//! | `state` | the counters of the whole queue, one row | when they change |
+//! | `state` | the counters of the whole queue, and how far what is written late is written, one row | when they change, and late |
+//!
+//! What is written late stands in [`crate::late`].
 
 use std::path::Path;
 use std::time::Duration;

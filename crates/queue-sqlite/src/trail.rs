@@ -235,6 +235,24 @@ pub(crate) fn check(connection: &Connection, mut find: impl FnMut(String)) -> Re
     Ok(chain.counts().1)
 }
 
+/// The events behind a place that no route had matched when they came; read from the end of the trail. What a damaged block
+/// says of them is not known.
+pub(crate) fn unmatched_behind(connection: &Connection, through: u64) -> Result<Vec<u64>, Failed> {
+    let mut select = connection.prepare("SELECT block, entries, hash FROM audit ORDER BY block DESC").place(READING)?;
+    let mut rows = select.query([]).place(READING)?;
+    let (mut unmatched, mut before) = (Vec::new(), false);
+    while !before && let Some(row) = rows.next().place(READING)? {
+        for Entry { what, .. } in read(row).place(READING)?.entries().into_iter().flatten() {
+            let What::Received { seq, destinations, .. } = what else { continue };
+            before |= seq <= through;
+            if seq > through && destinations.is_empty() {
+                unmatched.push(seq);
+            }
+        }
+    }
+    Ok(unmatched)
+}
+
 /// Walks over the blocks behind a number, until `each` returns false.
 pub(crate) fn scan(connection: &Connection, after: u64, mut each: impl FnMut(Block) -> bool) -> Result<(), Failed> {
     let sql = "SELECT block, entries, hash FROM audit WHERE block > ?1 ORDER BY block";

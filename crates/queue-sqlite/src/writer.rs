@@ -41,6 +41,7 @@ use crate::consumer::Committed;
 use crate::dedupe::Dedupe;
 use crate::failure::{Failed, Place};
 use crate::inbox::{Op, Reply};
+use crate::late::Late;
 use crate::notes;
 use crate::options::{FULL_PAUSE, IDLE_FLUSH};
 use crate::shared::Shared;
@@ -54,6 +55,7 @@ pub(crate) struct Writer {
     /// As of the last commit.
     counters: Counters,
     trail: Trail,
+    late: Late,
     retention: Retention,
     checkpointer: Checkpointer,
     /// Settlements whose transaction was undone.
@@ -71,6 +73,7 @@ pub(crate) struct Writer {
 pub(crate) struct Known {
     pub(crate) dedupe: Dedupe,
     pub(crate) trail: Trail,
+    pub(crate) late: Late,
     pub(crate) counters: Counters,
 }
 
@@ -108,7 +111,7 @@ impl Writer {
         retention: Retention,
         checkpointer: Checkpointer,
     ) -> Result<Self, Failed> {
-        let Known { dedupe, trail, counters } = known;
+        let Known { dedupe, trail, late, counters } = known;
         let pages = checkpointer.pages();
         let hook = move |_: &mut Wal, count: i32| {
             pages.store(count.unsigned_abs(), Ordering::Relaxed);
@@ -121,6 +124,7 @@ impl Writer {
             dedupe,
             counters,
             trail,
+            late,
             retention,
             checkpointer,
             unsettled: VecDeque::new(),
@@ -160,7 +164,7 @@ impl Writer {
         } else if self.dedupe.is_sealing() {
             Some(Duration::ZERO)
         } else {
-            self.cursors_dirty.then_some(IDLE_FLUSH)
+            (self.cursors_dirty || self.late.is_behind(self.counters.last_seq)).then_some(IDLE_FLUSH)
         }
     }
 
@@ -231,12 +235,12 @@ impl Writer {
         }
         // Whatever fails, nobody who is still in `todo` may go without an answer.
         let mut todo = VecDeque::from(ops);
-        let worked = self.work(&mut todo, done);
+        let worked = self.work(&mut todo, idle, done);
         left.extend(todo);
         worked?;
         self.store_cursors(idle)?;
         self.trail.write(&self.connection)?;
-        self.dedupe.write(&self.connection)?;
+        self.dedupe.write_slice(&self.connection)?;
         self.connection.execute_batch("COMMIT").place("committing")
     }
 
@@ -250,8 +254,8 @@ impl Writer {
         self.connection.execute_batch("BEGIN IMMEDIATE").place("beginning a transaction")
     }
 
-    fn work(&mut self, todo: &mut VecDeque<Op>, done: &mut Done) -> Result<(), Failed> {
-        let before = self.counters;
+    fn work(&mut self, todo: &mut VecDeque<Op>, idle: bool, done: &mut Done) -> Result<(), Failed> {
+        let (before, reached) = (self.counters, self.late.reached());
         while let Some(settling) = self.unsettled.pop_front() {
             self.settle(settling, done)?;
         }
@@ -262,6 +266,10 @@ impl Writer {
             if !matches!(next, Op::Publish(_)) {
                 // Whatever else is done may look for them in the log.
                 self.write_events(done)?;
+            }
+            if !matches!(next, Op::Publish(_) | Op::Settle { .. }) {
+                // And in the lists.
+                self.catch_up()?;
             }
             let Some(op) = todo.pop_front() else { break };
             match op {
@@ -289,17 +297,33 @@ impl Writer {
             }
         }
         self.write_events(done)?;
-        // The last place can be read from the log itself, so appending alone does not rewrite this row.
-        if (Counters { last_seq: before.last_seq, ..self.counters }) != before {
+        // Without room, what is owed comes first.
+        let due = !self.failing && (self.late.is_due(self.counters.last_seq) || self.dedupe.is_full());
+        if idle || due {
+            self.catch_up()?;
+        }
+        // What is written late does not rewrite this row.
+        let (last_seq, unmatched) = (before.last_seq, before.unmatched);
+        if (Counters { last_seq, unmatched, ..self.counters }) != before || self.late.reached() != reached {
             self.store_counters()?;
         }
         Ok(())
+    }
+
+    /// Writes what is written late, up to the end of the log.
+    fn catch_up(&mut self) -> Result<(), Failed> {
+        if !self.late.is_behind(self.counters.last_seq) {
+            return Ok(());
+        }
+        self.dedupe.write(&self.connection)?;
+        self.late.write(&self.connection, self.counters.last_seq)
     }
 
     /// The transaction is durable: tells everyone.
     fn tell(&mut self, done: Done) {
         self.commits += 1;
         self.trail.committed();
+        self.late.committed();
         if std::mem::take(&mut self.failing) {
             tracing::info!("commits work again");
         }

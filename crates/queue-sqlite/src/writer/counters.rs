@@ -29,7 +29,8 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn load(connection: &Connection) -> Result<Self, Failed> {
+    /// The numbers, and up to which place what is written late is in them and in the tables.
+    pub(crate) fn load(connection: &Connection) -> Result<(Self, u64), Failed> {
         let sql = format!("SELECT {}, (SELECT coalesce(max(seq), 0) FROM events) FROM state", STATE.selected(""));
         let mut select = connection.prepare(&sql).place(READING)?;
         let mut rows = select.query([]).place(READING)?;
@@ -39,15 +40,17 @@ impl Counters {
         })?;
         STATE.check(row)?;
         let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs).place(READING);
-        Ok(Self {
-            last_seq: number(1)?.max(number(9)?),
+        let through = number(1)?;
+        let counters = Self {
+            last_seq: through.max(number(9)?),
             floor: number(2)?,
             duplicates: number(3)?,
             conflicts: number(4)?,
             unmatched: number(5)?,
             redriven: number(6)?,
             replayed: number(7)?,
-        })
+        };
+        Ok((counters, through))
     }
 
     /// Stores the one row for the first time.
@@ -71,11 +74,14 @@ impl Default for Counters {
 }
 
 impl Writer {
+    /// Stores the numbers as they were when what is written late was written.
     pub(super) fn store_counters(&self) -> Result<(), Failed> {
+        let unmatched = self.counters.unmatched.saturating_sub(self.late.unwritten());
+        let stored = Counters { last_seq: self.late.reached(), unmatched, ..self.counters };
         let sql = "UPDATE state SET last_seq = ?2, floor = ?3, duplicates = ?4, conflicts = ?5, unmatched = ?6,
                        redriven = ?7, replayed = ?8, crc = ?9
                    WHERE one = ?1";
-        STATE.execute(&self.connection, sql, &self.counters.row(), STORING)
+        STATE.execute(&self.connection, sql, &stored.row(), STORING)
     }
 
     pub(super) fn show_counts(&self) {

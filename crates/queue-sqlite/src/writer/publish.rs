@@ -105,6 +105,7 @@ impl Writer {
         self.dedupe.add(entry);
         if routes.is_empty() {
             self.counters.unmatched += 1;
+            self.late.unmatched(seq);
         }
         done.committed.push(Committed { stored: Arc::new(stored), routes });
         Ok(seq)
@@ -115,10 +116,6 @@ impl Writer {
         for some in done.committed[done.written..].chunks(log::APPEND_EVENTS) {
             let events: SmallVec<[&Stored; log::APPEND_EVENTS]> = some.iter().map(|one| &*one.stored).collect();
             log::append(&self.connection, &events)?;
-            let unmatched = some.iter().filter(|one| one.routes.is_empty());
-            let unmatched: SmallVec<[i64; log::APPEND_EVENTS]> =
-                unmatched.map(|one| log::place(one.stored.seq.0)).collect();
-            log::note_unmatched(&self.connection, &unmatched)?;
         }
         done.written = done.committed.len();
         Ok(())

@@ -39,11 +39,11 @@ impl Bench {
         let connection = schema::open_writer(dir.path()).unwrap();
         let readers = Readers::new(dir.path().to_owned());
         let shared = Arc::new(Shared::new(dir.path().to_owned(), TIMES, readers, Vec::new()).unwrap());
-        let dedupe = Dedupe::load(&connection, 3_600, 100).unwrap();
-        let counters = Counters::load(&connection).unwrap();
+        let (counters, through) = Counters::load(&connection).unwrap();
+        let dedupe = Dedupe::load(&connection, 3_600, 100, through).unwrap();
         let checkpointer = Checkpointer::start(dir.path(), TellWriter(Arc::clone(&shared))).unwrap();
         let retention = Retention { events: Duration::from_secs(7_200), audit: Duration::from_secs(7_200) };
-        let known = Known { dedupe, trail: Trail::load(&connection).unwrap(), counters };
+        let known = Known { dedupe, trail: Trail::load(&connection).unwrap(), late: Late::default(), counters };
         let mut writer = Writer::new(connection, Arc::clone(&shared), known, retention, checkpointer).unwrap();
         let consumers = vec![Configured {
             name: Arc::from("crm"),
@@ -137,6 +137,32 @@ fn a_full_disk_refuses_publishers_and_keeps_the_rest() {
     assert!(matches!(settled.try_recv(), Ok(Ok(()))));
     assert_eq!(bench.dead_letters(), 2, "one delivery and one damaged place, once each");
     assert_ne!(bench.writer.patience(), Some(FULL_PAUSE));
+}
+
+#[test]
+fn what_is_written_late_is_written_once_also_when_a_commit_fails_in_between() {
+    let mut bench = Bench::new();
+    let identities = |bench: &Bench| -> i64 {
+        // Each row ends with a checksum of 4 bytes.
+        let sql = "SELECT coalesce(sum(length(entries) - 4) / 32, 0) FROM identity_log";
+        bench.writer.connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    bench.writer.turn(vec![Bench::publish(10).0, Bench::publish(11).0]);
+    assert_eq!((identities(&bench), bench.writer.patience()), (0, Some(IDLE_FLUSH)));
+    bench.limit_pages(1);
+    bench.writer.turn(vec![Bench::publish(LARGE).0]);
+    bench.writer.turn(Vec::new());
+    bench.limit_pages(i64::from(u16::MAX));
+    bench.writer.turn(Vec::new());
+    assert_eq!(identities(&bench), 2);
+    bench.writer.turn(vec![Bench::publish(12).0, Bench::publish(11).0]);
+    assert_eq!(identities(&bench), 2);
+    let (reply, mut noted) = oneshot::channel();
+    bench.writer.turn(vec![Op::Note { entries: Vec::new(), reply }]);
+    assert!(matches!(noted.try_recv(), Ok(Ok(()))));
+    assert_eq!(identities(&bench), 3);
+    let (counters, through) = Counters::load(&bench.writer.connection).unwrap();
+    assert_eq!((counters, through), (bench.writer.counters, 3));
 }
 
 #[test]

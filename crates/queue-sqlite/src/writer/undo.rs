@@ -24,6 +24,7 @@ impl Writer {
         }
         self.cursors_dirty = true;
         self.trail.undone();
+        self.late.undone();
         for consumer in self.shared.consumers.read().iter() {
             let mut state = consumer.state.lock();
             state.cursor.store_again();
