@@ -66,15 +66,13 @@ pub use self::repair::repair;
 pub use self::seed::{seed_identities, seeded};
 
 use self::checkpoint::{Checkpointer, Tell};
-use self::dedupe::{Dedupe, SEAL_ENTRIES};
+use self::dedupe::SEAL_ENTRIES;
 use self::inbox::{Inbox, Op, Prepared, Publish, Reply};
-use self::late::Late;
 use self::lock::DirLock;
 use self::log::Damage;
 use self::reader::Readers;
 use self::shared::Shared;
-use self::trail::Trail;
-use self::writer::{Counters, Known, Retention, Writer};
+use self::writer::{Known, Retention, Writer};
 
 /// The embedded queue. Closes itself when dropped, but [`Queue::close`] tells whether that went well.
 #[derive(Debug)]
@@ -105,20 +103,15 @@ impl SqliteQueue {
             schema::empty_log(&connection)?;
         }
         open::sync_dir(&options.dir).map_err(|error| Failed::Disk(format!("{}: {error}", options.dir.display())))?;
-        let window = u32::try_from(options.queue.dedupe_window.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
-        let (mut counters, through) = Counters::load(&connection)?;
-        let dedupe = Dedupe::load(&connection, window, seal_at, through)?;
-        let late = Late::load(&connection, through, counters.last_seq)?;
-        counters.unmatched += late.unwritten();
+        let known = Known::load(&connection, options.queue.dedupe_window, seal_at)?;
         let consumers = open::load_consumers(&connection)?;
         let dead = connection
             .query_row("SELECT count(*) FROM dead_letters WHERE destination IS NULL", [], |row| row.get::<_, i64>(0));
         let readers = Readers::new(options.dir.clone());
         let shared = Arc::new(Shared::new(options.dir.clone(), options.queue.times, readers, consumers)?);
-        shared.last.store(counters.last_seq, Ordering::Release);
+        shared.last.store(known.counters.last_seq, Ordering::Release);
         shared.counts.dead_letters.store(dead.unwrap_or(0).unsigned_abs(), Ordering::Relaxed);
         let checkpointer = Checkpointer::start(&options.dir, TellWriter(Arc::clone(&shared)))?;
-        let known = Known { dedupe, trail: Trail::load(&connection)?, late, counters };
         let retention = Retention { events: options.queue.retention, audit: options.audit_retention };
         let writer = Writer::new(connection, Arc::clone(&shared), known, retention, checkpointer)?;
         let thread = std::thread::Builder::new()
@@ -126,11 +119,6 @@ impl SqliteQueue {
             .spawn(move || writer.run())
             .map_err(|error| Failed::Transient(format!("starting the writer: {error}")))?;
         Ok(Self { shared, writer: Mutex::new(Some(thread)), _lock: lock })
-    }
-
-    /// Has everything written that is written late. A queue that is stopped can still be read, as far as it came.
-    async fn catch_up(&self) {
-        let _ = self.ask(|reply| Op::Note { entries: Vec::new(), reply }).await;
     }
 
     /// Hands work to the writer and waits for its answer.
@@ -311,17 +299,11 @@ impl Queue for SqliteQueue {
     }
 
     fn unmatched(&self, query: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedPage, QueueError>> {
-        Box::pin(async move {
-            self.catch_up().await;
-            unmatched::list(&self.shared, query).await
-        })
+        unmatched::list(&self.shared, query)
     }
 
     fn unmatched_groups(&self, query: UnmatchedQuery) -> BoxFuture<'_, Result<UnmatchedGroups, QueueError>> {
-        Box::pin(async move {
-            self.catch_up().await;
-            unmatched::groups(&self.shared, query).await
-        })
+        unmatched::groups(&self.shared, query)
     }
 
     fn read_log(&self, after: Seq, events: usize, bytes: usize) -> BoxFuture<'_, Result<LogPage, QueueError>> {

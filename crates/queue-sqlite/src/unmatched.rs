@@ -13,8 +13,10 @@ use queue::{
 };
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
+use tokio::sync::oneshot;
 
 use crate::failure::{Failed, Place};
+use crate::inbox::Op;
 use crate::log::place;
 use crate::reader;
 use crate::shared::Shared;
@@ -28,6 +30,7 @@ pub(crate) fn list(
 ) -> BoxFuture<'static, Result<UnmatchedPage, QueueError>> {
     let shared = Arc::clone(shared);
     Box::pin(async move {
+        catch_up(&shared).await;
         let read = move |connection: &Connection| {
             let mut listing = UnmatchedListing::new(&query);
             walk(connection, query.before, |found| listing.add(found))?;
@@ -44,6 +47,7 @@ pub(crate) fn groups(
 ) -> BoxFuture<'static, Result<UnmatchedGroups, QueueError>> {
     let shared = Arc::clone(shared);
     Box::pin(async move {
+        catch_up(&shared).await;
         let read = move |connection: &Connection| {
             let mut grouping = UnmatchedGrouping::new(&query);
             walk(connection, query.before, |found| grouping.add(found))?;
@@ -51,6 +55,14 @@ pub(crate) fn groups(
         };
         reader::blocking(&shared, move |shared| shared.readers.with(read)).await
     })
+}
+
+/// Has their places written, which is done late. A queue that has stopped can still be read, as far as it came.
+async fn catch_up(shared: &Shared) {
+    let (reply, written) = oneshot::channel();
+    if shared.inbox.submit(Op::Note { entries: Vec::new(), reply }).is_ok() {
+        let _ = written.await;
+    }
 }
 
 /// Walks over those before a place, the newest first, until `each` has enough.

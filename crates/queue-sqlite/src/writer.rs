@@ -12,6 +12,7 @@ mod cursors;
 mod damage;
 mod erase;
 mod farewell;
+mod known;
 mod publish;
 mod redrive;
 mod replay;
@@ -35,6 +36,7 @@ pub(crate) use self::cursors::store_destination;
 use self::damage::Burying;
 use self::farewell::Farewell;
 pub(crate) use self::farewell::ended;
+pub(crate) use self::known::Known;
 use self::settle::Settling;
 use crate::checkpoint::Checkpointer;
 use crate::consumer::Committed;
@@ -67,14 +69,6 @@ pub(crate) struct Writer {
     commits: u64,
     /// A cursor has moved that is not stored yet.
     cursors_dirty: bool,
-}
-
-/// What the writer begins with.
-pub(crate) struct Known {
-    pub(crate) dedupe: Dedupe,
-    pub(crate) trail: Trail,
-    pub(crate) late: Late,
-    pub(crate) counters: Counters,
 }
 
 /// How long what is kept.
@@ -310,15 +304,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what is written late, up to the end of the log.
-    fn catch_up(&mut self) -> Result<(), Failed> {
-        if !self.late.is_behind(self.counters.last_seq) {
-            return Ok(());
-        }
-        self.dedupe.write(&self.connection)?;
-        self.late.write(&self.connection, self.counters.last_seq)
-    }
-
     /// The transaction is durable: tells everyone.
     fn tell(&mut self, done: Done) {
         self.commits += 1;
@@ -352,18 +337,6 @@ impl Writer {
         done.buried.into_iter().for_each(|burying| burying.finish(&self.shared));
         done.noted.into_iter().for_each(|reply| drop(reply.send(Ok(()))));
         self.tell_maintainers(done.maintained);
-    }
-
-    fn tell_maintainers(&mut self, maintained: Vec<(Reply<Maintained>, upkeep::Upkeep)>) {
-        if maintained.is_empty() {
-            return;
-        }
-        let told: Vec<_> = maintained.into_iter().map(|(reply, upkeep)| (reply, self.finish_upkeep(upkeep))).collect();
-        self.open_windows();
-        self.show_counts();
-        for (reply, maintained) in told {
-            let _ = reply.send(Ok(maintained));
-        }
     }
 
     fn tell_consumers(&mut self, committed: &[Committed]) {

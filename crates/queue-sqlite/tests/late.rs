@@ -7,7 +7,7 @@ use on_disk::OnDisk;
 use proptest::prelude::*;
 use queue::conformance::Fixture;
 use queue::conformance::fixture::identified;
-use queue::{By, Published, Queue, UnmatchedQuery};
+use queue::{Published, UnmatchedQuery};
 use queue_sqlite::check;
 
 #[derive(Debug, Clone)]

@@ -74,6 +74,15 @@ impl Default for Counters {
 }
 
 impl Writer {
+    /// Writes what is written late, up to the end of the log.
+    pub(super) fn catch_up(&mut self) -> Result<(), Failed> {
+        if !self.late.is_behind(self.counters.last_seq) {
+            return Ok(());
+        }
+        self.dedupe.write(&self.connection)?;
+        self.late.write(&self.connection, self.counters.last_seq)
+    }
+
     /// Stores the numbers as they were when what is written late was written.
     pub(super) fn store_counters(&self) -> Result<(), Failed> {
         let unmatched = self.counters.unmatched.saturating_sub(self.late.unwritten());

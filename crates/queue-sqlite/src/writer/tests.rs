@@ -39,11 +39,9 @@ impl Bench {
         let connection = schema::open_writer(dir.path()).unwrap();
         let readers = Readers::new(dir.path().to_owned());
         let shared = Arc::new(Shared::new(dir.path().to_owned(), TIMES, readers, Vec::new()).unwrap());
-        let (counters, through) = Counters::load(&connection).unwrap();
-        let dedupe = Dedupe::load(&connection, 3_600, 100, through).unwrap();
         let checkpointer = Checkpointer::start(dir.path(), TellWriter(Arc::clone(&shared))).unwrap();
         let retention = Retention { events: Duration::from_secs(7_200), audit: Duration::from_secs(7_200) };
-        let known = Known { dedupe, trail: Trail::load(&connection).unwrap(), late: Late::default(), counters };
+        let known = Known::load(&connection, Duration::from_secs(3_600), 100).unwrap();
         let mut writer = Writer::new(connection, Arc::clone(&shared), known, retention, checkpointer).unwrap();
         let consumers = vec![Configured {
             name: Arc::from("crm"),

@@ -174,8 +174,21 @@ impl Writer {
         Ok(())
     }
 
+    /// Answers whoever asked for upkeep that is durable now.
+    pub(super) fn tell_maintainers(&mut self, maintained: Vec<(Reply<Maintained>, Upkeep)>) {
+        if maintained.is_empty() {
+            return;
+        }
+        let told: Vec<_> = maintained.into_iter().map(|(reply, upkeep)| (reply, self.finish_upkeep(upkeep))).collect();
+        self.open_windows();
+        self.show_counts();
+        for (reply, maintained) in told {
+            let _ = reply.send(Ok(maintained));
+        }
+    }
+
     /// The piece is durable: what is in memory follows.
-    pub(super) fn finish_upkeep(&mut self, upkeep: Upkeep) -> Maintained {
+    fn finish_upkeep(&mut self, upkeep: Upkeep) -> Maintained {
         if let Some(run) = upkeep.dropped_run {
             self.dedupe.dropped(run);
         }
