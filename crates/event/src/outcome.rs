@@ -27,6 +27,7 @@ mod sentiment;
 mod time;
 mod value;
 mod wrapup;
+mod write;
 
 use std::borrow::Cow;
 

@@ -1,14 +1,14 @@
 //! An outcome as JSON text.
 
-use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::ops::Range;
 
+use super::write::{Object, Out, Write};
 use super::{
-    CodeKind, Compliance, Durations, Empathy, Intent, Label, Leftover, Number, Outcome, SCHEMA, Scale, Sentiment,
-    Severity, Talk, Topic, TrendClass, Violation, Wrapup,
+    CodeKind, Compliance, Durations, Empathy, Intent, Label, Leftover, Outcome, SCHEMA, Scale, Sentiment, Severity,
+    Talk, Topic, TrendClass, Violation, Wrapup,
 };
-use crate::json::Raw;
-use crate::{EventId, Timestamp};
 
 /// Every field that has a value of its own, as an event pattern names it: an outcome has these and no others, apart from
 /// those in [`FREE_PATH`].
@@ -79,13 +79,15 @@ pub const FREE_PATH: &str = "extra";
 
 /// About how long the text is without what is taken from the body, in bytes.
 const FRAME_BYTES: usize = 1_600;
+/// Names of members that are compared one with the other rather than put into a set.
+const FEW_NAMES: usize = 16;
 
 impl Outcome<'_> {
     /// Appends it as one JSON object.
     pub fn write_json(&self, out: &mut String) {
         let extra: usize = self.extra.iter().map(|left| left.value.as_str().len() + 48).sum();
         out.reserve(FRAME_BYTES + extra);
-        self.write(out);
+        self.write(&mut Out { text: out, is_sparse: false });
     }
 
     /// It as one JSON object.
@@ -94,42 +96,28 @@ impl Outcome<'_> {
         self.write_json(&mut out);
         out
     }
-}
 
-/// Has a form as JSON.
-trait Write {
-    fn write(&self, out: &mut String);
-}
-
-/// An object that is being written.
-struct Object<'o> {
-    out: &'o mut String,
-    is_empty: bool,
-}
-
-impl<'o> Object<'o> {
-    fn new(out: &'o mut String) -> Self {
-        out.push('{');
-        Self { out, is_empty: true }
+    /// Appends it as one JSON object, without members that are null or empty. [`Outcome::extra`] is always there.
+    pub fn write_sparse_json(&self, out: &mut String) {
+        self.write(&mut Out { text: out, is_sparse: true });
     }
 
-    /// A member; `name` needs no escapes.
-    fn put(mut self, name: &str, value: &(impl Write + ?Sized)) -> Self {
-        self.out.push_str(if self.is_empty { "\"" } else { ",\"" });
-        self.is_empty = false;
-        self.out.push_str(name);
-        self.out.push_str("\":");
-        value.write(self.out);
-        self
-    }
-
-    fn end(self) {
-        self.out.push('}');
+    /// Appends [`Outcome::extra`] as one JSON object, as it stands in that of the outcome. Whether each name is in it once.
+    pub fn write_extra_json(&self, out: &mut String) -> bool {
+        let names = Extra(&self.extra).write_names(&mut Out { text: out, is_sparse: false });
+        if names.len() > FEW_NAMES {
+            let all: HashSet<&str> = names.iter().map(|name| &out[name.clone()]).collect();
+            return all.len() == names.len();
+        }
+        let is_first = |(at, name): (usize, &Range<usize>)| {
+            names[..at].iter().all(|other| out[other.clone()] != out[name.clone()])
+        };
+        names.iter().enumerate().all(is_first)
     }
 }
 
 impl Write for Outcome<'_> {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut Out<'_>) {
         Object::new(out)
             .put("schema", &i64::from(SCHEMA))
             .put("event_id", &self.event_id)
@@ -145,17 +133,17 @@ impl Write for Outcome<'_> {
             .put("division_id", &self.division_id)
             .put("media_type", &self.media_type)
             .put("direction", &self.direction)
-            .put("sentiment", &self.sentiment)
+            .put_object("sentiment", &self.sentiment)
             .put("empathy", &self.empathy)
             .put("intents", &self.intents)
             .put("keywords", &self.keywords)
             .put("topics", &self.topics)
             .put("categories", &self.categories)
-            .put("wrapup", &self.wrapup)
+            .put_object("wrapup", &self.wrapup)
             .put("disconnect_type", &self.disconnect_type)
-            .put("durations", &self.durations)
-            .put("talk", &self.talk)
-            .put("compliance", &self.compliance)
+            .put_object("durations", &self.durations)
+            .put_object("talk", &self.talk)
+            .put_object("compliance", &self.compliance)
             .put("transcript_uri", &self.transcript_uri)
             .put("unrecognised", &self.unrecognised)
             .put("extra", &Extra(&self.extra))
@@ -164,7 +152,7 @@ impl Write for Outcome<'_> {
 }
 
 impl Write for Sentiment<'_> {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut Out<'_>) {
         Object::new(out)
             .put("score", &self.score)
             .put("label", &self.label.map(Label::as_str))
@@ -177,25 +165,25 @@ impl Write for Sentiment<'_> {
 }
 
 impl Write for Empathy<'_> {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut Out<'_>) {
         Object::new(out).put("agent_id", &self.agent_id).put("score", &self.score).end();
     }
 }
 
 impl Write for Intent<'_> {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut Out<'_>) {
         Object::new(out).put("name", &self.name).put("confidence", &self.confidence).end();
     }
 }
 
 impl Write for Topic<'_> {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut Out<'_>) {
         Object::new(out).put("id", &self.id).put("name", &self.name).put("participant", &self.participant).end();
     }
 }
 
 impl Write for Wrapup<'_> {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut Out<'_>) {
         Object::new(out)
             .put("code", &self.code)
             .put("kind", &self.kind.map(CodeKind::as_str))
@@ -206,7 +194,7 @@ impl Write for Wrapup<'_> {
 }
 
 impl Write for Durations {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut Out<'_>) {
         Object::new(out)
             .put("interacting_ms", &self.interacting_ms)
             .put("held_ms", &self.held_ms)
@@ -220,7 +208,7 @@ impl Write for Durations {
 }
 
 impl Write for Talk<'_> {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut Out<'_>) {
         Object::new(out)
             .put("agent_percent", &self.agent_percent)
             .put("customer_percent", &self.customer_percent)
@@ -235,7 +223,7 @@ impl Write for Talk<'_> {
 }
 
 impl Write for Compliance<'_> {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut Out<'_>) {
         Object::new(out)
             .put("count", &self.count)
             .put("severity", &self.severity.map(Severity::as_str))
@@ -245,7 +233,7 @@ impl Write for Compliance<'_> {
 }
 
 impl Write for Violation<'_> {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut Out<'_>) {
         Object::new(out)
             .put("code", &self.code)
             .put("type", &self.kind)
@@ -258,7 +246,7 @@ impl Write for Violation<'_> {
 
 /// The value is a text that holds JSON, so that its type is always the same.
 impl Write for Leftover<'_> {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut Out<'_>) {
         Object::new(out).put("path", &*self.path.to_string()).put("value", self.value.as_str()).end();
     }
 }
@@ -267,7 +255,15 @@ impl Write for Leftover<'_> {
 struct Extra<'e>(&'e [Leftover<'e>]);
 
 impl Write for Extra<'_> {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut Out<'_>) {
+        self.write_names(out);
+    }
+}
+
+impl Extra<'_> {
+    /// Where each name is in what was written.
+    fn write_names(&self, out: &mut Out<'_>) -> Vec<Range<usize>> {
+        let mut names = Vec::with_capacity(self.0.len());
         let mut path = String::new();
         out.push('{');
         for (at, left) in self.0.iter().enumerate() {
@@ -277,107 +273,13 @@ impl Write for Extra<'_> {
             path.clear();
             // Writing to a string cannot fail.
             let _ = write!(path, "{}", left.path);
+            let begins = out.len();
             path.as_str().write(out);
+            names.push(begins..out.len());
             out.push(':');
             left.value.write(out);
         }
         out.push('}');
-    }
-}
-
-impl<T: Write> Write for Option<T> {
-    fn write(&self, out: &mut String) {
-        match self {
-            Some(value) => value.write(out),
-            None => out.push_str("null"),
-        }
-    }
-}
-
-impl<T: Write> Write for Vec<T> {
-    fn write(&self, out: &mut String) {
-        out.push('[');
-        for (at, value) in self.iter().enumerate() {
-            if at > 0 {
-                out.push(',');
-            }
-            value.write(out);
-        }
-        out.push(']');
-    }
-}
-
-impl<T: Write + ?Sized> Write for &T {
-    fn write(&self, out: &mut String) {
-        (**self).write(out);
-    }
-}
-
-impl Write for Cow<'_, str> {
-    fn write(&self, out: &mut String) {
-        (**self).write(out);
-    }
-}
-
-impl Write for str {
-    fn write(&self, out: &mut String) {
-        out.push('"');
-        let mut rest = self;
-        while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
-            let (plain, special) = (&rest[..at], rest.as_bytes()[at]);
-            out.push_str(plain);
-            // Writing to a string cannot fail.
-            let _ = match special {
-                b'"' | b'\\' => write!(out, "\\{}", char::from(special)),
-                control => write!(out, "\\u{control:04x}"),
-            };
-            rest = &rest[at + 1..];
-        }
-        out.push_str(rest);
-        out.push('"');
-    }
-}
-
-impl Write for Raw<'_> {
-    fn write(&self, out: &mut String) {
-        out.push_str(self.as_str());
-    }
-}
-
-impl Write for Number<'_> {
-    fn write(&self, out: &mut String) {
-        out.push_str(self.as_str());
-    }
-}
-
-impl Write for i64 {
-    fn write(&self, out: &mut String) {
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{self}");
-    }
-}
-
-/// Finite, as every score is.
-impl Write for f64 {
-    fn write(&self, out: &mut String) {
-        let _ = write!(out, "{self}");
-    }
-}
-
-impl Write for EventId {
-    fn write(&self, out: &mut String) {
-        let _ = write!(out, "\"{self}\"");
-    }
-}
-
-/// In UTC, like `"2026-03-02T08:15:00.123Z"`.
-impl Write for Timestamp {
-    fn write(&self, out: &mut String) {
-        match jiff::Timestamp::from_millisecond(self.as_millis()) {
-            Ok(time) => {
-                let _ = write!(out, "\"{time:.3}\"");
-            }
-            Err(_) => out.push_str("null"),
-        }
+        names
     }
 }
