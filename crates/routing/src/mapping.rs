@@ -113,6 +113,11 @@ impl Mapping {
     /// # Errors
     /// Those of [`Mapping::apply`].
     pub fn apply_noting(&self, event: &Event, unrecognised: &mut bool) -> Result<Bytes, MappingError> {
+        if self.needs.is_outcome
+            && let Some(text) = outcome::plain(event, unrecognised)
+        {
+            return Ok(text);
+        }
         match self.interpreted(event, unrecognised) {
             // Nothing is to be done with it, so it goes out as it is, however large or deep.
             Err(_) if self.needs.is_outcome => Ok(outcome::text(event, unrecognised)),
@@ -129,6 +134,11 @@ impl Mapping {
             }
             result => result,
         }
+    }
+
+    /// Whether it gives the event's outcome as it is, and nothing else.
+    pub const fn is_outcome(&self) -> bool {
+        self.needs.is_outcome
     }
 
     /// What the mapping reads last of an event before it fails, as a JSON pointer; none if it does not fail by an error of

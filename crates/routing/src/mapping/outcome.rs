@@ -20,6 +20,18 @@ pub(super) fn text(event: &Event, unrecognised: &mut bool) -> Bytes {
     Bytes::from(outcome.to_json())
 }
 
+/// The same, if reading it and writing it anew would change nothing but white space: no object in it has a name twice, and
+/// none of what was taken over as it is written has an escape.
+pub(super) fn plain(event: &Event, unrecognised: &mut bool) -> Option<Bytes> {
+    let outcome = Outcome::of(event);
+    let is_plain = |left: &event::outcome::Leftover<'_>| !left.value.as_str().contains(['{', '\\']);
+    if !outcome.extra.iter().all(is_plain) || !outcome.write_extra_json(&mut String::new()) {
+        return None;
+    }
+    *unrecognised |= !outcome.unrecognised.is_empty();
+    Some(Bytes::from(outcome.to_json()))
+}
+
 /// The outcome of the event that is mapped.
 pub(super) struct OutcomeOf<'a> {
     event: &'a Event,
