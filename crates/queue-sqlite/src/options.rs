@@ -51,8 +51,9 @@ pub(crate) const CHECKPOINT_PAGES: u32 = 2_048;
 pub(crate) const CHECKPOINT_REST_PAGES: u32 = 64;
 /// Pages at which the writer stops to checkpoint everything: 128 MiB, which are recovered in well under a second.
 pub(crate) const CHECKPOINT_HARD_PAGES: u32 = 8_192;
-/// Events read ahead from the log at once.
-pub(crate) const READ_AHEAD_EVENTS: usize = 256;
+/// Events read ahead from the log at once: some milliseconds of reading, and so many that a destination which takes many at
+/// once gets many.
+pub(crate) const READ_AHEAD_EVENTS: usize = 1_024;
 /// Bytes of events read ahead at once.
 pub(crate) const READ_AHEAD_BYTES: usize = 2 << 20;
 /// Connections that read.

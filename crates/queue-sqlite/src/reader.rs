@@ -156,8 +156,8 @@ async fn with_events(
 ) -> Result<Vec<Lease>, QueueError> {
     let mut leases = Vec::with_capacity(taken.len());
     let mut cold = Vec::new();
-    for taken in taken {
-        match taken.hot.clone() {
+    for mut taken in taken {
+        match taken.hot.take() {
             Some((stored, route)) => leases.push(lease_of(consumer, &taken, stored, route)),
             None => cold.push(taken),
         }

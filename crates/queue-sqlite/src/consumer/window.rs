@@ -9,6 +9,7 @@
 //! conversations that wait for a dead letter ([`stuck`]), those beyond a number ([`overflow`]).
 
 mod held;
+mod hot;
 mod overflow;
 mod ready;
 mod redriven;
@@ -26,16 +27,13 @@ use hashbrown::HashMap;
 use queue::{Attempts, Order, Stored, Times};
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::hot::{Hot, MAX_HOT_BYTES};
 use self::overflow::Overflow;
 use self::ready::Ready;
 use self::redriven::Redriven;
 use self::retries::{Retries, Retry};
 use self::stuck::Stuck;
 
-/// Bodies kept in memory for one destination: enough for the largest concurrency several times over.
-const MAX_HOT_EVENTS: usize = 4_096;
-/// Bytes of those bodies.
-const MAX_HOT_BYTES: usize = 8 << 20;
 /// Bodies kept in memory of one lane, behind its front: so that one busy conversation leaves room for the others.
 const MAX_HOT_BEHIND: usize = 8;
 /// Bytes of bodies up to which any are kept behind a front: a conversation of large events leaves room for the others.
@@ -64,6 +62,8 @@ pub(crate) struct Window {
     lease_ends: BinaryHeap<Reverse<(Timestamp, u64, u64)>>,
     hot: HashMap<u64, Hot>,
     hot_bytes: usize,
+    /// Of the bodies that were kept here until they were leased.
+    leased_bytes: usize,
     queued: usize,
     retrying: usize,
     generation: u64,
@@ -102,6 +102,8 @@ struct LeaseState {
     /// A settlement is on its way to the disk; the lease no longer ends by time.
     settling: bool,
     redriven: bool,
+    /// Of its body, if that was kept here.
+    bytes: usize,
 }
 
 /// A lease that has ended by time.
@@ -110,12 +112,6 @@ struct Ended {
     lane: LaneKey,
     generation: u64,
     redriven: bool,
-}
-
-#[derive(Debug)]
-struct Hot {
-    stored: Arc<Stored>,
-    route: u16,
 }
 
 /// A lane's front that has been taken for a lease.
@@ -143,16 +139,6 @@ pub(crate) enum Advance {
 }
 
 impl Window {
-    /// Whether another event may be added.
-    pub(crate) fn has_room(&self) -> bool {
-        self.hot.len() < MAX_HOT_EVENTS && self.hot_bytes < MAX_HOT_BYTES && self.queued < MAX_QUEUED
-    }
-
-    /// Whether there is little enough left that reading ahead is worth it.
-    pub(crate) fn is_low(&self) -> bool {
-        self.hot.len() < MAX_HOT_EVENTS / 4 && self.hot_bytes < MAX_HOT_BYTES / 2 && self.queued < MAX_QUEUED
-    }
-
     /// Adds an event behind those of its conversation. Events are added in the order of the log.
     pub(crate) fn add(
         &mut self,
@@ -238,18 +224,21 @@ impl Window {
         let lane = self.lanes.get_mut(&key)?;
         lane.state = LaneState::Leased;
         let (seq, attempts) = (lane.front, lane.attempts);
-        let generation = self.note_lease(key, seq, until, false);
-        let hot = self.hot.get(&seq).map(|hot| (Arc::clone(&hot.stored), hot.route));
+        // Whoever leases has it; with it kept here too, what is out on lease would keep others from being read ahead.
+        let hot = self.take_hot(seq).map(|hot| (hot.stored, hot.route));
+        let bytes = hot.as_ref().map_or(0, |(stored, _)| stored.event.body.len());
+        let generation = self.note_lease(key, seq, until, false, bytes);
         let behind_dead = !self.stuck.is_empty() && self.stuck.is_behind_dead(key, seq);
         Some(Taken { seq, generation, attempts, until, behind_dead, hot })
     }
 
     /// Takes note of a new lease; its generation.
-    fn note_lease(&mut self, key: LaneKey, seq: u64, until: Timestamp, redriven: bool) -> u64 {
+    fn note_lease(&mut self, lane: LaneKey, seq: u64, until: Timestamp, redriven: bool, bytes: usize) -> u64 {
         self.generation += 1;
         let generation = self.generation;
         self.ended.remove(&seq);
-        self.leases.insert(seq, LeaseState { lane: key, generation, until, settling: false, redriven });
+        self.leased_bytes += bytes;
+        self.leases.insert(seq, LeaseState { lane, generation, until, settling: false, redriven, bytes });
         self.lease_ends.push(Reverse((until, seq, generation)));
         if self.lease_ends.len() > 2 * self.leases.len() + MAX_STALE_ENDS {
             let leases = &self.leases;
@@ -271,11 +260,18 @@ impl Window {
         {
             self.lease_ends.pop();
             if self.holds(seq, generation)
-                && let Some(lease) = self.leases.remove(&seq)
+                && let Some(lease) = self.remove_lease(seq)
             {
                 self.end_lease(seq, &lease);
             }
         }
+    }
+
+    /// Takes a lease that is over away.
+    fn remove_lease(&mut self, seq: u64) -> Option<LeaseState> {
+        let lease = self.leases.remove(&seq)?;
+        self.leased_bytes -= lease.bytes;
+        Some(lease)
     }
 
     fn holds(&self, seq: u64, generation: u64) -> bool {
@@ -309,13 +305,6 @@ impl Window {
     fn wait(&mut self, at: Timestamp, key: LaneKey, front: u64) {
         self.retrying += 1;
         self.retries.push((at, key, front));
-    }
-
-    /// Lets go of an event's body.
-    pub(crate) fn cool(&mut self, seq: u64) {
-        if let Some(hot) = self.hot.remove(&seq) {
-            self.hot_bytes -= hot.stored.event.body.len();
-        }
     }
 
     pub(crate) fn next_due(&mut self) -> Option<Timestamp> {
@@ -354,12 +343,6 @@ impl Window {
             false => self.lanes.get(&lease.lane).map_or_else(Attempts::default, |lane| lane.attempts),
         });
         attempts.is_some_and(|attempts| attempts != Attempts::default())
-    }
-
-    /// Lets go of all bodies and routes; they are read and worked out again when their turn comes.
-    pub(crate) fn cool_all(&mut self) {
-        self.hot.clear();
-        self.hot_bytes = 0;
     }
 }
 

@@ -177,7 +177,7 @@ impl Window {
     }
 
     fn lease_redriven(&mut self, key: LaneKey, front: Place, until: Timestamp) -> Taken {
-        let generation = self.note_lease(key, front.seq, until, true);
+        let generation = self.note_lease(key, front.seq, until, true, 0);
         let behind_dead = self.stuck.is_behind_dead(key, front.first);
         Taken { seq: front.seq, generation, attempts: front.attempts, until, behind_dead, hot: None }
     }

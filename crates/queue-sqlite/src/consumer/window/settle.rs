@@ -42,7 +42,7 @@ impl Window {
             && if redriven { self.redriven.resume(lane, seq) } else { self.resume_front(lane, seq) };
         if resumed {
             let until = Timestamp::default();
-            self.leases.insert(seq, LeaseState { lane, generation, until, settling: true, redriven });
+            self.leases.insert(seq, LeaseState { lane, generation, until, settling: true, redriven, bytes: 0 });
         }
         resumed
     }
@@ -65,7 +65,7 @@ impl Window {
 
     /// Ends a settled lease.
     pub(crate) fn finish_settle(&mut self, seq: u64, advance: Advance) {
-        let Some(lease) = self.leases.remove(&seq) else {
+        let Some(lease) = self.remove_lease(seq) else {
             return;
         };
         let key = lease.lane;
