@@ -25,6 +25,9 @@ pub(crate) enum Kind {
     Short,
 }
 
+/// The files that are meant, if nothing else is said.
+const QUEUE: &[u8] = b"queue.db";
+
 struct Fault {
     operation: Operation,
     first: u64,
@@ -32,6 +35,8 @@ struct Fault {
     kind: Kind,
     only_while: Option<CString>,
     struck: Option<CString>,
+    /// Part of the path of the files that are meant.
+    path: Vec<u8>,
     counted: AtomicU64,
 }
 
@@ -39,7 +44,7 @@ struct Fault {
 pub(crate) fn strikes(operation: Operation, file: i32) -> Option<Kind> {
     static FAULT: OnceLock<Option<Fault>> = OnceLock::new();
     let fault = FAULT.get_or_init(from_environment).as_ref()?;
-    if fault.operation != operation || !is_queue(file) || !fault.is_on() {
+    if fault.operation != operation || !fault.means(file) || !fault.is_on() {
         return None;
     }
     let number = fault.counted.fetch_add(1, Ordering::Relaxed) + 1;
@@ -51,6 +56,16 @@ pub(crate) fn strikes(operation: Operation, file: i32) -> Option<Kind> {
 }
 
 impl Fault {
+    /// Whether it means an open file. The system is asked each time, as numbers of files are used again.
+    fn means(&self, file: i32) -> bool {
+        let link = format!("/proc/self/fd/{file}\0");
+        let mut path = [0u8; libc::PATH_MAX as usize];
+        // SAFETY: `link` ends with NUL, and no more than `path` holds is written to it.
+        let length = unsafe { libc::readlink(link.as_ptr().cast(), path.as_mut_ptr().cast(), path.len()) };
+        let is_so = |path: &[u8]| path.windows(self.path.len()).any(|part| part == self.path);
+        usize::try_from(length).is_ok_and(|length| is_so(&path[..length]))
+    }
+
     fn is_on(&self) -> bool {
         // SAFETY: the path ends with NUL and lives as long as the process.
         self.only_while.as_ref().is_none_or(|path| unsafe { libc::access(path.as_ptr(), libc::F_OK) } == 0)
@@ -92,6 +107,7 @@ impl Fault {
             kind,
             only_while: None,
             struck: None,
+            path: QUEUE.to_vec(),
             counted: AtomicU64::new(0),
         })
     }
@@ -108,14 +124,8 @@ fn from_environment() -> Option<Fault> {
     let path = |name| env::var_os(name).and_then(|path| CString::new(path.into_vec()).ok());
     fault.only_while = path("AFTERCALL_FAULT_WHILE");
     fault.struck = path("AFTERCALL_FAULT_STRUCK");
+    if let Some(part) = path("AFTERCALL_FAULT_PATH").filter(|part| !part.is_empty()) {
+        fault.path = part.into_bytes();
+    }
     Some(fault)
-}
-
-/// Whether an open file belongs to the queue. The system is asked each time, as numbers of files are used again.
-fn is_queue(file: i32) -> bool {
-    let link = format!("/proc/self/fd/{file}\0");
-    let mut path = [0u8; libc::PATH_MAX as usize];
-    // SAFETY: `link` ends with NUL, and no more than `path` holds is written to it.
-    let length = unsafe { libc::readlink(link.as_ptr().cast(), path.as_mut_ptr().cast(), path.len()) };
-    usize::try_from(length).is_ok_and(|length| path[..length].windows(8).any(|part| part == b"queue.db"))
 }

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `AFTERCALL_FAULT` | `operation:number:kind` or `operation:number:kind:count`; see below. Without it nothing fails. |
 //! | `AFTERCALL_FAULT_WHILE` | Only while this file exists are operations counted and failed; without it always. |
+//! | `AFTERCALL_FAULT_PATH` | Files are meant whose path has this in it, instead of `queue.db`. |
 //! | `AFTERCALL_FAULT_STRUCK` | This file is made when an operation fails, so that a test can tell that one did. |
 //!
-//! The operation is `write`, `sync` or `truncate`. Operations on files whose path has `queue.db` in it are counted from
+//! The operation is `write`, `sync` or `truncate`. Operations on the files that are meant are counted from
 //! 1; the one with that number fails, and with it the next ones up to `count` (`*`: all of them). The kind says how:
 //!
 //! | kind | what happens |

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
@@ -34,10 +35,14 @@ destination = "records"
 mapping = "outcome"
 "#;
 
+/// The day on which the tests began: after a restart small files are looked for in the folders of the last days.
+static TODAY: LazyLock<String> = LazyLock::new(|| jiff::Timestamp::now().strftime("%F").to_string());
+
 fn event(number: usize) -> String {
     format!(
-        r#"{{"webhookEventId":"e-{number}","conversationId":"c-{}","timestamp":"2026-11-27T{:02}:00:00Z","data":{{"sentiment":{{"overall":{}}},"intents":["i-{}"]}}}}"#,
+        r#"{{"webhookEventId":"e-{number}","conversationId":"c-{}","timestamp":"{}T{:02}:00:00Z","data":{{"sentiment":{{"overall":{}}},"intents":["i-{}"]}}}}"#,
         number % 97,
+        *TODAY,
         number % 3 + 8,
         number as i64 % 201 - 100,
         number % 7,
@@ -131,7 +136,7 @@ fn every_outcome_is_one_row_although_the_server_is_killed_and_all_is_replayed() 
         assert!(data.starts_with(b"PAR1") && data.ends_with(b"PAR1"));
     }
     let hours: std::collections::BTreeSet<_> = files.iter().map(|file| file["partition"].as_str().unwrap()).collect();
-    let wanted = ["date=2026-11-27/hour=08", "date=2026-11-27/hour=09", "date=2026-11-27/hour=10"];
+    let wanted = ["08", "09", "10"].map(|hour| format!("date={}/hour={hour}", *TODAY));
     assert_eq!(hours.into_iter().collect::<Vec<_>>(), wanted);
     assert_eq!(server.stop(), Some(0));
 }
@@ -142,7 +147,7 @@ fn a_lake_that_cannot_be_written_lets_deliveries_wait_and_a_bad_payload_dies_alo
     let mapping = "mapping = 'if .webhookEventId == \"e-7\" then outcome | .keywords = \"k\" else outcome end'";
     let site = Site::new(&LAKE.replace("mapping = \"outcome\"", mapping));
     fs::create_dir_all(site.path("lake")).unwrap();
-    let in_the_way = site.path("lake/date=2026-11-27");
+    let in_the_way = site.path(&format!("lake/date={}", *TODAY));
     fs::write(&in_the_way, "in the way").unwrap();
     let server = site.start();
     assert_eq!(post(&server, 0..50), (50, 0));
@@ -248,7 +253,7 @@ fn an_erased_conversation_is_in_no_file_no_object_and_no_journal() {
     let config = fs::read_to_string(site.path("aftercall.toml")).unwrap();
     fs::write(site.path("aftercall.toml"), config.replace("\"200ms\"\nmerge", "\"1h\"\nmerge")).unwrap();
     let server = site.start();
-    let late = r#"{"webhookEventId":"late","conversationId":"c-1","timestamp":"2026-11-27T08:00:00Z"}"#;
+    let late = format!(r#"{{"webhookEventId":"late","conversationId":"c-1","timestamp":"{}T08:00:00Z"}}"#, *TODAY);
     assert_eq!(server.post(late).counts(), (1, 0));
     server.until_settled("lake");
     server.until_settled("records");

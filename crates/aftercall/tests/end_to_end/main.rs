@@ -57,6 +57,10 @@ mod kept;
 #[cfg(feature = "parquet")]
 mod lake;
 #[cfg(test)]
+#[cfg(feature = "parquet")]
+#[cfg(target_os = "linux")]
+mod lake_disk;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod oauth;
