@@ -211,6 +211,11 @@ impl Tables {
 }
 
 impl Tables {
+    /// The route of this number, in the table in force or in the one before.
+    fn numbered(&self, route: u16) -> Option<&RouteParts> {
+        self.present.numbered(route).or_else(|| self.before.as_ref()?.numbered(route))
+    }
+
     /// Which mapping would be applied to an event that comes now for a destination.
     pub(crate) fn version(&self, destination: &str, event: &Event) -> Option<String> {
         self.present.to(destination, event)?.version.as_deref().map(str::to_owned)
@@ -226,10 +231,8 @@ pub(crate) struct RouteMapper {
 impl Mapper for RouteMapper {
     fn map(&self, stored: &Stored, route: u16) -> Result<Option<Bytes>, MapError> {
         let (tables, event) = (self.tables.load(), &stored.event);
-        let before = || tables.before.as_ref().and_then(|table| table.numbered(route));
-        let chosen = tables.present.numbered(route).or_else(before);
         // A lease that is older than two changes is routed as those are that were not leased.
-        match chosen.or_else(|| tables.present.to(&self.destination, event)) {
+        match tables.numbered(route).or_else(|| tables.present.to(&self.destination, event)) {
             Some(route) => {
                 let mut unrecognised = false;
                 let payload = payload(route, event, &mut unrecognised);
@@ -243,9 +246,16 @@ impl Mapper for RouteMapper {
     }
 
     fn version(&self, route: u16) -> Option<Arc<str>> {
+        self.tables.load().numbered(route)?.version.clone()
+    }
+
+    fn is_outcome(&self, route: u16) -> bool {
         let tables = self.tables.load();
-        let before = || tables.before.as_ref().and_then(|table| table.numbered(route));
-        tables.present.numbered(route).or_else(before)?.version.clone()
+        tables.numbered(route).and_then(|route| route.mapping.as_ref()).is_some_and(|mapping| mapping.is_outcome())
+    }
+
+    fn unrecognised(&self, stored: &Stored) {
+        self.tables.load().present.unrecognised.note(&Outcome::of(&stored.event));
     }
 }
 

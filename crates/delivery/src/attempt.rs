@@ -72,27 +72,36 @@ impl Future for Attempt {
     }
 }
 
-async fn run(tools: Arc<Tools>, lease: Lease, began: Timestamp, last_success: Option<Timestamp>) -> Ended {
+pub(crate) async fn run(tools: Arc<Tools>, lease: Lease, began: Timestamp, last_success: Option<Timestamp>) -> Ended {
     let Lease { token, stored, route, attempts: before, behind_dead, .. } = lease;
     let suspect = suspect(&stored);
     let mapped = if stored.event.is_erased() { Ok(None) } else { tools.map(&stored, route) };
-    let mut result = match mapped {
+    let result = match mapped {
         Err(failed) => Err(*failed),
         Ok(None) => Ok(Sent::Nothing),
         Ok(Some(payload)) => tools.send(stored, payload, behind_dead).await,
     };
-    let ended = tools.clock.now();
-    let mapping = tools.mapper.version(route);
+    let tried = Tried { before, began, ended: tools.clock.now(), last_success };
+    over(token, suspect, tried, tools.mapper.version(route), result)
+}
+
+/// An attempt is over.
+pub(crate) fn over(
+    token: LeaseToken,
+    suspect: u64,
+    tried: Tried,
+    mapping: Option<Arc<str>>,
+    mut result: Result<Sent, Failed>,
+) -> Ended {
     if let Err(failed) = &mut result {
         failed.failure.mapping = mapping.as_deref().map(str::to_owned);
-        failed.failure.latency_ms = u32::try_from(began.until(ended).as_millis()).unwrap_or(u32::MAX);
+        failed.failure.latency_ms = u32::try_from(tried.began.until(tried.ended).as_millis()).unwrap_or(u32::MAX);
     }
-    let tried = Tried { before, began, ended, last_success };
     Ended { token, suspect, tried, mapping, result }
 }
 
 /// Tells conversations apart; two with the same number would only count as one.
-fn suspect(stored: &Stored) -> u64 {
+pub(crate) fn suspect(stored: &Stored) -> u64 {
     match &stored.event.conversation {
         Some(conversation) => {
             let mut hasher = std::hash::DefaultHasher::new();
@@ -140,11 +149,14 @@ impl Tools {
             Ok(Ok(Ok(receipt))) => Ok(Sent::Delivered(receipt.status)),
             Ok(Ok(Err(error))) => Err(refused(error)),
             Ok(Err(panic)) => Err(caught(Stage::Deliver, &*panic)),
-            Err(_) => {
-                let message = format!("no answer within {} s", self.timeout.as_secs_f32());
-                Err(Failed { overloaded: true, ..failed(Stage::Deliver, FailureClass::Transient, message) })
-            }
+            Err(_) => Err(self.late()),
         }
+    }
+
+    /// There was no answer in time.
+    pub(crate) fn late(&self) -> Failed {
+        let message = format!("no answer within {} s", self.timeout.as_secs_f32());
+        Failed { overloaded: true, ..failed(Stage::Deliver, FailureClass::Transient, message) }
     }
 }
 
@@ -153,7 +165,7 @@ fn failed(stage: Stage, class: FailureClass, message: String) -> Failed {
     Failed { failure, retry_after: None, overloaded: false, patience: None }
 }
 
-fn refused(error: SendError) -> Failed {
+pub(crate) fn refused(error: SendError) -> Failed {
     let (class, patience) = match error.class {
         ErrorClass::Transient => (FailureClass::Transient, None),
         ErrorClass::Permanent => (FailureClass::Permanent, None),

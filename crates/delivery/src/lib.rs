@@ -22,6 +22,7 @@ mod complaint;
 mod decide;
 mod error;
 mod gate;
+mod group;
 mod handle;
 mod health;
 mod mapper;

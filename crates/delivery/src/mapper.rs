@@ -16,6 +16,14 @@ pub trait Mapper: Send + Sync {
     fn version(&self, _route: u16) -> Option<Arc<str>> {
         None
     }
+
+    /// Whether what this route gives is the event's outcome, as it is.
+    fn is_outcome(&self, _route: u16) -> bool {
+        false
+    }
+
+    /// The outcome of an event was delivered without [`Mapper::map`], and something in it was not recognised.
+    fn unrecognised(&self, _stored: &Stored) {}
 }
 
 impl<F> Mapper for F

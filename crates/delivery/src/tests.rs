@@ -7,3 +7,4 @@ mod outage;
 mod real;
 mod rig;
 mod stop;
+mod together;

@@ -17,6 +17,7 @@ mod fake_aws;
 pub mod file;
 pub mod http;
 pub mod objects;
+mod outcomes;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 #[cfg(feature = "postgres")]
@@ -40,6 +41,7 @@ pub use error::{ErrorClass, OpenError, Patience, SendError};
 #[cfg(feature = "aws")]
 pub use outbound::aws::Access as AwsAccess;
 pub use outbound::{Secret, SecretError};
+pub use outcomes::{TakesOutcomes, Took};
 
 /// A future that can be sent between threads; it keeps [`Destination`] usable as a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -51,6 +53,11 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Destination: Send + Sync {
     /// Makes one attempt. `Ok` means that the destination has taken the delivery over for good.
     fn send(&self, delivery: OutgoingDelivery) -> BoxFuture<'_, Result<Receipt, SendError>>;
+
+    /// What takes the outcomes of many events at once, where that is cheaper than one by one.
+    fn outcomes(&self) -> Option<&dyn TakesOutcomes> {
+        None
+    }
 
     /// Whether [`Self::erase`] can erase anything.
     fn erases(&self) -> bool {

@@ -2,6 +2,7 @@
 
 mod aside;
 mod ended;
+mod leased;
 mod outstanding;
 mod remember;
 
@@ -25,6 +26,7 @@ use super::putting::Putting;
 use crate::attempt::{Attempt, Ended, Tools};
 use crate::breaker::Note;
 use crate::gate::Gate;
+use crate::group::Group;
 use crate::pause::Pause;
 use crate::report::Report;
 use crate::{Error, Health, Options};
@@ -47,7 +49,10 @@ pub(super) struct Running<'a> {
     /// shows an earlier time: it was set back, and would call each failure later than that success.
     last_success: Option<Timestamp>,
 
-    in_flight: FuturesUnordered<Attempt>,
+    attempts: FuturesUnordered<Attempt>,
+    groups: FuturesUnordered<Group>,
+    /// Attempts in them.
+    grouped: usize,
     /// Leased, and not settled.
     outstanding: Outstanding,
     /// Ended, and not being settled yet.
@@ -121,7 +126,9 @@ impl<'a> Running<'a> {
             gate: Gate::new(options, false),
             report: Report::default(),
             last_success: None,
-            in_flight: FuturesUnordered::new(),
+            attempts: FuturesUnordered::new(),
+            groups: FuturesUnordered::new(),
+            grouped: 0,
             outstanding: Outstanding::default(),
             ended: Vec::new(),
             settling: Vec::new(),
@@ -206,7 +213,7 @@ impl<'a> Running<'a> {
         self.remember();
         if self.stopping.is_some() {
             let asked = self.settle.is_some() || self.lease.is_some() || self.remember.is_some();
-            let idle = self.in_flight.is_empty() && !asked;
+            let idle = self.in_flight() == 0 && !asked;
             let putting = self.putting.as_ref().is_some_and(|putting| !putting.is_idle());
             return Ok(idle && !putting && self.ended.is_empty());
         }
@@ -228,7 +235,12 @@ impl<'a> Running<'a> {
 
     fn room(&self, now: Timestamp) -> usize {
         let unsettled = self.ended.len() + self.settling.len();
-        self.gate.room(self.in_flight.len(), unsettled, now)
+        self.gate.room(self.in_flight(), unsettled, now)
+    }
+
+    /// Attempts under way.
+    fn in_flight(&self) -> usize {
+        self.attempts.len() + self.grouped
     }
 
     /// Sets the timer to the earliest time at which there is something to do that nothing else tells of.
@@ -264,8 +276,12 @@ impl<'a> Running<'a> {
         {
             return Poll::Ready(Step::PutAside(result));
         }
-        while let Poll::Ready(Some(ended)) = self.in_flight.poll_next_unpin(cx) {
+        while let Poll::Ready(Some(ended)) = self.attempts.poll_next_unpin(cx) {
             done.push(ended);
+        }
+        while let Poll::Ready(Some(ended)) = self.groups.poll_next_unpin(cx) {
+            self.grouped -= ended.len();
+            done.extend(ended);
         }
         if !done.is_empty() {
             return Poll::Ready(Step::Attempts);
@@ -323,53 +339,9 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
-    fn leased(&mut self, leases: Vec<Lease>) {
-        self.look = leases.len() >= self.asked;
-        let leases = self.outstanding.begin(leases);
-        if leases.is_empty() {
-            self.nothing_leased();
-            return;
-        }
-        // What was erased meanwhile is not delivered any more; the rest is leased again.
-        let is_erased = self.erasures != self.queue.erasures();
-        if self.stopping.is_some() || is_erased {
-            self.look |= is_erased;
-            self.ended.extend(leases.into_iter().map(|lease| release(lease.token)));
-            return;
-        }
-        let now = self.tools.clock.now();
-        self.forget_what_is_to_come(now);
-        if self.lease_aside
-            && let Some(putting) = &mut self.putting
-        {
-            putting.begin(leases, self.erasures, now);
-            return;
-        }
-        let count = leases.len();
-        for lease in leases {
-            self.in_flight.push(Attempt::new(&self.tools, lease, now, self.last_success));
-        }
-        self.gate.leased(count, self.in_flight.len(), now);
-        if self.options.rate.per_day.is_some() {
-            self.health.set_day(self.gate.day());
-        }
-        self.show(now);
-    }
-
-    /// While the destination is down, there may be nothing left to probe it with.
-    fn nothing_leased(&mut self) {
-        let unsettled = self.ended.len() + self.settling.len();
-        let aside = self.putting.as_ref().is_some_and(|putting| !putting.is_idle());
-        if self.in_flight.is_empty() && unsettled == 0 && !aside && self.queue.next_due(self.consumer).is_none() {
-            let now = self.tools.clock.now();
-            self.gate.nothing_left(now);
-            self.show(now);
-        }
-    }
-
     /// Lets others see how it is going.
     fn show(&self, now: Timestamp) {
-        self.health.set_in_flight(self.in_flight.len());
+        self.health.set_in_flight(self.in_flight());
         self.health.set_gate(self.gate.status(now));
     }
 }

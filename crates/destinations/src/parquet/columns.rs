@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{Float64Builder, Int64Builder, StringBuilder, TimestampMillisecondBuilder};
+use arrow_array::builder::{
+    ArrayBuilder as _, Float64Builder, Int64Builder, StringBuilder, TimestampMillisecondBuilder,
+};
 use arrow_array::{Array as _, ArrayRef, ListArray, RecordBatch, StructArray};
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, SchemaRef};
@@ -90,7 +92,11 @@ impl Column {
 
     fn take(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
-            Self::Text(column) => Arc::new(column.finish()),
+            Self::Text(column) => {
+                // The next batch is much like this one.
+                let next = StringBuilder::with_capacity(column.len(), column.values_slice().len());
+                Arc::new(std::mem::replace(column, next).finish())
+            }
             Self::Integer(column) => Arc::new(column.finish()),
             Self::Number(column) => Arc::new(column.finish()),
             Self::Time(column) => Arc::new(column.finish()),

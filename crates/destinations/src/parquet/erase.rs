@@ -7,17 +7,19 @@
 
 use tokio::sync::oneshot;
 
-use super::lake::Found;
 use super::partition::Partition;
+use super::peek;
 use super::rewrite;
 use super::row::Row;
-use super::shared::{locked, now};
+use super::shared::now;
 use super::upload::Failed;
 use super::work::Worker;
 use crate::{Erased, Erasure, Unerased};
 
-/// Files that are looked through for one request: each is read as a whole.
-const FILES: usize = 8;
+/// Files that are looked at for one request.
+const FILES: usize = 64;
+/// Files that are read whole for one request, because they may have rows of the conversation.
+const WHOLE_FILES: usize = 8;
 
 /// A request to erase, on its way to the thread that replaces files.
 pub(super) struct Ask {
@@ -37,13 +39,28 @@ impl Worker {
         let from = erasure.cursor.as_deref().unwrap_or(Partition::PREFIX);
         let failed = |error: Failed| error.to_string();
         let files = self.runtime.block_on(self.uploader.lake.list_behind(from, FILES)).map_err(failed)?;
-        for Found { name, .. } in &files {
-            self.erase_from_file(name, erasure, &mut erased)?;
+        let (mut looked, mut whole) = (0, 0);
+        for file in &files {
+            if whole == WHOLE_FILES {
+                break;
+            }
+            looked += 1;
+            let looking = peek::may_have(&self.uploader.lake, file, &erasure.conversation);
+            match self.runtime.block_on(looking) {
+                Ok(false) => continue,
+                // It has been replaced meanwhile; by what, is come to.
+                Err(Failed::Store(object_store::Error::NotFound { .. })) => continue,
+                Ok(true) => {}
+                Err(error) => return Err(format!("`{}`: {error}", file.name)),
+            }
+            whole += 1;
+            self.erase_from_file(&file.name, erasure, &mut erased)?;
         }
-        erased.looked = files.len() as u64;
+        erased.looked = looked as u64;
         // What is merged now would be seen twice, or be gone when it is come to.
         self.merge_later();
-        erased.next = files.last().filter(|_| files.len() == FILES).map(|last| last.name.clone());
+        let is_all = looked == files.len() && files.len() < FILES;
+        erased.next = files[..looked].last().filter(|_| !is_all).map(|last| last.name.clone());
         Ok(erased)
     }
 
@@ -56,13 +73,14 @@ impl Worker {
             // Whatever is in the journal was a row when it was taken over.
             Row::parse(payload).is_ok_and(|row| row.conversation() == Some(conversation.as_str()))
         };
-        let kept = &mut *locked(&self.shared.kept);
+        let kept = &mut *self.shared.kept.lock();
         if !dry_run {
             // What is not held is read from the journal.
             kept.held.clear();
         }
         let found =
             kept.journal.erase(&is_of, *dry_run).map_err(|error| format!("erasing from the journal: {error}"))?;
+        self.shared.show(kept.journal.size());
         sum.waiting += found.rows;
         sum.bytes += found.bytes;
         Ok(())

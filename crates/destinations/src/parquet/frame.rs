@@ -76,15 +76,23 @@ fn mark_crc(created: i64, synced: u64) -> u32 {
     crc.finalize()
 }
 
+/// A frame of these records.
+pub(super) fn frame_of(records: &[Record<'_>]) -> Vec<u8> {
+    let bytes: usize = records.iter().map(|record| RECORD_HEAD_BYTES + record.payload.len()).sum();
+    let mut frame = Frame { text: Vec::with_capacity(FRAME_HEAD_BYTES + bytes) };
+    records.iter().for_each(|record| frame.push(*record));
+    frame.finish()
+}
+
 /// Makes a frame.
 #[derive(Default)]
-pub(super) struct Frame {
+struct Frame {
     text: Vec<u8>,
 }
 
 impl Frame {
     /// Appends a record.
-    pub(super) fn push(&mut self, record: Record<'_>) {
+    fn push(&mut self, record: Record<'_>) {
         if self.text.is_empty() {
             self.text.resize(FRAME_HEAD_BYTES, 0);
         }
@@ -96,7 +104,7 @@ impl Frame {
     }
 
     /// What is to be written; empty if there is no record.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    fn finish(mut self) -> Vec<u8> {
         if let Some((head, body)) = self.text.split_at_mut_checked(FRAME_HEAD_BYTES) {
             head[..4].copy_from_slice(FRAME_MAGIC);
             head[4..8].copy_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -110,9 +118,7 @@ impl Frame {
 pub(super) fn whole(created: i64, records: &[Record<'_>]) -> Vec<u8> {
     let mut text = head(created).to_vec();
     for group in records.chunks(GROUP) {
-        let mut frame = Frame::default();
-        group.iter().for_each(|record| frame.push(*record));
-        text.extend(frame.finish());
+        text.extend(frame_of(group));
     }
     for turn in [0, 1] {
         let (at, mark) = mark(created, text.len() as u64, turn);

@@ -3,9 +3,10 @@
 //! A repetition comes after a crash between the journal's sync and the settlement, after an attempt that was given up too
 //! early, and in a replay. All of them have the id of the first delivery.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use event::EventId;
+use hashbrown::HashSet;
 
 const ID_BYTES: usize = 16;
 const CRC_BYTES: usize = 4;
@@ -19,12 +20,19 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    pub(super) fn contains(&self, id: EventId) -> bool {
-        self.known.contains(&id)
+    /// Whether the event had no row yet; it has one now.
+    pub(super) fn insert(&mut self, id: EventId) -> bool {
+        self.known.insert(id)
     }
 
-    pub(super) fn insert(&mut self, id: EventId) {
-        self.known.insert(id);
+    /// These events have a row each.
+    pub(super) fn extend(&mut self, ids: impl Iterator<Item = EventId>) {
+        self.known.extend(ids);
+    }
+
+    /// The event has no row after all.
+    pub(super) fn remove(&mut self, id: EventId) {
+        self.known.remove(&id);
     }
 
     /// Notes that a segment's ids are kept in a file of their own. Called in the order of the segments.

@@ -21,7 +21,7 @@ mod erase;
 mod load;
 mod open;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ use event::EventId;
 use self::disk::{lock, make_dir, remove, sync_dir, write_whole};
 pub(super) use self::load::left_in;
 use self::open::Open;
-use super::frame::{self, Frame, HEAD_BYTES, Record};
+use super::frame::{self, HEAD_BYTES, Record};
 use super::ids::{self, Ids};
 use crate::OpenError;
 
@@ -86,15 +86,6 @@ pub(super) struct Place {
     pub(super) before: u64,
 }
 
-/// What became of a group.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Appended {
-    /// Where the new ones are; none if none is new.
-    pub(super) to: Option<Place>,
-    /// Of each, whether its event had no row yet.
-    pub(super) is_new: Vec<bool>,
-}
-
 /// Why a group was not taken.
 #[derive(Debug)]
 pub(super) enum Refused {
@@ -136,21 +127,33 @@ impl Journal {
         &self.name
     }
 
-    /// Appends deliveries, and syncs. One whose event has a row already is passed over.
-    pub(super) fn append(&mut self, records: &[Record<'_>], now: i64) -> Result<Appended, Refused> {
-        let (mut group, mut new) = (Frame::default(), HashSet::new());
-        let mut is_new = Vec::with_capacity(records.len());
-        for record in records {
-            let is = !self.ids.contains(record.event) && new.insert(record.event);
-            if is {
-                group.push(*record);
-            }
-            is_new.push(is);
+    /// Where what is appended now will be.
+    pub(super) fn place(&self, now: i64) -> Place {
+        match &self.open {
+            Some(open) => Place { segment: open.number, created: open.created, before: open.rows },
+            None => Place { segment: self.next, created: now, before: 0 },
         }
-        if new.is_empty() {
-            return Ok(Appended { to: None, is_new });
+    }
+
+    /// Whether an event has no row yet. It has one now, which must be appended.
+    pub(super) fn is_new(&mut self, event: EventId) -> bool {
+        self.ids.insert(event)
+    }
+
+    /// Appends rows that are new, at [`Self::place`], and syncs. If that fails they have no row.
+    pub(super) fn append(&mut self, records: &[Record<'_>], now: i64) -> Result<(), Refused> {
+        if records.is_empty() {
+            return Ok(());
         }
-        let text = group.finish();
+        let appended = self.append_new(records, now);
+        if appended.is_err() {
+            records.iter().for_each(|record| self.ids.remove(record.event));
+        }
+        appended
+    }
+
+    fn append_new(&mut self, records: &[Record<'_>], now: i64) -> Result<(), Refused> {
+        let text = frame::frame_of(records);
         if self.size().bytes + text.len() as u64 > self.rules.most_bytes {
             return Err(Refused::Full);
         }
@@ -158,17 +161,15 @@ impl Journal {
             Some(open) => open,
             None => self.begin(now)?,
         };
-        let to = Place { segment: open.number, created: open.created, before: open.rows };
-        let written = open.append(&text, new.len() as u64);
+        let written = open.append(&text, records.len() as u64);
         let is_full = open.length >= self.rules.segment_bytes;
         self.open = Some(open);
         written?;
-        new.into_iter().for_each(|id| self.ids.insert(id));
         if is_full {
             // It is tried again later; the deliveries are taken over in any case.
             let _ = self.close();
         }
-        Ok(Appended { to: Some(to), is_new })
+        Ok(())
     }
 
     /// Notes how much of the open segment is synced, if nothing has come since that would have noted it.

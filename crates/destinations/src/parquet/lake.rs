@@ -49,6 +49,11 @@ impl Lake {
         }
     }
 
+    /// A part of a file.
+    pub(super) async fn get_range(&self, name: &str, range: std::ops::Range<u64>) -> Result<Bytes, Failed> {
+        Ok(self.objects.get_range(&path(name)?, range).await?)
+    }
+
     /// How large a file is; none if it is not there.
     pub(super) async fn size(&self, name: &str) -> Result<Option<u64>, Failed> {
         match self.objects.head(&path(name)?).await {

@@ -62,6 +62,12 @@ impl<'a> Row<'a> {
         Ok(row)
     }
 
+    /// Of these values, in the order of the columns.
+    pub(super) fn new(cells: Vec<Cell<'a>>) -> Self {
+        debug_assert_eq!(cells.len(), FIELDS.len());
+        Self(cells)
+    }
+
     /// Its values, in the order of the columns.
     pub(super) fn cells(&self) -> &[Cell<'a>] {
         &self.0
@@ -175,9 +181,13 @@ impl<'a> DeserializeSeed<'a> for Seed<'_, 'a> {
                 Ok(value) => Ok(or_null(value.map(Cell::Integer))),
                 Err(_) => Err(D::Error::invalid_type(OTHER, &self)),
             },
-            Kind::Number => match Option::<f64>::deserialize(json) {
-                Ok(value) => Ok(or_null(value.map(Cell::Number))),
-                Err(_) => Err(D::Error::invalid_type(OTHER, &self)),
+            // Of its digits, since the reader's own way of reading numbers is off by a little for some.
+            Kind::Number => match <&'a RawValue>::deserialize(json)?.get() {
+                "null" => Ok(Cell::Null),
+                text => match text.parse().ok().filter(|number: &f64| number.is_finite()) {
+                    Some(number) => Ok(Cell::Number(number)),
+                    None => Err(D::Error::invalid_type(OTHER, &self)),
+                },
             },
             Kind::Json => Ok(match <&'a RawValue>::deserialize(json)?.get() {
                 "null" => Cell::Null,

@@ -4,6 +4,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use event::Event;
 use object_store::ObjectStore;
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,7 +18,10 @@ use super::shared::{Kept, Shared, locked};
 use super::take::{self, Line};
 use super::upload::Uploader;
 use super::work::Worker;
-use crate::{BoxFuture, Destination, Erased, Erasure, OpenError, OutgoingDelivery, Receipt, SendError, Standing};
+use crate::{
+    BoxFuture, Destination, Erased, Erasure, OpenError, OutgoingDelivery, Receipt, SendError, Standing, TakesOutcomes,
+    Took,
+};
 use storage::Location;
 
 /// How long a file may take to be written to the store.
@@ -65,7 +69,8 @@ impl ParquetDestination {
         let lake = Lake { objects, directory };
         let uploader = Uploader { lake, grain: options.partition, journal: journal.name().to_owned() };
         let shared = Arc::new(Shared {
-            kept: Mutex::new(Kept { journal, held: Held::new(memory) }),
+            size: Mutex::new(journal.size()),
+            kept: parking_lot::Mutex::new(Kept { journal, held: Held::new(memory) }),
             grain: options.partition,
             trouble: Mutex::new(None),
             unmerged: Mutex::new(None),
@@ -98,16 +103,39 @@ fn start(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()
     thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
 }
 
+fn gone() -> SendError {
+    SendError::transient("the journal's writer has stopped")
+}
+
+impl TakesOutcomes for ParquetDestination {
+    fn take(&self, events: Vec<Event>) -> BoxFuture<'_, Vec<Result<Took, SendError>>> {
+        Box::pin(async move {
+            let count = events.len();
+            if let Err(down) = self.shared.check() {
+                return vec![Err(down); count];
+            }
+            let (synced, done) = oneshot::channel();
+            if self.lines.send(Line::Many { events, synced }).await.is_err() {
+                return vec![Err(gone()); count];
+            }
+            done.await.unwrap_or_else(|_| vec![Err(gone()); count])
+        })
+    }
+}
+
 impl Destination for ParquetDestination {
     fn send(&self, delivery: OutgoingDelivery) -> BoxFuture<'_, Result<Receipt, SendError>> {
         Box::pin(async move {
             self.shared.check()?;
-            let gone = || SendError::transient("the journal's writer has stopped");
             let (synced, done) = oneshot::channel();
-            let line = Line { event: delivery.event, payload: delivery.payload, synced };
+            let line = Line::One { event: delivery.event, payload: delivery.payload, synced };
             self.lines.send(line).await.map_err(|_| gone())?;
             done.await.unwrap_or_else(|_| Err(gone())).map(|()| Receipt::default())
         })
+    }
+
+    fn outcomes(&self) -> Option<&dyn TakesOutcomes> {
+        Some(self)
     }
 
     fn erases(&self) -> bool {
@@ -127,7 +155,7 @@ impl Destination for ParquetDestination {
     }
 
     fn standing(&self) -> Option<Standing> {
-        let size = locked(&self.shared.kept).journal.size();
+        let size = *locked(&self.shared.size);
         let problem = |problem: &Mutex<Option<String>>| locked(problem).clone();
         let problem = problem(&self.shared.trouble).or_else(|| problem(&self.shared.unmerged));
         Some(Standing { rows: size.rows, bytes: size.bytes, problem })

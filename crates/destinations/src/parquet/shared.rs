@@ -5,13 +5,16 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::erase::Ask;
 use super::held::Held;
-use super::journal::{Journal, Refused};
+use super::journal::{Journal, Refused, Size};
 use super::partition::Grain;
 use crate::{SendError, clock};
 
 /// See the module.
 pub(super) struct Shared {
-    pub(super) kept: Mutex<Kept>,
+    /// Its lock is fair in the long run: whoever goes to the store gets it also while one group follows the other.
+    pub(super) kept: parking_lot::Mutex<Kept>,
+    /// How much is in the journal, for whoever must not wait for a sync.
+    pub(super) size: Mutex<Size>,
     pub(super) grain: Grain,
     /// Why the last upload failed; none if it did not.
     pub(super) trouble: Mutex<Option<String>>,
@@ -27,6 +30,8 @@ pub(super) struct Shared {
 #[derive(Default)]
 pub(super) struct Orders {
     pub(super) stop: bool,
+    /// There is something to make or to write.
+    pub(super) look: bool,
     pub(super) asks: VecDeque<Ask>,
 }
 
@@ -37,6 +42,17 @@ pub(super) struct Kept {
 }
 
 impl Shared {
+    /// Lets others see how much is in the journal.
+    pub(super) fn show(&self, size: Size) {
+        *locked(&self.size) = size;
+    }
+
+    /// Tells the thread that goes to the store that there is something to do.
+    pub(super) fn look(&self) {
+        locked(&self.orders).look = true;
+        self.wake.notify_all();
+    }
+
     /// Why a group was not taken.
     pub(super) fn explain(&self, refused: &Refused) -> SendError {
         match refused {

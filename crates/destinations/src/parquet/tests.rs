@@ -16,6 +16,8 @@ use bytes::Bytes;
 use event::{Event, EventId, Outcome, Timestamp};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::frame::Record;
+use super::journal::{Journal, Refused};
 use super::{Options, ParquetDestination};
 use crate::{Destination, OutgoingDelivery, SendError};
 use storage::Location;
@@ -29,7 +31,11 @@ fn outcome(id: EventId, body: &str) -> String {
 }
 
 fn outcome_of(id: EventId, conversation: &str, body: &str) -> String {
-    let event = Event {
+    Outcome::of(&event(id, conversation, body)).to_json()
+}
+
+fn event(id: EventId, conversation: &str, body: &str) -> Event {
+    Event {
         id,
         source: "calls".into(),
         topic: "acw".into(),
@@ -37,8 +43,7 @@ fn outcome_of(id: EventId, conversation: &str, body: &str) -> String {
         received: Timestamp::from_millis(1_777_887_082_415),
         conflict_of: None,
         body: Bytes::copy_from_slice(body.as_bytes()),
-    };
-    Outcome::of(&event).to_json()
+    }
 }
 
 fn id(number: usize) -> EventId {
@@ -57,6 +62,14 @@ fn delivery(number: usize, time: &str) -> OutgoingDelivery {
         payload: outcome(id(number), &body).into(),
         replayed: false,
     }
+}
+
+/// Appends those whose events have no row yet; of each, whether it is one.
+fn append(journal: &mut Journal, records: &[Record<'_>], now: i64) -> Result<Vec<bool>, Refused> {
+    let is_new: Vec<_> = records.iter().map(|record| journal.is_new(record.event)).collect();
+    let new = records.iter().zip(&is_new).filter(|(_, is_new)| **is_new);
+    let new: Vec<_> = new.map(|(record, _)| *record).collect();
+    journal.append(&new, now).map(|()| is_new)
 }
 
 /// With files that are written at once, and none that is merged.

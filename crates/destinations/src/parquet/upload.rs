@@ -131,6 +131,7 @@ fn gather(records: &[Record<'_>]) -> Result<Gathered, Failed> {
     for record in records {
         let row = Row::parse(record.payload).map_err(|misfit| Failed::Misfit(misfit.to_string()))?;
         gathered.push(&row, record.payload.len(), record.time)?;
+        gathered.encode_part()?;
     }
     Ok(gathered)
 }

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::merge::Rules;
 use super::partition::Partition;
 use super::replace::{Note, Plan, folder_of};
-use super::shared::{Shared, locked, now};
+use super::shared::{Orders, Shared, locked, now};
 use super::upload::{Failed, Uploader};
 
 /// How often it is looked whether a segment is old enough.
@@ -57,10 +57,17 @@ impl Worker {
     pub(super) fn run(mut self) {
         let mut pause = FIRST_PAUSE;
         let mut wait = Duration::ZERO;
+        // Nothing is written before.
+        let mut not_before = Instant::now();
         while self.goes_on(wait) {
             while let Some(ask) = { locked(&self.shared.orders).asks.pop_front() } {
                 // Whoever gave up waiting asks again.
                 let _ = ask.answer.send(self.erase(&ask.erasure));
+            }
+            self.make_pieces();
+            wait = not_before.saturating_duration_since(Instant::now());
+            if !wait.is_zero() {
+                continue;
             }
             match self.write_oldest() {
                 Ok(is_more) => {
@@ -72,24 +79,35 @@ impl Worker {
                 Err(problem) => {
                     *locked(&self.shared.trouble) = Some(problem);
                     wait = pause;
+                    not_before = Instant::now() + pause;
                     pause = (pause * 2).min(MAX_PAUSE);
                 }
             }
         }
     }
 
+    /// Makes what can be made already of the files of segments that are being filled.
+    fn make_pieces(&self) {
+        while let Some(piece) = { self.shared.kept.lock().held.next() } {
+            let made = piece.make();
+            self.shared.kept.lock().held.put_back(made);
+        }
+    }
+
     /// Waits; whether there is to be more work.
     fn goes_on(&self, wait: Duration) -> bool {
         let orders = locked(&self.shared.orders);
-        let woken = self.shared.wake.wait_timeout_while(orders, wait, |orders| !orders.stop && orders.asks.is_empty());
-        let (orders, _) = woken.unwrap_or_else(PoisonError::into_inner);
+        let has_none = |orders: &mut Orders| !orders.stop && !orders.look && orders.asks.is_empty();
+        let woken = self.shared.wake.wait_timeout_while(orders, wait, has_none);
+        let (mut orders, _) = woken.unwrap_or_else(PoisonError::into_inner);
+        orders.look = false;
         !orders.stop
     }
 
     /// Writes the oldest closed segment, if there is one; whether there was.
     fn write_oldest(&mut self) -> Result<bool, String> {
         let (number, path, held) = {
-            let kept = &mut *locked(&self.shared.kept);
+            let kept = &mut *self.shared.kept.lock();
             kept.journal.close_if_due(now()).map_err(|error| format!("closing a segment of the journal: {error}"))?;
             kept.journal.mark().map_err(|error| format!("marking a segment of the journal: {error}"))?;
             let Some((number, path, rows)) = kept.journal.oldest_closed() else { return Ok(false) };
@@ -97,7 +115,12 @@ impl Worker {
         };
         let written = self.runtime.block_on(self.uploader.write(number, &path, held));
         let written = written.map_err(|failed| failed.to_string())?;
-        let dropped = locked(&self.shared.kept).journal.drop_segment(number, &written.ids);
+        let dropped = {
+            let mut kept = self.shared.kept.lock();
+            let dropped = kept.journal.drop_segment(number, &written.ids);
+            self.shared.show(kept.journal.size());
+            dropped
+        };
         dropped.map_err(|error| format!("dropping a segment of the journal: {error}"))?;
         if let Some(folders) = &mut self.folders {
             for partition in written.folders {
@@ -164,12 +187,12 @@ impl Worker {
 
     /// The segments that are in the journal.
     pub(super) fn segments(&self) -> BTreeSet<u64> {
-        locked(&self.shared.kept).journal.segments()
+        self.shared.kept.lock().journal.segments()
     }
 
     /// Goes on with what a crash or the store has interrupted.
     pub(super) fn resume(&self) -> Result<(), String> {
-        let note = locked(&self.shared.kept).journal.note().map_err(|error| format!("reading a note: {error}"))?;
+        let note = self.shared.kept.lock().journal.note().map_err(|error| format!("reading a note: {error}"))?;
         let Some(note) = note else { return Ok(()) };
         let note = Note::parse(&note).map_err(|error| error.to_string())?;
         let done = self.runtime.block_on(self.uploader.replace(&note, None));
@@ -187,13 +210,13 @@ impl Worker {
     pub(super) fn carry_out(&self, plan: Plan) -> Result<(), String> {
         let Plan { note, data } = plan;
         let text = note.to_json().map_err(|error| error.to_string())?;
-        locked(&self.shared.kept).journal.leave_note(&text).map_err(|error| format!("leaving a note: {error}"))?;
+        self.shared.kept.lock().journal.leave_note(&text).map_err(|error| format!("leaving a note: {error}"))?;
         self.runtime.block_on(self.uploader.replace(&note, data)).map_err(|error| error.to_string())?;
         self.remove_note()
     }
 
     fn remove_note(&self) -> Result<(), String> {
-        locked(&self.shared.kept).journal.remove_note().map_err(|error| format!("removing a note: {error}"))
+        self.shared.kept.lock().journal.remove_note().map_err(|error| format!("removing a note: {error}"))
     }
 }
 

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use destinations::{BoxFuture, Destination, Erased, Erasure, OutgoingDelivery, Receipt, SendError, Standing};
+use destinations::{
+    BoxFuture, Destination, Erased, Erasure, OutgoingDelivery, Receipt, SendError, Standing, TakesOutcomes,
+};
 use event::Timestamp;
 use parking_lot::Mutex;
 use queue::Queue;
@@ -163,6 +165,10 @@ impl Destination for Waiting {
                 .send(delivery)
                 .await
         })
+    }
+
+    fn outcomes(&self) -> Option<&dyn TakesOutcomes> {
+        self.0.opened.get()?.outcomes()
     }
 
     /// As long as it is not known what it is, something may be in it.

@@ -42,8 +42,8 @@ impl Running<'_> {
                 self.look = true;
                 return;
             }
-            self.in_flight.push(Attempt::new(&self.tools, held.lease, now, self.last_success));
-            self.gate.leased(1, self.in_flight.len(), now);
+            self.attempts.push(Attempt::new(&self.tools, held.lease, now, self.last_success));
+            self.gate.leased(1, self.in_flight(), now);
             self.show(now);
         }
     }
@@ -76,8 +76,11 @@ impl Running<'_> {
         if self.stopping.as_ref().is_some_and(|stopping| stopping.cut) {
             return Err(Error::Unsettled { destination: self.name.to_owned(), count: unsettled });
         }
-        self.ended.extend(self.in_flight.iter().map(|attempt| release(attempt.token)));
-        self.in_flight.clear();
+        let grouped = self.groups.iter().flat_map(|group| group.tokens.iter().copied());
+        self.ended.extend(self.attempts.iter().map(|attempt| attempt.token).chain(grouped).map(release));
+        self.attempts.clear();
+        self.groups.clear();
+        self.grouped = 0;
         // Whoever is next probes a little earlier or later.
         self.remember = None;
         if let Some(putting) = &mut self.putting {

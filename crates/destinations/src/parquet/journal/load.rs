@@ -100,7 +100,7 @@ impl Journal {
         if segment.synced.is_some_and(|synced| synced != segment.good) {
             return Err(damaged(path, "is longer than it was when it was closed"));
         }
-        segment.records.iter().for_each(|record| self.ids.insert(record.event));
+        self.ids.extend(segment.records.iter().map(|record| record.event));
         self.closed.insert(number, Size { bytes: text.len() as u64, rows: segment.records.len() as u64 });
         Ok(())
     }
@@ -114,7 +114,7 @@ impl Journal {
             return Ok(remove(path)?);
         }
         let segment = segment(path, &text)?;
-        segment.records.iter().for_each(|record| self.ids.insert(record.event));
+        self.ids.extend(segment.records.iter().map(|record| record.event));
         let mut open = Open {
             number,
             file,

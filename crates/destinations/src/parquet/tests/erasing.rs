@@ -2,6 +2,14 @@
 
 use std::time::Duration;
 
+use object_store::local::LocalFileSystem;
+use parquet::file::metadata::ParquetMetaDataReader;
+use proptest::prelude::*;
+
+use super::super::encode::Gathered;
+use super::super::lake::{Found, Lake};
+use super::super::peek::may_have;
+use super::super::row::Row;
 use super::{catalogued, delivery, files, id, options, outcome_of, reopen, rows, send, until_unlocked, until_written};
 use crate::{Destination as _, Erased, Erasure, OutgoingDelivery};
 
@@ -112,4 +120,64 @@ async fn what_cannot_be_erased_is_named_with_what_to_do() {
     let why: String = erased.kept.iter().map(|kept| kept.why.as_str()).collect();
     assert!(why.contains("another journal") && why.contains("restore or delete it"), "{why}");
     assert_eq!(erased.kept.iter().filter_map(|kept| kept.rows).sum::<u64>(), 1);
+}
+
+/// Makes the conversations of a file unreadable.
+fn spoil(file: &str) {
+    let mut text = std::fs::read(file).unwrap();
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes::Bytes::copy_from_slice(&text)).unwrap();
+    let mut columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+    let column = columns.find(|column| column.column_path().string() == "conversation_id").unwrap();
+    let (at, length) = column.byte_range();
+    text[at as usize..(at + length) as usize].fill(0xff);
+    std::fs::write(file, text).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_says_that_it_does_not_have_the_conversation_is_not_read_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = reopen(&options(dir.path()));
+    for number in 0..30 {
+        send(&lake, of(&format!("c-{}", number % 10), number)).await.unwrap();
+        until_written(dir.path());
+    }
+    let before = files(&dir.path().join("lake"), ".parquet");
+    let has = |file: &String| super::read(std::fs::read(file).unwrap().into())[0].num_rows();
+    assert!(before.len() > 8 && before.iter().map(has).sum::<usize>() == 30);
+    before.iter().for_each(|file| spoil(file));
+    assert_eq!(
+        erase(&lake, "c-nobody", false).await,
+        Erased { looked: before.len() as u64, ..Erased::default() },
+        "none of them was read, so that none can be read was not seen"
+    );
+    let told = erase(&lake, "c-3", false).await;
+    assert!(!told.kept.is_empty(), "what may have it is read: {told:?}");
+    assert_eq!(told.looked, before.len() as u64);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn no_file_denies_a_conversation_that_it_has(
+        conversations in prop::collection::vec("[a-zA-Z0-9é-]{1,80}", 1..200),
+        others in prop::collection::vec("[a-z]{20}", 50),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let objects = std::sync::Arc::new(LocalFileSystem::new_with_prefix(dir.path()).unwrap());
+        let lake = Lake { objects, directory: None };
+        let mut gathered = Gathered::new();
+        for (number, conversation) in conversations.iter().enumerate() {
+            let payload = outcome_of(id(number), conversation, "{}");
+            gathered.push(&Row::parse(payload.as_bytes()).unwrap(), payload.len(), 0).unwrap();
+        }
+        let data = gathered.encode().unwrap();
+        let found = Found { name: "date=2026-11-27/x.parquet".to_owned(), bytes: data.len() as u64, written: 0 };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(lake.put(&found.name, data.into())).unwrap();
+        let may_have = |conversation: &String| runtime.block_on(may_have(&lake, &found, conversation)).unwrap();
+        prop_assert!(conversations.iter().all(may_have));
+        let wrong = others.iter().filter(|other| !conversations.contains(other) && may_have(other)).count();
+        prop_assert!(wrong < 10, "{wrong} of 50");
+    }
 }

@@ -12,7 +12,7 @@ use super::super::journal::{Journal, Place, Rules};
 use super::super::lake::Lake;
 use super::super::row::Row;
 use super::super::upload::Uploader;
-use super::{delivery, files, id};
+use super::{append, delivery, files, id};
 
 fn uploader(dir: &std::path::Path) -> Uploader {
     std::fs::create_dir_all(dir).unwrap();
@@ -28,6 +28,7 @@ proptest! {
     fn the_same_files_are_made_of_memory_and_of_the_journal(
         groups in prop::collection::vec(prop::collection::vec((0_usize..40, 0_u8..5), 1..8), 1..8),
         many in 0_usize..6_000,
+        makes_ahead in any::<bool>(),
     ) {
         let dir = tempfile::tempdir().unwrap();
         let rules = Rules {
@@ -52,16 +53,19 @@ proptest! {
                     Record { event, time, payload: &delivery.payload }
                 })
                 .collect();
-            let appended = journal.append(&records, 5).unwrap();
-            let Some(to) = appended.to else { continue };
-            let new = records.iter().zip(&rows).zip(appended.is_new).filter(|(_, is_new)| *is_new);
+            let to = journal.place(5);
+            let is_new = append(&mut journal, &records, 5).unwrap();
+            let new = records.iter().zip(&rows).zip(is_new).filter(|(_, is_new)| *is_new);
             let new = new.map(|((record, row), _)| New {
                 event: record.event,
                 time: record.time,
-                row,
+                row: row.clone(),
                 bytes: record.payload.len(),
             });
             held.push(to, Grain::Hour, new);
+            while let Some(piece) = makes_ahead.then(|| held.next()).flatten() {
+                held.put_back(piece.make());
+            }
         }
         journal.close_if_due(10_000).unwrap();
         let (number, path, rows) = journal.oldest_closed().unwrap();
@@ -85,7 +89,7 @@ proptest! {
 fn rows_are_held_only_as_far_as_there_is_memory_for_them() {
     let payload = delivery(1, "2026-11-27T00:00:00Z").payload;
     let row = Row::parse(&payload).unwrap();
-    let new = |number| New { event: id(number), time: 0, row: &row, bytes: 600 };
+    let new = |number| New { event: id(number), time: 0, row: row.clone(), bytes: 600 };
     let mut held = Held::new(1_000);
     for (segment, event) in [(1, 1), (2, 2)] {
         held.push(Place { segment, before: 0, created: 1 }, Grain::Day, std::iter::once(new(event)));

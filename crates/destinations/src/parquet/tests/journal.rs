@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::frame::{Frame, Record};
+use super::super::frame::{Record, frame_of};
 use super::super::journal::{Journal, Refused, Rules, Size};
-use super::{files, id};
+use super::{append, files, id};
 use crate::OpenError;
 
 fn rules() -> Rules {
@@ -25,12 +25,12 @@ fn record(number: usize, payload: &[u8]) -> Record<'_> {
 fn a_segment_is_closed_by_size_and_by_age_and_keeps_its_rows_over_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path()).unwrap();
-    journal.append(&[record(1, &[b'x'; 2_000])], 0).unwrap();
+    append(&mut journal, &[record(1, &[b'x'; 2_000])], 0).unwrap();
     assert_eq!(files(dir.path(), ".rows").len(), 1, "by size");
-    journal.append(&[record(2, b"x")], 0).unwrap();
+    append(&mut journal, &[record(2, b"x")], 0).unwrap();
     drop(journal);
     let mut journal = open(dir.path()).unwrap();
-    journal.append(&[record(1, b"again"), record(2, b"again")], 50_000).unwrap();
+    append(&mut journal, &[record(1, b"again"), record(2, b"again")], 50_000).unwrap();
     journal.close_if_due(59_999).unwrap();
     assert_eq!(files(dir.path(), ".open").len(), 1);
     journal.close_if_due(60_000).unwrap();
@@ -43,10 +43,10 @@ fn a_segment_is_closed_by_size_and_by_age_and_keeps_its_rows_over_a_restart() {
 fn more_than_the_bound_is_refused_until_a_segment_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path()).unwrap();
-    journal.append(&[record(1, &[b'x'; 3_000])], 0).unwrap();
-    assert!(matches!(journal.append(&[record(2, &[b'x'; 3_000])], 0), Err(Refused::Full)));
+    append(&mut journal, &[record(1, &[b'x'; 3_000])], 0).unwrap();
+    assert!(matches!(append(&mut journal, &[record(2, &[b'x'; 3_000])], 0), Err(Refused::Full)));
     journal.drop_segment(1, &[id(1)]).unwrap();
-    journal.append(&[record(2, &[b'x'; 3_000])], 0).unwrap();
+    append(&mut journal, &[record(2, &[b'x'; 3_000])], 0).unwrap();
 }
 
 #[test]
@@ -54,15 +54,15 @@ fn the_latest_ids_are_remembered_over_a_restart_and_older_ones_are_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path()).unwrap();
     for number in 1..=20 {
-        journal.append(&[record(number, &[b'x'; 2_000])], 0).unwrap();
+        append(&mut journal, &[record(number, &[b'x'; 2_000])], 0).unwrap();
         journal.drop_segment(number as u64, &[id(number)]).unwrap();
     }
     drop(journal);
     assert_eq!(files(dir.path(), ".ids").len(), 10);
     let mut journal = open(dir.path()).unwrap();
-    journal.append(&[record(20, b"again"), record(11, b"again")], 0).unwrap();
+    append(&mut journal, &[record(20, b"again"), record(11, b"again")], 0).unwrap();
     assert_eq!(journal.size(), Size::default(), "no second row");
-    journal.append(&[record(1, b"too old")], 0).unwrap();
+    append(&mut journal, &[record(1, b"too old")], 0).unwrap();
     assert_eq!(journal.size().rows, 1);
     assert_eq!(files(dir.path(), "000000000021.open").len(), 1, "no number comes again");
 }
@@ -71,16 +71,16 @@ fn the_latest_ids_are_remembered_over_a_restart_and_older_ones_are_forgotten() {
 fn a_torn_frame_is_cut_off_and_damage_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path()).unwrap();
-    journal.append(&[record(1, b"one")], 0).unwrap();
+    append(&mut journal, &[record(1, b"one")], 0).unwrap();
     let whole = journal.size();
-    journal.append(&[record(2, b"two")], 0).unwrap();
+    append(&mut journal, &[record(2, b"two")], 0).unwrap();
     drop(journal);
     let path = dir.path().join("000000000001.open");
     let text = fs::read(&path).unwrap();
     fs::write(&path, &text[..text.len() - 1]).unwrap();
     let mut journal = open(dir.path()).unwrap();
     assert_eq!(journal.size(), whole);
-    journal.append(&[record(2, b"two")], 0).unwrap();
+    append(&mut journal, &[record(2, b"two")], 0).unwrap();
     drop(journal);
     assert_eq!(fs::read(&path).unwrap(), text, "it came again");
 
@@ -98,7 +98,7 @@ fn a_torn_frame_is_cut_off_and_damage_is_refused() {
 fn a_crash_between_the_ids_and_the_drop_leaves_the_segment() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path()).unwrap();
-    journal.append(&[record(1, &[b'x'; 2_000])], 0).unwrap();
+    append(&mut journal, &[record(1, &[b'x'; 2_000])], 0).unwrap();
     let rows = fs::read(dir.path().join("000000000001.rows")).unwrap();
     journal.drop_segment(1, &[id(1)]).unwrap();
     drop(journal);
@@ -122,9 +122,9 @@ fn a_journal_has_one_writer() {
 fn a_journal_that_was_cut_short_is_refused_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path()).unwrap();
-    journal.append(&[record(1, b"one")], 0).unwrap();
+    append(&mut journal, &[record(1, b"one")], 0).unwrap();
     let one = journal.size().bytes;
-    journal.append(&[record(2, b"two")], 0).unwrap();
+    append(&mut journal, &[record(2, b"two")], 0).unwrap();
     journal.mark().unwrap();
     let two = journal.size().bytes;
     drop(journal);
@@ -141,7 +141,7 @@ fn a_journal_that_was_cut_short_is_refused_and_says_so() {
     }
     fs::write(&path, &text).unwrap();
     let mut journal = open(dir.path()).unwrap();
-    journal.append(&[record(3, &[b'x'; 2_000])], 0).unwrap();
+    append(&mut journal, &[record(3, &[b'x'; 2_000])], 0).unwrap();
     drop(journal);
     // Closed, so it has to end where it did, also between two frames.
     let (path, old) = (dir.path().join("000000000001.rows"), path);
@@ -160,14 +160,13 @@ fn a_journal_that_was_cut_short_is_refused_and_says_so() {
 fn a_journal_of_version_1_is_gone_on_with() {
     let dir = tempfile::tempdir().unwrap();
     let old = |number: usize| {
-        let mut frame = Frame::default();
-        frame.push(record(number, b"old"));
-        [b"ACPQJ\0\0\x01".as_slice(), &5_i64.to_le_bytes(), &frame.finish()].concat()
+        let frame = frame_of(&[record(number, b"old")]);
+        [b"ACPQJ\0\0\x01".as_slice(), &5_i64.to_le_bytes(), &frame].concat()
     };
     fs::write(dir.path().join("000000000003.rows"), old(1)).unwrap();
     fs::write(dir.path().join("000000000004.open"), [old(2), b"ACPFtorn".to_vec()].concat()).unwrap();
     let mut journal = open(dir.path()).unwrap();
     assert_eq!((journal.size().rows, files(dir.path(), ".rows").len()), (2, 2));
-    journal.append(&[record(1, b"again"), record(2, b"again"), record(3, b"new")], 0).unwrap();
+    append(&mut journal, &[record(1, b"again"), record(2, b"again"), record(3, b"new")], 0).unwrap();
     assert_eq!((journal.size().rows, files(dir.path(), "000000000005.open").len()), (3, 1));
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use object_store::ObjectStore;
@@ -12,6 +12,12 @@ use super::super::{Options, ParquetDestination};
 use super::failing::Failing;
 use super::{catalogued, delivery, files, id, options, reopen, rows, send, until, until_unlocked, until_written};
 use crate::Destination as _;
+
+/// Of the day on which the tests began: only folders of the last days are looked at when a lake is opened.
+fn at_nine() -> String {
+    static TODAY: LazyLock<String> = LazyLock::new(|| jiff::Timestamp::now().strftime("%F").to_string());
+    format!("{}T09:00:00Z", *TODAY)
+}
 
 /// So many files are there to be merged.
 const FILES: usize = 4;
@@ -33,7 +39,7 @@ fn merging(dir: &Path) -> Options {
 async fn filled(dir: &Path) {
     let lake = reopen(&options(dir));
     for number in 0..FILES {
-        send(&lake, delivery(number, "2026-11-27T09:00:00Z")).await.unwrap();
+        send(&lake, delivery(number, &at_nine())).await.unwrap();
         until_written(dir);
     }
     drop(lake);
@@ -62,12 +68,12 @@ async fn small_files_become_one_and_the_catalogue_says_what_it_replaces() {
     let entry: serde_json::Value = serde_json::from_slice(&entry).unwrap();
     assert_eq!(entry["replaces"].as_array().unwrap().len(), before.len());
     assert_eq!((&entry["rows"], &entry["files"][0]["rows"]), (&FILES.into(), &FILES.into()));
-    assert_eq!(entry["files"][0]["from"], "2026-11-27T09:00:00.000Z");
+    assert_eq!(entry["files"][0]["from"], at_nine().replace('Z', ".000Z"));
     let data = fs::read(&merged).unwrap();
     assert_eq!(entry["files"][0]["bytes"], data.len());
     // What was merged is still known.
-    send(&lake, delivery(0, "2026-11-27T09:00:00Z")).await.unwrap();
-    send(&lake, delivery(FILES, "2026-11-27T09:00:00Z")).await.unwrap();
+    send(&lake, delivery(0, &at_nine())).await.unwrap();
+    send(&lake, delivery(FILES, &at_nine())).await.unwrap();
     until_written(dir.path());
     assert_eq!(catalogued(&dir.path().join("lake")), ids(0..FILES + 1));
 }
@@ -133,7 +139,7 @@ async fn wherever_it_stops_the_catalogue_has_each_row_once_and_it_is_gone_on_wit
             until_merged(dir.path());
             assert_eq!(rows(&dir.path().join("lake")), ids(0..FILES), "change {at}, made: {is_made}");
             assert_eq!(catalogued(&dir.path().join("lake")), ids(0..FILES), "change {at}, made: {is_made}");
-            send(&lake, delivery(1, "2026-11-27T09:00:00Z")).await.unwrap();
+            send(&lake, delivery(1, &at_nine())).await.unwrap();
             until_written(dir.path());
         }
     }
@@ -155,4 +161,30 @@ async fn files_that_somebody_has_deleted_are_not_merged_and_nothing_else_is_lost
     until("it says so", || lake.standing().unwrap().problem.is_some_and(|problem| problem.contains("is gone")));
     assert!(!dir.path().join("journal/replacing").exists());
     assert_eq!(rows(&dir.path().join("lake")).len(), FILES - 1);
+}
+
+#[tokio::test]
+async fn what_came_late_for_an_old_folder_is_merged_after_a_restart_when_that_gets_more() {
+    const LONG_AGO: &str = "2020-01-02T09:00:00Z";
+    let dir = tempfile::tempdir().unwrap();
+    let lake = reopen(&options(dir.path()));
+    for number in 0..FILES {
+        send(&lake, delivery(number, LONG_AGO)).await.unwrap();
+        until_written(dir.path());
+    }
+    drop(lake);
+    until_unlocked(dir.path());
+    let lake = reopen(&merging(dir.path()));
+    // If it were looked for, it would be merged before what comes now.
+    for number in FILES..FILES + 2 {
+        send(&lake, delivery(number, &at_nine())).await.unwrap();
+        until_written(dir.path());
+    }
+    until("today's are merged", || files(&dir.path().join("lake"), ".parquet").len() == FILES + 1);
+    for number in FILES + 2..FILES + 4 {
+        send(&lake, delivery(number, LONG_AGO)).await.unwrap();
+        until_written(dir.path());
+    }
+    until("all of the old folder are one", || files(&dir.path().join("lake"), ".parquet").len() == 2);
+    assert_eq!(catalogued(&dir.path().join("lake")), ids(0..FILES + 4));
 }

@@ -10,7 +10,7 @@ use super::super::encode::Gathered;
 use super::super::rewrite::Rewriter;
 use super::super::row::Row;
 use super::super::schema::VERSION;
-use super::{id, outcome, read};
+use super::{event, id, outcome, read};
 
 fn file(payloads: &[String]) -> bytes::Bytes {
     let mut gathered = Gathered::new();
@@ -213,4 +213,126 @@ proptest! {
         let _ = Row::parse(&bytes);
         prop_assert!(Row::parse(body.as_bytes()).is_err());
     }
+}
+
+/// Names that mean something here or there, and some that do not.
+const NAMES: &[&str] = &[
+    "timestamp",
+    "eventTime",
+    "data",
+    "detail",
+    "agentId",
+    "sentiment",
+    "overall",
+    "score",
+    "trend",
+    "label",
+    "intents",
+    "name",
+    "confidence",
+    "keywords",
+    "topics",
+    "topicId",
+    "empathyScores",
+    "userId",
+    "categoryIds",
+    "complianceViolations",
+    "severity",
+    "wrapupCode",
+    "wrapupDurationMs",
+    "participantMetrics",
+    "agentDurationPercentage",
+    "overtalkCount",
+    "interactingDurationMs",
+    "mediaType",
+    "x",
+    "a/b",
+    "é\\n",
+    "u\\u0001",
+];
+/// Values that are read as they are written, or are not understood.
+const VALUES: &[&str] = &[
+    "null",
+    "true",
+    "1",
+    "-7",
+    "0.1",
+    "45.30",
+    "1e3",
+    "-0.0",
+    "1.7976931348623157e308",
+    "0.30000000000000004",
+    "123456789012345678901",
+    "9007199254740993",
+    "\"\"",
+    "\"positive\"",
+    "\"High\"",
+    "\"2026-03-02T09:15:00.123+01:00\"",
+    "1772439300123",
+    "\"\\ud83d\\ude00 \\\"x\\\"\"",
+    "\"\\ud800\"",
+    "{ }",
+    "[ ]",
+    "{\"a\": [1, 2], \"a\":3}",
+];
+
+/// Bodies in which all that an outcome is made of may be, right or wrong, and what it does not know.
+fn any_body() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(NAMES).prop_map(|name| format!("\"{name}\""));
+    let leaf = prop::sample::select(VALUES).prop_map(str::to_owned);
+    let value = leaf.prop_recursive(4, 60, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|elements| format!("[{}]", elements.join(","))),
+            prop::collection::vec((name.clone(), inner), 0..8).prop_map(|members: Vec<(String, String)>| {
+                let members: Vec<_> = members.into_iter().map(|(name, value)| format!("{name}:{value}")).collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    });
+    prop::collection::vec((prop::sample::select(NAMES), value), 0..10).prop_map(|members| {
+        let members: Vec<_> = members.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        format!("{{{}}}", members.join(","))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn an_outcome_gives_the_row_of_its_text_also_of_the_one_without_what_is_empty(body in any_body()) {
+        let event = event(id(1), "c-1", &body);
+        let (mut whole, mut sparse) = (String::new(), String::new());
+        event::Outcome::of(&event).write_json(&mut whole);
+        event::Outcome::of(&event).write_sparse_json(&mut sparse);
+        prop_assert!(sparse.len() <= whole.len());
+        let row = Row::of(event::Outcome::of(&event));
+        prop_assert_eq!(&Row::parse(whole.as_bytes()).unwrap(), &row, "{}", whole);
+        prop_assert_eq!(&Row::parse(sparse.as_bytes()).unwrap(), &row, "{}", sparse);
+    }
+}
+
+#[test]
+fn rows_of_a_version_that_is_not_known_are_refused_and_files_of_two_versions_stay_apart() {
+    let payload = outcome(id(1), "{}");
+    for version in ["0", "2", "-1", "99999999999", "1.5", "null", "\"1\""] {
+        let other = payload.replacen("\"schema\":1", &format!("\"schema\":{version}"), 1);
+        let misfit = Row::parse(other.as_bytes()).unwrap_err().to_string();
+        assert!(misfit.contains("/schema"), "{version}: {misfit}");
+    }
+    // As a newer aftercall would write it, and as one that was installed again finds it.
+    let newer = |version: u32| {
+        let batch = table(&[outcome(id(2), "{}")]);
+        let mut writer = super::super::encode::writer(batch.schema(), version).unwrap();
+        writer.write(&batch).unwrap();
+        bytes::Bytes::from(writer.into_inner().unwrap())
+    };
+    let (one, two) = (file(&[payload]), newer(2));
+    let mut rewriter = Rewriter::like(&two, None).unwrap();
+    assert!(!rewriter.push(&one).unwrap() && rewriter.push(&two).unwrap() && rewriter.push(&newer(2)).unwrap());
+    let made = rewriter.finish().unwrap();
+    assert_eq!((made.version, made.rows), (2, 2), "they keep their version");
+    let mut without = Rewriter::like(&two, Some("c-1")).unwrap();
+    assert!(without.push(&two).unwrap());
+    let made = without.finish().unwrap();
+    assert_eq!((made.version, made.rows), (2, 0), "erasing asks for no version");
 }
