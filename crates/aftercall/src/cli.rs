@@ -130,6 +130,9 @@ pub(crate) struct ServeArgs {
     /// Only check the configuration
     #[arg(long)]
     pub(crate) check_config: bool,
+    /// Only answer commands, on a queue (queue.kind = "aws") that others work on; receive and deliver nothing
+    #[arg(long, conflicts_with_all = ["check_config", "listen"])]
+    pub(crate) console_only: bool,
 }
 
 /// How to write the log.

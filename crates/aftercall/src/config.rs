@@ -30,8 +30,8 @@ pub(crate) use self::genesys::{GenesysParts, Platform};
 #[cfg(feature = "aws")]
 pub(crate) use self::parts::AwsPlace;
 pub(crate) use self::parts::{
-    Action, AlarmParts, DestinationParts, Fetching, Made, Opened, Parts, QueueParts, QueuePlace, RouteParts, Setting,
-    Trouble, signature_scheme,
+    Action, AlarmParts, ConsoleParts, DestinationParts, Fetching, Made, Opened, Parts, QueueParts, QueuePlace,
+    RouteParts, Setting, Trouble, signature_scheme,
 };
 #[cfg(feature = "parquet")]
 pub(crate) use self::parts::{PARQUET_JOURNALS, parquet_options};

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod archive;
+mod console_only;
 mod destinations;
 mod files;
 mod left;
@@ -48,6 +49,10 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         file.check()?;
         crate::output::print("the configuration is good\n")?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if args.console_only {
+        logging::start(args.log);
+        return console_only::run(&file);
     }
     let mut parts = file.parts(&Opened::default())?;
     let config = Config { origin, seen, file, hash };

@@ -8,7 +8,7 @@ use queue::{Again, ConsumerId, Seq, Stored, Why};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::options::{BUCKET, CHUNK_BYTES};
+use crate::options::{BUCKET, CHUNK_BYTES, LARGE_BYTES, LARGE_CHUNK_BYTES};
 
 /// An item of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,11 +92,13 @@ impl Kept {
 impl Chunk {
     /// Puts events into items, from this place on: none too large, and none beyond the end of its partition.
     pub(crate) fn of(first: u64, events: Vec<Kept>) -> Vec<Self> {
+        let total: usize = events.iter().map(Kept::bytes).sum();
+        let most = if total > LARGE_BYTES { LARGE_CHUNK_BYTES } else { CHUNK_BYTES };
         let (mut chunks, mut bytes) = (Vec::<Self>::new(), 0);
         for (place, event) in (first..).zip(events) {
             let size = event.bytes();
             match chunks.last_mut() {
-                Some(chunk) if bytes + size <= CHUNK_BYTES && !place.is_multiple_of(BUCKET) => {
+                Some(chunk) if bytes + size <= most && !place.is_multiple_of(BUCKET) => {
                     bytes += size;
                     chunk.events.push(event);
                 }
@@ -163,12 +165,14 @@ mod tests {
         fn chunks_follow_one_another_and_none_crosses_a_bucket_or_is_too_large(
             first in 1u64..5_000, sizes in prop::collection::vec(0usize..40_000, 0..300)
         ) {
+            let total: usize = sizes.iter().map(|size| kept(*size).bytes()).sum();
+            let most = if total > LARGE_BYTES { LARGE_CHUNK_BYTES } else { CHUNK_BYTES };
             let chunks = Chunk::of(first, sizes.iter().map(|size| kept(*size)).collect());
             let mut next = first;
             for chunk in &chunks {
                 prop_assert_eq!(chunk.first, next);
                 prop_assert_eq!(chunk.first / BUCKET, chunk.last() / BUCKET);
-                prop_assert!(chunk.events.len() == 1 || chunk.bytes() <= CHUNK_BYTES);
+                prop_assert!(chunk.events.len() == 1 || chunk.bytes() <= most);
                 next = chunk.last() + 1;
             }
             prop_assert_eq!(next, first + sizes.len() as u64);

@@ -15,7 +15,9 @@ use crate::claim::Fate;
 use crate::head::{self, Head, contended};
 use crate::inner::Inner;
 use crate::keys;
-use crate::options::{BYTES_OF_A_COMMIT, PUBLICATIONS_OF_A_COMMIT, TRANSACTION_BYTES, TRANSACTION_ITEMS};
+use crate::options::{
+    BODY_BYTES_MAX, BYTES_OF_A_COMMIT, OBJECT_BYTES_MAX, PUBLICATIONS_OF_A_COMMIT, TRANSACTION_BYTES, TRANSACTION_ITEMS,
+};
 use crate::publish::{New, Plan};
 use crate::table::{Committed, Expected, Stamp, Write};
 use crate::trail::Trail;
@@ -86,7 +88,7 @@ impl Inner {
                 group.drain(..).for_each(|ready| ready.done(0));
                 break;
             }
-            fits(&writes)?;
+            self.fits(&writes)?;
             match self.table.commit(writes).await? {
                 Committed::Done(_) => {
                     let mut kept = self.chunks.lock();
@@ -141,6 +143,35 @@ impl Inner {
         Ok(Draft { writes: draft, chunks, firsts, fates })
     }
 
+    /// Whether this is one transaction for DynamoDB.
+    pub(crate) fn fits(&self, writes: &[Write]) -> Result<(), QueueError> {
+        let bytes = self.table.bytes_in_items(writes);
+        if writes.len() > TRANSACTION_ITEMS || bytes > TRANSACTION_BYTES {
+            return Err(QueueError::Invalid(format!(
+                "this takes {bytes} bytes in {} items, and a transaction of DynamoDB takes {TRANSACTION_BYTES} in \
+                 {TRANSACTION_ITEMS}: send it in several pieces, or name a bucket in [queue.bodies] for what is large",
+                writes.len()
+            )));
+        }
+        Ok(())
+    }
+
+    /// The most bytes that one body may have.
+    pub(crate) fn body_bytes_max(&self) -> usize {
+        if self.options.bodies.is_some() { OBJECT_BYTES_MAX } else { BODY_BYTES_MAX }
+    }
+
+    /// Refuses a body that is too large.
+    pub(crate) fn takes(&self, bytes: usize) -> Result<(), QueueError> {
+        let most = self.body_bytes_max();
+        if bytes <= most {
+            return Ok(());
+        }
+        let cure =
+            if self.options.bodies.is_some() { "" } else { "; name a bucket in [queue.bodies] for what is larger" };
+        Err(QueueError::Invalid(format!("a body of {bytes} bytes is larger than the {most} that are taken{cure}")))
+    }
+
     /// A publication has a fate already. It may have been committed by an earlier transaction that was taken for refused.
     async fn tell_fate(&self, ready: Ready) {
         match self.prevent(&ready.by, ready.publication.received).await {
@@ -171,17 +202,4 @@ impl Ready {
     fn tell(self, done: Done) {
         let _ = self.tell.send(done);
     }
-}
-
-/// Whether this is one transaction for DynamoDB.
-pub(crate) fn fits(writes: &[Write]) -> Result<(), QueueError> {
-    let bytes: usize = writes.iter().map(Write::bytes).sum();
-    if writes.len() > TRANSACTION_ITEMS || bytes > TRANSACTION_BYTES {
-        return Err(QueueError::Invalid(format!(
-            "this takes {bytes} bytes in {} items, and a transaction of DynamoDB takes {TRANSACTION_BYTES} in \
-             {TRANSACTION_ITEMS}: send it in several pieces",
-            writes.len()
-        )));
-    }
-    Ok(())
 }

@@ -33,6 +33,10 @@ pub(crate) struct Inner {
     /// once more than it must be.
     pub(crate) erasures: AtomicU64,
     pub(crate) closed: AtomicBool,
+    /// A replay was finished here, and old ones may be too many. So it may be at the start.
+    pub(crate) replays_done: AtomicBool,
+    /// Before this time nothing of the audit trail is old.
+    pub(crate) trail_due: Mutex<Timestamp>,
     /// Tells this process from all others.
     pub(crate) id: Stamp,
 }
@@ -165,6 +169,8 @@ impl Inner {
             keep_from: Mutex::default(),
             erasures: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            replays_done: AtomicBool::new(true),
+            trail_due: Mutex::default(),
             id: rand::rng().random(),
         }
     }

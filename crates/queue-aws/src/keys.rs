@@ -14,7 +14,9 @@
 //! | `refused HASH` | `letter` | which dead letter a body became that is no event |
 //! | `unmatched` | place of its first event | what of an item of the log matched no route |
 //! | `trail` | number | a block of the audit trail |
+//! | `queue` | `trail begins` | behind which block the audit trail begins |
 //! | `queue` | `reviews` | how far people are with groups of dead letters |
+//! | `objects` | item and name of an object | that the object is, or was, in the bucket |
 //! | `owners` | id of a destination | which server delivers to it |
 //! | `notes` | id of a destination | what whoever delivers to it wants to find again |
 //! | `replays` | name | how far a replay has come |
@@ -26,6 +28,18 @@ use queue::{ConsumerId, DeadLetterId};
 
 use crate::options::BUCKET;
 use crate::table::{Key, Stamp};
+
+pub(crate) const OBJECTS: &str = "objects";
+const BODIES: &str = "dead letter bodies";
+const COPIES: &str = "edited copies";
+const LOG: &str = "log ";
+
+impl Key {
+    /// Whether what stands there may be in an object: events, and bodies of dead letters.
+    pub(crate) fn may_be_object(&self) -> bool {
+        self.partition.starts_with(LOG) || self.partition == BODIES || self.partition == COPIES
+    }
+}
 
 const QUEUE: &str = "queue";
 /// Behind every number.
@@ -44,7 +58,7 @@ pub(crate) fn destinations() -> Key {
 /// The partition of a place of the log, and the first and last place of it.
 pub(crate) fn bucket(place: u64) -> (String, u64, u64) {
     let bucket = place / BUCKET;
-    (format!("log {bucket:017}"), bucket * BUCKET, bucket * BUCKET + (BUCKET - 1))
+    (format!("{LOG}{bucket:017}"), bucket * BUCKET, bucket * BUCKET + (BUCKET - 1))
 }
 
 pub(crate) fn number(number: u64) -> String {
@@ -85,11 +99,11 @@ pub(crate) fn letter(id: DeadLetterId) -> Key {
 }
 
 pub(crate) fn letter_body(id: DeadLetterId) -> Key {
-    Key::new("dead letter bodies", number(id.0))
+    Key::new(BODIES, number(id.0))
 }
 
 pub(crate) fn letter_copy(id: DeadLetterId) -> Key {
-    Key::new("edited copies", number(id.0))
+    Key::new(COPIES, number(id.0))
 }
 
 pub(crate) fn refused(body_hash: u64) -> Key {
@@ -101,6 +115,10 @@ pub(crate) fn reviews() -> Key {
 }
 
 pub(crate) const TRAIL: &str = "trail";
+
+pub(crate) fn trail_begins() -> Key {
+    Key::new(QUEUE, "trail begins")
+}
 
 pub(crate) fn block(block: u64) -> Key {
     Key::new(TRAIL, number(block))

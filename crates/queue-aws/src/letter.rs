@@ -16,7 +16,7 @@ use crate::choose::held;
 use crate::head::{self, contended};
 use crate::inner::{Destination, Inner};
 use crate::keys;
-use crate::options::{BODY_BYTES_MAX, EXPIRY_SLACK};
+use crate::options::EXPIRY_SLACK;
 use crate::shard::{Delivery, conversation_named};
 use crate::table::{Committed, Direction, Expected, Item, Write};
 use crate::trail::Trail;
@@ -317,7 +317,7 @@ impl Inner {
 
     /// Keeps an edited copy, or drops it: one transaction, so that a letter says of a copy only what is there.
     pub(crate) async fn edit(&self, id: DeadLetterId, copy: Option<Bytes>, by: By) -> Result<bool, QueueError> {
-        too_large(copy.as_ref().map_or(0, Bytes::len))?;
+        self.takes(copy.as_ref().map_or(0, Bytes::len))?;
         let mut tries = 0;
         loop {
             let Some((mut letter, expected)) = self.letter(id).await? else { return Ok(false) };
@@ -347,7 +347,7 @@ impl Inner {
 
     /// Keeps a body that is no event, once within the dedupe window.
     pub(crate) async fn reject(&self, rejection: Rejection) -> Result<DeadLetterId, QueueError> {
-        too_large(rejection.body.len())?;
+        self.takes(rejection.body.len())?;
         let letter = Letter::of_rejection(&rejection)?;
         let window = self.options.queue.dedupe_window;
         let key = keys::refused(body_hash(&rejection.body));
@@ -378,13 +378,4 @@ impl Inner {
             tries += 1;
         }
     }
-}
-
-fn too_large(bytes: usize) -> Result<(), QueueError> {
-    if bytes > BODY_BYTES_MAX {
-        return Err(QueueError::Invalid(format!(
-            "a body of {bytes} bytes is larger than the {BODY_BYTES_MAX} that an item of DynamoDB takes"
-        )));
-    }
-    Ok(())
 }

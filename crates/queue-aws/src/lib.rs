@@ -1,6 +1,7 @@
 //! The queue on Amazon DynamoDB: the port of the crate `queue` for several servers side by side.
 //!
-//! Everything that is true stands in one table ([`keys`]). Nothing is kept on a server but caches, so servers come and go
+//! Everything that is true stands in one table ([`keys`]). Bodies that are too large for it are
+//! objects in a bucket. Nothing is kept on a server but caches, so servers come and go
 //! and each can do everything. All decisions are made on what was read and hold only if nobody has written since: every
 //! write is conditional, and what belongs together is one transaction ([`table`]). Clocks decide when something is due,
 //! never what is true.
@@ -71,9 +72,11 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::inner::Inner;
 use crate::options::ATTEMPT_TIME;
-use crate::table::Table;
+use crate::table::{Objects, Table};
 
-pub use options::{ATTEMPTS, BODY_BYTES_MAX, OPERATION_TIME, OWNERSHIP, Options};
+pub use options::{
+    ATTEMPTS, BODY_BYTES_MAX, Bodies, INLINE_BYTES, OBJECT_BYTES_MAX, OPERATION_TIME, OWNERSHIP, Options, UNUSED_FOR,
+};
 pub use table::{Lack, back_up, check_table, create_table, expire};
 
 /// The queue in a table of DynamoDB.
@@ -102,7 +105,8 @@ impl AwsQueue {
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("queue-aws").enable_all().build();
         let runtime =
             runtime.map_err(|error| QueueError::Transient { detail: format!("starting a thread: {error}") })?;
-        let inner = Arc::new(Inner::new(Table::new(client, &options.table), options));
+        let objects = options.bodies.as_ref().map(Objects::new);
+        let inner = Arc::new(Inner::new(Table::new(client, &options.table, objects), options));
         runtime.spawn(watch::watch(Arc::downgrade(&inner)));
         if let Some(ownership) = inner.options.ownership {
             runtime.spawn(owner::tend(Arc::downgrade(&inner), ownership));

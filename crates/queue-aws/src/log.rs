@@ -70,6 +70,12 @@ impl Inner {
         item.map(|item| self.keep(&item)).transpose()
     }
 
+    /// An item of the log that was read with others: what is in an object is fetched only now, as it is wanted. `None` if
+    /// retention has dropped it meanwhile.
+    async fn kept(&self, item: Item) -> Result<Option<Arc<Chunk>>, QueueError> {
+        self.table.fetch(item).await?.map(|item| self.keep(&item)).transpose()
+    }
+
     fn keep(&self, item: &Item) -> Result<Arc<Chunk>, QueueError> {
         let chunk = Arc::new(item.read::<Chunk>()?);
         self.chunks.lock().keep(&chunk);
@@ -90,10 +96,12 @@ impl Inner {
         while place <= head.last && sums.0 < events && sums.1 < bytes {
             let items = self.items_of_log(place, found.is_empty()).await?;
             let before = place;
-            for item in &items {
-                let chunk = self.keep(item)?;
-                let wanted = chunk.first <= place && place <= chunk.last() && sums.0 < events && sums.1 < bytes;
-                if wanted {
+            for item in items {
+                if sums.0 >= events || sums.1 >= bytes {
+                    break;
+                }
+                let Some(chunk) = self.kept(item).await? else { break };
+                if chunk.first <= place && place <= chunk.last() {
                     sums = (sums.0 + chunk.events.len(), sums.1 + chunk.bytes());
                     place = chunk.last() + 1;
                     found.push(chunk);

@@ -1,21 +1,54 @@
 //! What can be set, and the limits of this backend, each with its reason.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use object_store::ObjectStore;
+
 /// Settings of the queue on AWS.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// What every backend has.
     pub queue: queue::Options,
     /// The table; see [`crate::create_table`].
     pub table: String,
+    /// For how long the audit trail is kept.
+    pub audit_retention: Duration,
     /// For how long a server that says it delivers to a destination is believed; without it all deliver at the same time.
     pub ownership: Option<Duration>,
+    /// Where bodies are that are too large for the table; without it they are refused.
+    pub bodies: Option<Bodies>,
 }
+
+/// Where large bodies are.
+#[derive(Debug, Clone)]
+pub struct Bodies {
+    /// A bucket, or a folder in one, that nothing else writes to.
+    pub store: Arc<dyn ObjectStore>,
+    /// Bytes beyond which an item is an object, see [`INLINE_BYTES`].
+    pub inline_bytes: usize,
+    /// For so long nothing names an object before upkeep deletes it, see [`UNUSED_FOR`].
+    pub unused_for: Duration,
+}
+
+/// [`Bodies::inline_bytes`] of servers: an item has at most 400 KB.
+pub const INLINE_BYTES: usize = 300 << 10;
+/// Bytes of one event's body in an object: as many as a source takes that splits nothing.
+pub const OBJECT_BYTES_MAX: usize = 64 << 20;
+/// Bytes of an item of the log where a request has more than [`LARGE_BYTES`]: few objects, none of them large.
+pub(crate) const LARGE_CHUNK_BYTES: usize = 512 << 10;
+/// Bytes of bodies that are put into the log in such items.
+pub(crate) const LARGE_BYTES: usize = 2 << 20;
+/// Entries of objects that one piece of upkeep looks at.
+pub(crate) const OBJECTS_OF_A_SWEEP: usize = 50;
+/// [`Bodies::unused_for`] of servers: longer than any commit takes.
+pub const UNUSED_FOR: Duration = Duration::from_secs(3_600);
 
 /// [`Options::ownership`] of servers: a third of it is long enough for some failed requests, and half as long again is less
 /// than a lease, so that a take-over delays nothing that is under way.
 pub const OWNERSHIP: Duration = Duration::from_secs(30);
+/// For so long a destination that a server of another configuration has delivered to counts as being there.
+pub(crate) const AWAY: Duration = Duration::from_secs(86_400);
 /// Clocks of servers differ by less than this. With more, one of them could take over from another one that is there.
 pub(crate) const SKEW: Duration = Duration::from_secs(120);
 /// The time for giving back what is owned, when a server stops.

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::inner::{Destination, Inner};
 use crate::keys;
-use crate::options::{GIVE_BACK_TIME, SKEW};
+use crate::options::{AWAY, GIVE_BACK_TIME, SKEW};
 use crate::table::{Direction, Expected, Item, Stamp, Write, Written};
 
 /// An ownership, as it is stored.
@@ -33,6 +33,8 @@ struct Owned {
     by: Stamp,
     /// By its clock; long ago if it was given back.
     until: Timestamp,
+    /// When it was there, by its clock.
+    said: Timestamp,
 }
 
 /// What this process knows of who owns a destination.
@@ -158,7 +160,7 @@ impl Inner {
             },
         };
         let (stamp, until): (Stamp, _) = (rand::rng().random(), now.plus(ownership));
-        let write = Write::put(keys::owner(destination.id), expected, &Owned { by: self.id, until })?;
+        let write = Write::put(keys::owner(destination.id), expected, &Owned { by: self.id, until, said: now })?;
         match self.table.write_as(write, stamp).await {
             Ok(Written::Done) => {
                 *tenure = Tenure::Ours { stamp: Some(stamp), since: begun, until };
@@ -243,6 +245,13 @@ impl Inner {
         }
     }
 
+    /// Whether a server has delivered to a destination lately.
+    pub(crate) async fn is_elsewhere(&self, destination: &Destination, now: Timestamp) -> Result<bool, QueueError> {
+        let item = self.table.get(&keys::owner(destination.id)).await?;
+        let owned = item.map(|item| item.read::<Owned>()).transpose()?;
+        Ok(owned.is_some_and(|owned| owned.said.plus(AWAY) > now))
+    }
+
     /// Gives back what this process owns of destinations that are not wanted any more, or of all.
     pub(crate) async fn give_back(&self, all: bool) {
         let destinations = self.wired.read().destinations.clone();
@@ -251,7 +260,7 @@ impl Inner {
                 let mut tenure = destination.tenure.lock().await;
                 let Tenure::Ours { stamp, .. } = std::mem::take(&mut *tenure) else { continue };
                 let Some(stamp) = stamp else { continue };
-                let given = Owned { by: self.id, until: Timestamp::default() };
+                let given = Owned { by: self.id, until: Timestamp::default(), said: destination.clock() };
                 let Ok(write) = Write::put(keys::owner(destination.id), Expected::Stamp(stamp), &given) else {
                     continue;
                 };
@@ -280,7 +289,7 @@ mod tests {
         ) {
             let begun = Instant::now();
             let owner_now = Timestamp::from_millis(NOW.as_millis() + skew);
-            let owned = Owned { by: [1; 16], until: owner_now.plus(OWNERSHIP) };
+            let owned = Owned { by: [1; 16], until: owner_now.plus(OWNERSHIP), said: owner_now };
             let ours = Tenure::Ours { stamp: Some([2; 16]), since: begun, until: owned.until };
             let moment = begun + Duration::from_millis(at);
             // The owner's clock may have been set back since, which does not prolong anything.
@@ -305,7 +314,7 @@ mod tests {
 
     #[test]
     fn what_was_given_back_is_free_at_once() {
-        let owned = Owned { by: [1; 16], until: Timestamp::default() };
+        let owned = Owned { by: [1; 16], until: Timestamp::default(), said: NOW };
         assert!(owned.is_over(Duration::ZERO, OWNERSHIP, NOW));
     }
 }

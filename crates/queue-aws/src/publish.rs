@@ -23,7 +23,7 @@ use crate::claim::{Claim, Claimed, Known};
 use crate::commit::Ready;
 use crate::head::{Head, contended};
 use crate::inner::Inner;
-use crate::options::{BODY_BYTES_MAX, PARALLEL};
+use crate::options::PARALLEL;
 use crate::table::Stamp;
 use crate::trail::Trail;
 
@@ -42,12 +42,8 @@ pub(crate) struct Plan {
 
 impl Inner {
     pub(crate) async fn publish(&self, publication: Publication) -> Result<Vec<Published>, QueueError> {
-        if let Some(event) = publication.events.iter().find(|event| event.body.len() > BODY_BYTES_MAX) {
-            return Err(QueueError::Invalid(format!(
-                "an event of {} bytes is larger than the {BODY_BYTES_MAX} that an item of DynamoDB takes",
-                event.body.len()
-            )));
-        }
+        let largest = publication.events.iter().map(|event| event.body.len()).max();
+        self.takes(largest.unwrap_or_default())?;
         let publication = Arc::new(publication);
         let mut tries = 0;
         loop {

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use event::Timestamp;
 use queue::{Again, LogPage, QueueError, Replay, ReplayPiece, Seq, Stored, Why};
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::{Chunk, Kept};
-use crate::commit::fits;
 use crate::head::{self, contended};
 use crate::inner::{Destination, Inner};
 use crate::keys;
@@ -18,6 +18,9 @@ use crate::shard::{Delivery, shard_of};
 use crate::state::Part;
 use crate::table::{Committed, Direction, Expected, Write};
 use crate::trail::Trail;
+
+/// Behind every name of a replay.
+const BEHIND_ALL: &str = "\u{10ffff}";
 
 /// A replay, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +67,9 @@ impl Inner {
         let mut tries = 0;
         loop {
             if let Some(replay) = self.replay_once(&piece, now).await? {
+                if replay.done {
+                    self.replays_done.store(true, Ordering::SeqCst);
+                }
                 self.wired.read().tell_all();
                 return Ok(replay);
             }
@@ -104,7 +110,7 @@ impl Inner {
         writes.extend(trail.finish(&mut head)?);
         writes.push(head::write(&head, at_head)?);
         writes.push(Write::put(keys::replay(&piece.id), expected, &KeptReplay::from(replay.clone()))?);
-        fits(&writes)?;
+        self.fits(&writes)?;
         Ok(matches!(self.table.commit(writes).await?, Committed::Done(_)).then_some(replay))
     }
 
@@ -133,11 +139,30 @@ impl Inner {
         Ok(writes)
     }
 
+    /// Forgets the oldest of the replays that are finished, beyond those that are remembered.
+    pub(crate) async fn forget_replays(&self) -> Result<(), QueueError> {
+        if !self.replays_done.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let items = self.table.range(keys::REPLAYS, " ", BEHIND_ALL, Direction::Up, usize::MAX).await?;
+        let mut done = Vec::new();
+        for item in items {
+            let kept: KeptReplay = item.read()?;
+            if kept.done {
+                done.push((std::cmp::Reverse(kept.changed), item));
+            }
+        }
+        done.sort_by(|(one, item), (other, with)| (one, &item.key.sort).cmp(&(other, &with.key.sort)));
+        for (_, item) in done.into_iter().skip(ReplayPiece::REMEMBERED) {
+            // Whoever has written it since has begun it anew.
+            self.table.commit(vec![Write::delete(item.key, Expected::Stamp(item.stamp))]).await?;
+        }
+        Ok(())
+    }
+
     /// What is known of replays, the newest first.
     pub(crate) async fn replays(&self, id: Option<String>) -> Result<Vec<Replay>, QueueError> {
-        // Behind every name.
-        const LAST: &str = "\u{10ffff}";
-        let (from, to) = id.as_deref().map_or((" ", LAST), |id| (id, id));
+        let (from, to) = id.as_deref().map_or((" ", BEHIND_ALL), |id| (id, id));
         let items = self.table.range(keys::REPLAYS, from, to, Direction::Up, usize::MAX).await?;
         let kept = items.iter().map(|item| item.read::<KeptReplay>().map(Replay::from));
         let mut replays = kept.collect::<Result<Vec<_>, _>>()?;

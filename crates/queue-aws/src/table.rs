@@ -3,11 +3,13 @@
 //! Every write gives its items a new random stamp, and asks for the stamp that it has read. So a write happens only to
 //! what its writer has seen, and no state comes back unnoticed. An answer that is lost does no harm: a single write that
 //! is repeated finds its own stamp, a transaction that is repeated is known to DynamoDB by its token for ten minutes.
-//! Reads are strongly consistent.
+//! Reads are strongly consistent. What is too large for an item, or for a transaction, is an object in S3 that the item
+//! names ([`objects`]).
 
 mod check;
 mod create;
 mod failure;
+mod objects;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,9 +26,13 @@ use serde::de::DeserializeOwned;
 
 pub use check::{Lack, check_table};
 pub use create::{back_up, create_table, expire};
+pub(crate) use objects::Objects;
 
 use crate::codec;
 use failure::{refused, wrong};
+
+/// The attribute of an item that names the object which has what it holds.
+const OBJECT: &str = "o";
 
 /// Names an item.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -64,12 +70,28 @@ pub(crate) enum Expected {
 pub(crate) struct Item {
     pub(crate) key: Key,
     pub(crate) stamp: Stamp,
-    pub(crate) data: Vec<u8>,
+    data: Data,
+}
+
+/// What an item holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Data {
+    Here(Vec<u8>),
+    /// In the object of this name.
+    InObject(String),
 }
 
 impl Item {
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, QueueError> {
-        codec::unpack(&self.key, &self.data)
+        match &self.data {
+            Data::Here(data) => codec::unpack(&self.key, data),
+            Data::InObject(name) => Err(QueueError::Damaged {
+                detail: format!(
+                    "item {}: what it holds is in object `{name}`, and nothing of that kind may be",
+                    self.key
+                ),
+            }),
+        }
     }
 }
 
@@ -79,14 +101,14 @@ pub(crate) struct Write {
     pub(crate) key: Key,
     pub(crate) expected: Expected,
     /// `None` deletes.
-    data: Option<Vec<u8>>,
+    data: Option<Data>,
     /// In seconds of Unix time; DynamoDB may drop the item some days after.
     expires: Option<i64>,
 }
 
 impl Write {
     pub(crate) fn put<T: Serialize>(key: Key, expected: Expected, value: &T) -> Result<Self, QueueError> {
-        Ok(Self { key, expected, data: Some(codec::pack(value)?), expires: None })
+        Ok(Self { key, expected, data: Some(Data::Here(codec::pack(value)?)), expires: None })
     }
 
     pub(crate) fn delete(key: Key, expected: Expected) -> Self {
@@ -99,7 +121,17 @@ impl Write {
 
     pub(crate) fn bytes(&self) -> usize {
         // The names and values of key, stamp and expiry, generously.
-        200 + self.key.partition.len() + self.key.sort.len() + self.data.as_ref().map_or(0, Vec::len)
+        200 + self.key.partition.len() + self.key.sort.len() + self.data.as_ref().map_or(0, Data::bytes)
+    }
+}
+
+impl Data {
+    /// Bytes that it takes in an item.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Here(data) => data.len(),
+            Self::InObject(name) => name.len(),
+        }
     }
 }
 
@@ -125,21 +157,31 @@ pub(crate) enum Committed {
 pub(crate) struct Table {
     client: Client,
     name: String,
+    objects: Option<Objects>,
 }
 
 impl Table {
-    pub(crate) fn new(client: Client, name: &str) -> Self {
-        Self { client, name: name.to_owned() }
+    pub(crate) fn new(client: Client, name: &str, objects: Option<Objects>) -> Self {
+        Self { client, name: name.to_owned(), objects }
     }
 
+    /// An item, with what it holds, wherever that is.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Item>, QueueError> {
+        match self.look(key).await? {
+            Some(item) => self.fetch(item).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn look(&self, key: &Key) -> Result<Option<Item>, QueueError> {
         let request = self.client.get_item().table_name(&self.name).consistent_read(true);
         let request = request.set_key(Some(names(key)));
         let answer = request.send().await.map_err(|error| wrong(&self.name, "reading", &error))?;
         answer.item.map(|item| self.item(item)).transpose()
     }
 
-    /// The items of a partition whose sort keys are in this range, in their order, at most so many.
+    /// The items of a partition whose sort keys are in this range, in their order, at most so many. What is in objects is not
+    /// fetched.
     pub(crate) async fn range(
         &self,
         partition: &str,
@@ -204,6 +246,13 @@ impl Table {
 
     /// Many conditional writes, all or none.
     pub(crate) async fn commit(&self, writes: Vec<Write>) -> Result<Committed, QueueError> {
+        match &self.objects {
+            Some(objects) => self.commit_with(objects, writes).await,
+            None => self.transact(writes).await,
+        }
+    }
+
+    async fn transact(&self, writes: Vec<Write>) -> Result<Committed, QueueError> {
         let stamp: Stamp = rand::rng().random();
         let token = stamp.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let items = writes.into_iter().map(|write| self.part(write, stamp)).collect::<Result<Vec<_>, _>>()?;
@@ -247,7 +296,12 @@ impl Table {
             Some(AttributeValue::B(bytes)) => Some(bytes.into_inner()),
             _ => None,
         };
-        let (stamp, data) = (bytes("w").and_then(|stamp| Stamp::try_from(stamp).ok()), bytes("d"));
+        let (stamp, here) = (bytes("w").and_then(|stamp| Stamp::try_from(stamp).ok()), bytes("d"));
+        let elsewhere = match item.remove(OBJECT) {
+            Some(AttributeValue::S(name)) => Some(Data::InObject(name)),
+            _ => None,
+        };
+        let data = here.map(Data::Here).or(elsewhere);
         let item = key.zip(stamp).zip(data).map(|((key, stamp), data)| Item { key, stamp, data });
         item.ok_or_else(|| QueueError::Damaged {
             detail: format!(
@@ -272,10 +326,13 @@ fn names(key: &Key) -> HashMap<String, AttributeValue> {
     ])
 }
 
-fn full(key: &Key, stamp: Stamp, data: Vec<u8>, expires: Option<i64>) -> HashMap<String, AttributeValue> {
+fn full(key: &Key, stamp: Stamp, data: Data, expires: Option<i64>) -> HashMap<String, AttributeValue> {
     let mut item = names(key);
     item.insert("w".to_owned(), AttributeValue::B(Blob::new(stamp)));
-    item.insert("d".to_owned(), AttributeValue::B(Blob::new(data)));
+    match data {
+        Data::Here(data) => item.insert("d".to_owned(), AttributeValue::B(Blob::new(data))),
+        Data::InObject(name) => item.insert(OBJECT.to_owned(), AttributeValue::S(name)),
+    };
     if let Some(expires) = expires {
         item.insert(create::EXPIRES.to_owned(), AttributeValue::N(expires.to_string()));
     }

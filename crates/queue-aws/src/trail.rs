@@ -6,9 +6,10 @@
 //! the trail. So nothing is done without being noted, and all of one conversation at one destination stays in its order;
 //! but up to then it is not in the chain.
 //!
-//! Blocks are kept for good; nothing drops old ones yet.
+//! Old blocks are dropped by upkeep, and where the trail begins then is noted in the same transaction and in the trail.
 
-use audit::{Block, BlockBuilder, Digest, Entry, Link, Story, Subject};
+use audit::{Block, BlockBuilder, Digest, Entry, Link, Story, Subject, What};
+use event::Timestamp;
 use queue::{AuditPage, QueueError};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -23,6 +24,8 @@ use crate::table::{Committed, Direction, Expected, Item, Write};
 
 /// Blocks that are read in one go.
 const BLOCKS_OF_A_QUERY: usize = 64;
+/// Blocks that are dropped in one transaction.
+const BLOCKS_OF_A_DROP: usize = 40;
 
 /// A block, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,9 +99,13 @@ pub(crate) fn rewrite(block: &Block, item: &Item) -> Result<Write, QueueError> {
 
 pub(crate) fn block(item: &Item) -> Result<Block, QueueError> {
     let Kept { packed, hash } = item.read()?;
-    let number = item.key.sort.parse();
-    let number = number.map_err(|_| QueueError::Damaged { detail: format!("item {} has no number", item.key) })?;
+    let number = number_of(item)?;
     Ok(Block { number, packed: packed.into_vec(), hash: Digest::from_bytes(hash) })
+}
+
+fn number_of(item: &Item) -> Result<u64, QueueError> {
+    let damaged = |_| QueueError::Damaged { detail: format!("item {} has no number", item.key) };
+    item.key.sort.parse().map_err(damaged)
 }
 
 fn entries(block: &Block) -> Result<Vec<Entry>, QueueError> {
@@ -225,8 +232,8 @@ impl Inner {
             if items.is_empty() {
                 return Ok(());
             }
-            from += items.len() as u64;
             for item in items {
+                from = number_of(&item)? + 1;
                 if !each(item)? {
                     return Ok(());
                 }
@@ -236,15 +243,74 @@ impl Inner {
 
     pub(crate) async fn audit(&self, after: u64, max: usize) -> Result<AuditPage, QueueError> {
         self.chain_notes().await?;
-        let mut blocks = Vec::new();
-        if max > 0 {
-            let each = |item: Item| {
-                blocks.push(block(&item)?);
-                Ok(blocks.len() < max)
-            };
-            self.each_block(after, each).await?;
+        let mut tries = 0;
+        loop {
+            let (begins, at) = self.trail_begins().await?;
+            let mut blocks = Vec::new();
+            if max > 0 {
+                let each = |item: Item| {
+                    blocks.push(block(&item)?);
+                    Ok(blocks.len() < max)
+                };
+                self.each_block(after, each).await?;
+            }
+            // As of one moment, or what was dropped in between would look like a loss.
+            if self.trail_begins().await?.1 == at {
+                return Ok(AuditPage { begins, blocks });
+            }
+            contended(tries).await?;
+            tries += 1;
         }
-        Ok(AuditPage { begins: Link::default(), blocks })
+    }
+
+    /// The place before the first block that is kept, and what a write of it has to expect.
+    async fn trail_begins(&self) -> Result<(Link, Expected), QueueError> {
+        match self.table.get(&keys::trail_begins()).await? {
+            Some(item) => {
+                let End { number, hash } = item.read()?;
+                Ok((Link { number, hash: Digest::from_bytes(hash) }, Expected::Stamp(item.stamp)))
+            }
+            None => Ok((Link::default(), Expected::Nothing)),
+        }
+    }
+
+    /// Drops the oldest blocks if all in them is older than audit retention, some at a time; whether there may be more.
+    pub(crate) async fn drop_old_blocks(&self, now: Timestamp) -> Result<bool, QueueError> {
+        if now < *self.trail_due.lock() {
+            return Ok(false);
+        }
+        let cutoff = now.minus(self.options.audit_retention);
+        let (begins, expected) = self.trail_begins().await?;
+        let (mut head, at_head) = self.head().await?;
+        // The last one stays, because the next is chained to it.
+        let last = head.trail.number.saturating_sub(1);
+        let (first, behind) = (keys::number(begins.number + 1), keys::number(last));
+        let items = match last > begins.number {
+            true => self.table.range(keys::TRAIL, &first, &behind, Direction::Up, BLOCKS_OF_A_DROP).await?,
+            false => Vec::new(),
+        };
+        let mut dropped = None;
+        for (count, item) in (1..).zip(&items) {
+            let block = block(item)?;
+            // A damaged one is as old as the next that can be read.
+            let Ok(entries) = block.entries() else { continue };
+            if let Some(newest) = entries.iter().map(|entry| entry.at).max().filter(|newest| *newest >= cutoff) {
+                // Until then there is nothing to look for.
+                *self.trail_due.lock() = newest.plus(self.options.audit_retention);
+                break;
+            }
+            dropped = Some((count, block));
+        }
+        let Some((count, last)) = dropped else { return Ok(false) };
+        let end = End { number: last.number, hash: *last.hash.as_bytes() };
+        let mut trail = Trail::behind(&head);
+        trail.push(Entry { at: now, what: What::Dropped { block: last.number, hash: last.hash } });
+        let mut writes = trail.finish(&mut head)?;
+        writes.push(head::write(&head, at_head)?);
+        writes.push(Write::put(keys::trail_begins(), expected, &end)?);
+        writes.extend(items.iter().take(count).map(|item| Write::delete(item.key.clone(), Expected::Anything)));
+        let committed = self.table.commit(writes).await?;
+        Ok(count == BLOCKS_OF_A_DROP || matches!(committed, Committed::Refused(_)))
     }
 
     pub(crate) async fn trace(&self, subject: Subject) -> Result<Vec<Entry>, QueueError> {

@@ -26,10 +26,15 @@ const CHUNKS_OF_A_COMMIT: usize = 40;
 
 impl Inner {
     pub(crate) async fn maintain(&self, now: Timestamp) -> Result<Maintained, QueueError> {
+        if let Err(error) = self.table.sweep_objects().await {
+            tracing::warn!(%error, "objects that are not needed any more stay until the next upkeep");
+        }
+        self.forget_replays().await?;
+        let more_blocks = self.drop_old_blocks(now).await?;
         let (head, _) = self.head().await?;
         if self.wired.read().router.is_none() {
             // Who still wants an event is not known before the first configuration.
-            return Ok(Maintained::default());
+            return Ok(Maintained { more: more_blocks, ..Maintained::default() });
         }
         // Another server may have made one that this one does not know.
         self.know_destinations().await?;
@@ -41,9 +46,9 @@ impl Inner {
             }
         }
         if through < head.begin {
-            return Ok(Maintained::default());
+            return Ok(Maintained { more: more_blocks, ..Maintained::default() });
         }
-        let mut done = Maintained { more: !is_all, ..Maintained::default() };
+        let mut done = Maintained { more: more_blocks || !is_all, ..Maintained::default() };
         for destination in &destinations {
             done.expired += self.expire(destination, through, now).await?;
         }
@@ -77,8 +82,11 @@ impl Inner {
         now: Timestamp,
     ) -> Result<u64, QueueError> {
         let (mut state, mut through, mut tries) = (self.state(destination).await?, through, 0);
-        // Of one that is left out nobody knows what it would get.
+        // Of one that is left out nobody knows what it would get; but a server of another configuration may have it.
         let place = destination.setting.lock().place;
+        if place.is_none() && state.at < through && self.is_elsewhere(destination, now).await? {
+            through = state.at;
+        }
         while let Some(place) = place.filter(|_| state.at < through) {
             match self.look_on(destination, place, &mut state, head).await? {
                 Looked::On => {}

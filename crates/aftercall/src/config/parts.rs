@@ -1,6 +1,7 @@
 //! From the file's tables to the parts that the server is made of. Whatever cannot be made says which key is wrong.
 
 mod alarms;
+mod alone;
 mod archive;
 mod console;
 mod destination;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use routing::{Mapping, Pattern};
 
 pub(crate) use self::alarms::{Action, AlarmParts};
+pub(crate) use self::alone::ConsoleParts;
 #[cfg(feature = "parquet")]
 pub(crate) use self::destination::{PARQUET_JOURNALS, parquet_options};
 pub(crate) use self::opened::{Opened, Setting, same_files};
@@ -100,6 +102,7 @@ impl File {
         options.tls = table.tls.clone().map(|tls| intake::TlsFiles { certificate: tls.certificate, key: tls.key });
         let (limits, set) = (&mut options.limits, &table.limits);
         limits.body_bytes = set.body.map_or(limits.body_bytes, |size| size.0);
+        limits.body_bytes = limits.body_bytes.min(self.body_bytes_of_queue().unwrap_or(usize::MAX));
         limits.header_bytes = set.headers.map_or(limits.header_bytes, |size| size.0);
         limits.header_timeout = set.header_timeout.map_or(limits.header_timeout, |time| time.0);
         limits.body_timeout = set.body_timeout.map_or(limits.body_timeout, |time| time.0);

@@ -24,6 +24,18 @@ pub(crate) struct QueueTable {
     pub(crate) endpoint: Option<String>,
     pub(crate) access_key: Option<String>,
     pub(crate) secret_key: Option<String>,
+    pub(crate) bodies: BodiesTable,
+}
+
+/// Where bodies are that are too large for the table of DynamoDB.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BodiesTable {
+    pub(crate) url: Option<String>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) access_key: Option<String>,
+    pub(crate) secret_key: Option<String>,
 }
 
 impl QueueTable {
@@ -58,7 +70,7 @@ pub(crate) enum QueueKind {
 #[expect(dead_code, reason = "describes what `table_or_kind` reads")]
 pub(super) enum QueueSetting {
     Kind(QueueKind),
-    Table(QueueTable),
+    Table(Box<QueueTable>),
 }
 
 /// Reads `[queue]`, or `queue = "KIND"`.

@@ -29,6 +29,19 @@ fn the_queue_is_named_by_its_kind_or_in_a_table() {
     assert!(error.starts_with("queue.table: means something for kind = \"aws\" only"), "{error}");
     #[cfg(feature = "aws")]
     assert!(place("kind = \"aws\"\ntable = \"arn:x\"").unwrap_err().in_a_line().starts_with("queue.table: `arn:x`"));
+    #[cfg(feature = "aws")]
+    {
+        let error = parse("e", "queue = \"aws\"\n[intake.limits]\nbody = \"1MiB\"\n").unwrap().queue_options();
+        let error = error.unwrap_err().in_a_line();
+        assert!(error.starts_with("intake.limits.body: is more than") && error.contains("[queue.bodies]"), "{error}");
+        let small = parse("f", "queue = \"aws\"\n").unwrap().intake_options().limits.body_bytes;
+        assert_eq!(small, queue_aws::BODY_BYTES_MAX, "what could not be kept is refused with 413");
+        let error = place("kind = \"aws\"\n[queue.bodies]\nurl = \"/mnt\"").unwrap_err().in_a_line();
+        assert!(error.starts_with("queue.bodies.url: `/mnt` is no bucket"), "{error}");
+        assert!(
+            place("kind = \"aws\"\n[queue.bodies]\nregion = \"x\"").unwrap_err().in_a_line().contains("bodies.url")
+        );
+    }
     #[cfg(not(feature = "aws"))]
     assert!(place("kind = \"aws\"").unwrap_err().in_a_line().contains("--features aws"));
     let wrong = parse("d", "queue = \"sqs\"\n").unwrap_err().in_a_line();
@@ -190,6 +203,7 @@ fn every_key_of_the_code_stands_in_the_file() {
         ("intake.limits.?", "[intake.limits]\n?=1"),
         ("console.?", "[console]\n?=1"),
         ("queue.?", "[queue]\n?=1"),
+        ("queue.bodies.?", "[queue.bodies]\n?=1"),
         ("quarantine.?", "[quarantine]\n?=1"),
         ("archive.?", "[archive]\n?=1"),
         ("genesys.?", "[genesys]\n?=1"),

@@ -272,7 +272,15 @@ pub(crate) async fn configure(
 ) -> Result<Vec<ConsumerId>, String> {
     let consumer =
         |d: &DestinationParts| Consumer { name: Arc::clone(&d.name), order: d.order, behind_dead: d.behind_dead };
-    let consumers = destinations.iter().map(consumer).collect();
+    configure_as(queue, destinations.iter().map(consumer).collect(), table).await
+}
+
+/// The same, for whoever has no services.
+pub(crate) async fn configure_as(
+    queue: &Arc<dyn Queue>,
+    consumers: Vec<Consumer>,
+    table: &Arc<Table>,
+) -> Result<Vec<ConsumerId>, String> {
     let topology = Topology { consumers, router: Arc::clone(table) as Arc<dyn queue::Router> };
     let queue = Arc::clone(queue);
     let configured = tokio::task::spawn_blocking(move || queue.configure(topology)).await;

@@ -33,12 +33,31 @@ pub(crate) async fn open(parts: &QueueParts) -> anyhow::Result<Arc<dyn Queue>> {
         QueuePlace::Aws(place) => {
             let client = client(place).await;
             let ownership = Some(queue_aws::OWNERSHIP);
-            let options = queue_aws::Options { queue: parts.queue, table: place.table.clone(), ownership };
+            let options = queue_aws::Options {
+                queue: parts.queue,
+                table: place.table.clone(),
+                ownership,
+                bodies: bodies(place)?,
+                audit_retention: parts.audit_retention,
+            };
             let opened = queue_aws::AwsQueue::open(&client, options)?;
             opened.probe().await.with_context(|| format!("opening the queue in the table `{}`", place.table))?;
             Ok(Arc::new(opened))
         }
     }
+}
+
+/// The bucket of what is too large for the table.
+#[cfg(feature = "aws")]
+fn bodies(place: &crate::config::AwsPlace) -> anyhow::Result<Option<queue_aws::Bodies>> {
+    use queue_aws::{Bodies, INLINE_BYTES, UNUSED_FOR};
+
+    /// A sender waits for it.
+    const PATIENCE: storage::Patience = storage::Patience { timeout: std::time::Duration::from_secs(15), retries: 3 };
+
+    let Some(location) = &place.bodies else { return Ok(None) };
+    let store = location.open(PATIENCE).context("queue.bodies")?;
+    Ok(Some(Bodies { store, inline_bytes: INLINE_BYTES, unused_for: UNUSED_FOR }))
 }
 
 /// Asks the service that a queue on AWS is in.

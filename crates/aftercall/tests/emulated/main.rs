@@ -4,6 +4,11 @@
 #[path = "../end_to_end/client.rs"]
 #[expect(dead_code, reason = "other tests need more of it")]
 mod client;
+mod commands;
+mod large;
+#[path = "../end_to_end/recorder.rs"]
+#[expect(dead_code, reason = "other tests need more of it")]
+mod recorder;
 mod side_by_side;
 #[path = "../end_to_end/site.rs"]
 #[expect(dead_code, reason = "other tests need more of it")]

@@ -1,13 +1,16 @@
 //! A table of its own at the emulator, and servers with a data directory each that share it.
 
-use std::fs;
-use std::process::Output;
+use std::fs::{self, File};
+use std::process::{Child, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use simulator::crm::{self, Crm};
 
+use crate::client::Client;
 use crate::site::{Server, Site};
+use crate::waiting;
 
 /// Where the emulator listens, as `http://127.0.0.1:PORT`.
 const ENDPOINT: &str = "AFTERCALL_TEST_AWS";
@@ -36,6 +39,35 @@ pub(crate) fn site(table: &str, rest: &str) -> Site {
     let site = Site::with_head(&head, rest);
     fs::write(site.path("key"), "test-key\n").unwrap();
     site
+}
+
+/// The same, with a bucket that is made for what is large.
+pub(crate) fn site_with_bucket(table: &str, rest: &str) -> Site {
+    let address = endpoint().trim_start_matches("http://").parse().unwrap();
+    let mut client = Client::connect(address).unwrap();
+    client.send(format!("PUT /{table} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\n\r\n")).unwrap();
+    assert_eq!(client.answer().unwrap().status, 200, "the bucket is made");
+    let bodies = format!("[queue.bodies]\nurl = \"s3://{table}/bodies\"\nendpoint = \"{}\"\n", endpoint());
+    let site = site(table, rest);
+    let config = fs::read_to_string(site.path("aftercall.toml")).unwrap();
+    let config = config.replacen("[sources.genesys]", &format!("{bodies}[sources.genesys]"), 1);
+    fs::write(site.path("aftercall.toml"), config).unwrap();
+    site
+}
+
+/// The console alone on the table of a site, with a directory of its own: the process, and where it listens.
+pub(crate) fn console_only(site: &Site) -> (Child, String) {
+    let log = site.path("console-log");
+    let mut command = site.command(&["serve", "--console-only", "--config", "aftercall.toml", "--log", "json"]);
+    command.args(["--data", "console-data"]).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut child = command.stderr(File::create(&log).unwrap()).spawn().unwrap();
+    let address = waiting::until("the console listens", || {
+        let text = fs::read_to_string(&log).unwrap();
+        assert!(child.try_wait().unwrap().is_none(), "{text}");
+        let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find_map(|line| line["fields"]["console"].as_str().map(str::to_owned))
+    });
+    (child, address)
 }
 
 /// Two servers on one table that is made for them.

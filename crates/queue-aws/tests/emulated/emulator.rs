@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
@@ -11,8 +12,13 @@ use queue::conformance::Harness;
 use queue::{Options, Queue};
 use queue_aws::AwsQueue;
 
+use crate::bucket;
+
 /// Where the emulator listens, as `http://127.0.0.1:PORT`.
 const ENDPOINT: &str = "AFTERCALL_TEST_AWS";
+
+/// So long that it is over in none of the suites' times, unless a test says otherwise.
+pub(crate) const AUDIT_RETENTION: Duration = Duration::from_secs(90 * 86_400);
 
 static TABLES: AtomicU64 = AtomicU64::new(0);
 
@@ -41,7 +47,7 @@ pub(crate) fn table(queue: Options) -> queue_aws::Options {
     let table = format!("queue-{}-{number}", std::process::id());
     let making = table.clone();
     blocking(async move { queue_aws::create_table(&client(), &making).await }).expect("makes the table");
-    queue_aws::Options { queue, table, ownership: None }
+    queue_aws::Options { queue, table, ownership: None, bodies: None, audit_retention: AUDIT_RETENTION }
 }
 
 /// Forgets which server owns which destination, as if so much time had gone by.
@@ -89,5 +95,25 @@ impl Harness for Emulated {
     fn crash(&mut self) {
         forget_owners(&self.options.table);
         self.queue = open(&self.options);
+    }
+}
+
+/// The same, with every event and every body of a dead letter in a bucket.
+pub(crate) struct InBucket(Emulated);
+
+impl Harness for InBucket {
+    const LEASES_OUTLIVE_A_CRASH: bool = true;
+
+    fn new(options: Options) -> Self {
+        let options = bucket::with(queue_aws::Options { ownership: Some(queue_aws::OWNERSHIP), ..table(options) });
+        Self(Emulated { queue: open(&options), options })
+    }
+
+    fn queue(&self) -> Arc<dyn Queue> {
+        self.0.queue()
+    }
+
+    fn crash(&mut self) {
+        self.0.crash();
     }
 }

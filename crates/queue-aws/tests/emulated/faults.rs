@@ -21,7 +21,8 @@ use queue::{
 };
 use queue_aws::AwsQueue;
 
-use crate::emulator::{client, open, table};
+use crate::bucket;
+use crate::emulator::{AUDIT_RETENTION, client, open, table};
 
 /// The time of the tests.
 const NOW: Timestamp = Timestamp::from_millis(1_773_957_888_000);
@@ -45,13 +46,36 @@ const THROTTLED: u64 = 40;
 
 /// Counts requests, and does something to them.
 #[derive(Debug, Clone)]
-struct Cut {
+pub(crate) struct Cut {
     fault: Fault,
     requests: Arc<AtomicU64>,
     off: Arc<AtomicBool>,
 }
 
-type Refused = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Refused = Box<dyn std::error::Error + Send + Sync>;
+
+impl Cut {
+    /// Counts a request; whether it gets there.
+    pub(crate) fn send(&self) -> Result<(), Refused> {
+        let number = self.requests.fetch_add(1, Ordering::SeqCst);
+        match self.fault {
+            Fault::Unsent(from) if number >= from => Err("cut off".into()),
+            // What comes after the one whose answer got lost is not sent.
+            Fault::Unanswered(from) if number > from => Err("cut off".into()),
+            Fault::Switched if self.off.load(Ordering::SeqCst) => Err("cut off".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the answer to the latest one comes back.
+    pub(crate) fn answer(&self) -> Result<(), Refused> {
+        let number = self.requests.load(Ordering::SeqCst) - 1;
+        match self.fault {
+            Fault::Unanswered(from) if number >= from => Err("cut off".into()),
+            _ => Ok(()),
+        }
+    }
+}
 
 impl Intercept for Cut {
     fn name(&self) -> &'static str {
@@ -64,14 +88,7 @@ impl Intercept for Cut {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), Refused> {
-        let number = self.requests.fetch_add(1, Ordering::SeqCst);
-        match self.fault {
-            Fault::Unsent(from) if number >= from => Err("cut off".into()),
-            // What comes after the one whose answer got lost is not sent.
-            Fault::Unanswered(from) if number > from => Err("cut off".into()),
-            Fault::Switched if self.off.load(Ordering::SeqCst) => Err("cut off".into()),
-            _ => Ok(()),
-        }
+        self.send()
     }
 
     fn read_after_transmit(
@@ -80,11 +97,7 @@ impl Intercept for Cut {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), Refused> {
-        let number = self.requests.load(Ordering::SeqCst) - 1;
-        match self.fault {
-            Fault::Unanswered(from) if number >= from => Err("cut off".into()),
-            _ => Ok(()),
-        }
+        self.answer()
     }
 
     fn modify_before_deserialization(
@@ -116,8 +129,10 @@ pub(crate) fn faulty(options: &queue_aws::Options, fault: Fault) -> Faulty {
     let requests = Arc::<AtomicU64>::default();
     let off = Arc::<AtomicBool>::default();
     let cut = Cut { fault, requests: Arc::clone(&requests), off: Arc::clone(&off) };
-    let client = Client::from_conf(client().config().to_builder().interceptor(cut).build());
-    Faulty { queue: AwsQueue::open(&client, options.clone()).expect("opens"), requests, off }
+    let client = Client::from_conf(client().config().to_builder().interceptor(cut.clone()).build());
+    let bodies = options.bodies.clone().map(|bodies| bucket::cutting(bodies, cut));
+    let options = queue_aws::Options { bodies, ..options.clone() };
+    Faulty { queue: AwsQueue::open(&client, options).expect("opens"), requests, off }
 }
 
 fn configure(queue: &dyn Queue) -> ConsumerId {
@@ -183,7 +198,7 @@ async fn letters(queue: &dyn Queue) -> Vec<queue::DeadLetter> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publication_that_is_cut_off_anywhere_is_whole_or_not_there_and_can_be_repeated() {
     cut_everywhere(|fault| async move {
-        let options = table(OPTIONS);
+        let options = bucket::with(table(OPTIONS));
         let healthy = open(&options);
         let crm = configure(&*healthy);
         healthy.publish(publication(vec![event("crm", "a", "before")], NOW)).await.expect("publishes");
@@ -210,6 +225,7 @@ async fn a_publication_that_is_cut_off_anywhere_is_whole_or_not_there_and_can_be
         let new = again.iter().filter(|answer| !answer.is_duplicate()).count();
         assert_eq!(new, if log.is_empty() { 3 } else { 0 }, "{fault:?}: {again:?}");
         assert_eq!(drain(&*healthy, crm, NOW).await, once(&["before", "one", "other", "two"]), "{fault:?}");
+        bucket::has_what_is_named(&*healthy, &options).await;
         met
     })
     .await;
@@ -218,7 +234,7 @@ async fn a_publication_that_is_cut_off_anywhere_is_whole_or_not_there_and_can_be
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_that_is_cut_off_anywhere_loses_and_doubles_nothing() {
     cut_everywhere(|fault| async move {
-        let options = table(OPTIONS);
+        let options = bucket::with(table(OPTIONS));
         let healthy = open(&options);
         configure(&*healthy);
         let bodies = ["1", "2", "3", "4", "5"];
@@ -236,6 +252,7 @@ async fn a_lease_that_is_cut_off_anywhere_loses_and_doubles_nothing() {
         let crm = configure(&*healthy);
         let later = NOW.plus(OPTIONS.times.lease);
         assert_eq!(drain(&*healthy, crm, later).await, once(&bodies), "{fault:?}");
+        bucket::has_what_is_named(&*healthy, &options).await;
         met
     })
     .await;
@@ -244,7 +261,7 @@ async fn a_lease_that_is_cut_off_anywhere_loses_and_doubles_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_settlement_that_is_cut_off_anywhere_is_made_or_not_and_has_one_dead_letter() {
     cut_everywhere(|fault| async move {
-        let options = table(OPTIONS);
+        let options = bucket::with(table(OPTIONS));
         let healthy = open(&options);
         let crm = configure(&*healthy);
         let events = ["done", "dead", "late"].map(|body| event("crm", body, body)).to_vec();
@@ -283,6 +300,7 @@ async fn a_settlement_that_is_cut_off_anywhere_is_made_or_not_and_has_one_dead_l
         let entries = trail.iter().flat_map(|block| block.entries().expect("can be read"));
         let attempted = entries.filter(|entry| matches!(entry.what, audit::What::Attempted { .. })).count();
         assert_eq!(attempted, 4, "{fault:?}: each attempt is on record once");
+        bucket::has_what_is_named(&*healthy, &options).await;
         met
     })
     .await;
@@ -291,7 +309,7 @@ async fn a_settlement_that_is_cut_off_anywhere_is_made_or_not_and_has_one_dead_l
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redrive_that_is_cut_off_anywhere_leaves_the_letter_or_the_event() {
     cut_everywhere(|fault| async move {
-        let options = table(OPTIONS);
+        let options = bucket::with(table(OPTIONS));
         let healthy = open(&options);
         let crm = configure(&*healthy);
         healthy
@@ -316,6 +334,7 @@ async fn a_redrive_that_is_cut_off_anywhere_leaves_the_letter_or_the_event() {
         assert_eq!(left + unsettled, 2, "{fault:?}");
         healthy.redrive(ids, By::new("ann", NOW)).await.expect("redrives");
         assert_eq!(drain(&*healthy, crm, NOW).await, once(&["1", "2"]), "{fault:?}");
+        bucket::has_what_is_named(&*healthy, &options).await;
         met
     })
     .await;
@@ -324,7 +343,7 @@ async fn a_redrive_that_is_cut_off_anywhere_leaves_the_letter_or_the_event() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn upkeep_that_is_cut_off_anywhere_buries_what_is_undelivered_once() {
     cut_everywhere(|fault| async move {
-        let options = table(OPTIONS);
+        let options = bucket::with(table(OPTIONS));
         let healthy = open(&options);
         let crm = configure(&*healthy);
         let events = vec![event("crm", "a", "1"), event("lost", "b", "2"), event("crm", "c", "3")];
@@ -344,6 +363,7 @@ async fn upkeep_that_is_cut_off_anywhere_buries_what_is_undelivered_once() {
         let status = healthy.status(later).await.expect("tells");
         assert_eq!((status.dead_letters, status.retained), (2, 1), "{fault:?}");
         assert_eq!(drain(&*healthy, crm, later).await, once(&["young"]), "{fault:?}");
+        bucket::has_what_is_named(&*healthy, &options).await;
         met
     })
     .await;
@@ -437,7 +457,13 @@ async fn an_event_that_is_gone_after_it_was_looked_at_becomes_a_dead_letter_and_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_is_not_there_is_named() {
-    let options = queue_aws::Options { queue: OPTIONS, table: "nowhere".to_owned(), ownership: None };
+    let options = queue_aws::Options {
+        queue: OPTIONS,
+        table: "nowhere".to_owned(),
+        ownership: None,
+        bodies: None,
+        audit_retention: AUDIT_RETENTION,
+    };
     let queue = open(&options);
     let error = queue.status(NOW).await.expect_err("there is no table");
     assert!(error.to_string().contains("`nowhere`") && error.to_string().contains("is the table there"), "{error}");

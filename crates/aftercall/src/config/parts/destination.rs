@@ -84,6 +84,12 @@ fn open(
     }
 }
 
+/// What the queue has to know of one.
+pub(super) fn consumer(name: Arc<str>, table: &DestinationTable) -> Result<queue::Consumer, ConfigError> {
+    let behind_dead = behind_dead(&name, table)?;
+    Ok(queue::Consumer { name, order: table.order(), behind_dead })
+}
+
 fn behind_dead(name: &str, table: &DestinationTable) -> Result<BehindDead, ConfigError> {
     match table.behind_dead {
         Some(BehindDead::Hold) if table.order() == Order::None => Err(ConfigError::value(

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::super::ConfigError;
 use super::super::file::{DestinationTable, File};
 use super::super::queue::{QueueKind, QueueTable};
+#[cfg(feature = "aws")]
+use super::super::storage::Place;
 
 /// Settings of the queue, wherever it is.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub(crate) enum QueuePlace {
     Embedded,
     /// In a table of Amazon DynamoDB.
     #[cfg(feature = "aws")]
-    Aws(AwsPlace),
+    Aws(Box<AwsPlace>),
 }
 
 /// A table of DynamoDB.
@@ -34,6 +36,8 @@ pub(crate) enum QueuePlace {
 pub(crate) struct AwsPlace {
     pub(crate) table: String,
     pub(crate) access: destinations::AwsAccess,
+    /// Where bodies are that are too large for the table.
+    pub(crate) bodies: Option<storage::Location>,
 }
 
 impl File {
@@ -60,7 +64,34 @@ impl File {
         options.times.longest_wait = options.times.longest_wait.max(waits.unwrap_or_default());
         let audit_retention = self.audit.retention.map_or(queue_sqlite::Options::AUDIT_RETENTION, |time| time.0);
         let place = place(&self.queue)?;
+        self.check_body_sizes()?;
         Ok(QueueParts { dir: self.data_dir(), queue: options, audit_retention, place })
+    }
+}
+
+impl File {
+    /// Bytes of a body that the queue takes, if that is less than what intake takes without a setting.
+    pub(super) fn body_bytes_of_queue(&self) -> Option<usize> {
+        #[cfg(feature = "aws")]
+        if self.queue.kind == QueueKind::Aws && self.queue.bodies.url.is_none() {
+            return Some(queue_aws::BODY_BYTES_MAX);
+        }
+        None
+    }
+
+    /// Refuses limits of bodies beyond what the queue takes: their senders would be told to try again, in vain.
+    fn check_body_sizes(&self) -> Result<(), ConfigError> {
+        let Some(most) = self.body_bytes_of_queue() else { return Ok(()) };
+        let of_sources = self.sources.iter().map(|(name, table)| (format!("sources.{name}.max_body"), table.max_body));
+        let mut all = of_sources.chain([("intake.limits.body".to_owned(), self.intake.limits.body)]);
+        match all.find(|(_, size)| size.is_some_and(|size| size.0 > most)) {
+            Some((key, _)) => Err(ConfigError::value_with_help(
+                key,
+                format!("is more than the {most} bytes that an item of DynamoDB takes"),
+                "name a bucket for what is larger in [queue.bodies], or make it smaller",
+            )),
+            None => Ok(()),
+        }
     }
 }
 
@@ -78,6 +109,7 @@ fn embedded(table: &QueueTable) -> Result<QueuePlace, ConfigError> {
         ("endpoint", table.endpoint.is_some()),
         ("access_key", table.access_key.is_some()),
         ("secret_key", table.secret_key.is_some()),
+        ("bodies", table.bodies != Default::default()),
     ];
     match keys.iter().find(|(_, set)| *set) {
         Some((key, _)) => Err(ConfigError::value(
@@ -119,5 +151,30 @@ fn aws(table: &QueueTable) -> Result<QueuePlace, ConfigError> {
         access_key: table.access_key.as_deref(),
         secret_key: table.secret_key.as_deref(),
     };
-    Ok(QueuePlace::Aws(AwsPlace { table: name.to_owned(), access: access("queue", &keys)? }))
+    let access = access("queue", &keys)?;
+    Ok(QueuePlace::Aws(Box::new(AwsPlace { table: name.to_owned(), access, bodies: bodies(table)? })))
+}
+
+/// Where large bodies are: what is not said there is what the queue's table says.
+#[cfg(feature = "aws")]
+fn bodies(table: &QueueTable) -> Result<Option<storage::Location>, ConfigError> {
+    let bodies = &table.bodies;
+    let has_key = bodies.access_key.is_some() || bodies.secret_key.is_some();
+    let place = |whole: bool| Place {
+        at: "queue.bodies".to_owned(),
+        url: bodies.url.as_ref(),
+        endpoint: bodies.endpoint.as_ref(),
+        region: bodies.region.as_ref().or(table.region.as_ref().filter(|_| whole)),
+        access_key: bodies.access_key.as_ref().or(table.access_key.as_ref().filter(|_| whole && !has_key)),
+        secret_key: bodies.secret_key.as_ref().or(table.secret_key.as_ref().filter(|_| whole && !has_key)),
+    };
+    let Some(url) = &bodies.url else {
+        place(false).refuse_bucket_keys("means nothing without queue.bodies.url")?;
+        return Ok(None);
+    };
+    let help = "write \"s3://BUCKET/PREFIX\", which all servers reach";
+    if !url.starts_with("s3://") {
+        return Err(ConfigError::value_with_help("queue.bodies.url", format!("`{url}` is no bucket of S3"), help));
+    }
+    place(true).location().map(Some)
 }
