@@ -155,6 +155,10 @@ impl Gate {
         self.rate.notice(now);
     }
 
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     pub(crate) fn set_paused(&mut self, paused: bool) {
         self.paused = paused;
     }

@@ -189,6 +189,10 @@ impl Queue for AwsQueue {
         self.inner.destination(consumer)?.next_due()
     }
 
+    fn stands_by(&self, consumer: ConsumerId) -> bool {
+        self.inner.destination(consumer).is_some_and(|destination| destination.stands_by.load(Ordering::SeqCst))
+    }
+
     fn settle(&self, settlements: Vec<Settle>, now: Timestamp) -> BoxFuture<'_, Result<(), QueueError>> {
         self.run(move |inner| async move { inner.settle(settlements, now).await })
     }

@@ -113,6 +113,13 @@ pub trait Queue: Send + Sync {
     /// The earliest time at which a waiting retry of this destination, or the end of a lease, falls due.
     fn next_due(&self, consumer: ConsumerId) -> Option<Timestamp>;
 
+    /// Whether another process delivers to this destination, as far as is known since the last lease: then nothing is leased
+    /// here, however much there is, and whoever takes over goes by what was [remembered](Queue::remembered) meanwhile. Never
+    /// so where a queue has one server.
+    fn stands_by(&self, _consumer: ConsumerId) -> bool {
+        false
+    }
+
     /// Settles leases; durable on return. A settlement counts, also behind the end of its lease, as long as
     /// nobody has leased the event again; otherwise it is ignored.
     fn settle(&self, settlements: Vec<Settle>, now: Timestamp) -> BoxFuture<'_, Result<(), QueueError>>;

@@ -8,7 +8,7 @@ use simulator::crm::Fault;
 use simulator::load;
 use simulator::sign::{Scheme, Signer};
 
-use crate::site::{SECRET, TOKEN};
+use crate::site::{SECRET, Server, TOKEN};
 use crate::stage::{ask, crm, two, until_so_long};
 use crate::waiting;
 
@@ -85,4 +85,30 @@ fn two_servers_keep_the_limit_of_a_destination_together_though_the_one_that_deli
     assert!(books.max_concurrency <= 50, "{books:?}");
     assert_eq!(other.stop(), Some(0));
     assert!(!site.logs().contains("panicked"));
+}
+
+/// Two servers count failures each for itself, and one goes on where the other one stood: the CRM is probed, not tried with
+/// everything at once.
+#[test]
+fn the_breaker_stands_where_it_stood_when_another_server_takes_over() {
+    const EVENTS: u64 = 20;
+    let crm = crm();
+    crm.fail(Fault::UNAVAILABLE);
+    let backoff = "backoff = { base = \"20ms\", cap = \"200ms\" }";
+    let [(_first, one), (_second, other)] = two(&to_crm(crm.address(), backoff));
+    for number in 0..EVENTS {
+        let event = format!(r#"{{"webhookEventId":"b-{number}","conversationId":"c-{number}"}}"#);
+        assert_eq!(other.post(event).counts(), (1, 0));
+    }
+    let breaker = |server: &Server| server.status()["destinations"][0]["health"]["gate"]["breaker"].clone();
+    waiting::until_so("the breaker of the one that delivers opens", || breaker(&one)["state"] == "open");
+    let since = breaker(&one)["since"].clone();
+    assert_eq!(breaker(&other)["state"], "closed", "the other one has seen nothing");
+    assert_eq!(one.stop(), Some(0));
+    until_so_long("the other one takes over", || breaker(&other)["state"] != "closed");
+    assert_eq!(breaker(&other)["since"], since, "it is the same outage");
+    crm.clear();
+    until_so_long("everything is delivered", || other.consumer("crm")["unsettled"] == 0);
+    assert_eq!(other.count("dead_letters"), 0);
+    assert_eq!(other.stop(), Some(0));
 }

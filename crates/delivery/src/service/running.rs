@@ -64,6 +64,9 @@ pub(super) struct Running<'a> {
     /// Where the breaker stands, as it is kept or being kept.
     kept: Option<Note>,
     remember: Option<BoxFuture<'a, Result<(), QueueError>>>,
+    /// Another process has delivered; what it has left is read before this one does.
+    stood_by: bool,
+    recall: Option<BoxFuture<'a, Option<Note>>>,
     /// What is leased is to be put aside.
     lease_aside: bool,
     putting: Option<Putting>,
@@ -99,6 +102,7 @@ enum Step {
     Leased(Result<Vec<Lease>, QueueError>),
     PutAside(Result<(), String>),
     Kept(Result<(), QueueError>),
+    Recalled(Option<Note>),
     Attempts,
     Changed,
     Paused(bool),
@@ -136,6 +140,8 @@ impl<'a> Running<'a> {
             lease: None,
             kept: None,
             remember: None,
+            stood_by: false,
+            recall: None,
             lease_aside: false,
             putting: None,
             changed: None,
@@ -220,7 +226,7 @@ impl<'a> Running<'a> {
         self.probe(now);
         let attempts = self.room(now);
         let room = if attempts > 0 { attempts } else { self.room_aside(now) };
-        if self.look && room > 0 && self.lease.is_none() && self.queue_paused.is_none() {
+        if self.look && room > 0 && self.lease.is_none() && self.recall.is_none() && self.queue_paused.is_none() {
             self.asked = room;
             self.lease_aside = attempts == 0;
             self.last_lease = now;
@@ -270,6 +276,9 @@ impl<'a> Running<'a> {
         }
         if let Some(result) = ready(&mut self.remember, cx) {
             return Poll::Ready(Step::Kept(result));
+        }
+        if let Some(note) = ready(&mut self.recall, cx) {
+            return Poll::Ready(Step::Recalled(note));
         }
         if let Some(under_way) = self.putting.as_mut().and_then(Putting::under_way)
             && let Poll::Ready(result) = under_way.as_mut().poll(cx)
@@ -325,6 +334,7 @@ impl<'a> Running<'a> {
             Step::Leased(Err(error)) => self.queue_failed(error)?,
             Step::PutAside(result) => self.put_aside(result),
             Step::Kept(result) => self.kept(result),
+            Step::Recalled(note) => self.take_over(note),
             Step::Attempts => {
                 done.drain(..).for_each(|ended| self.ended(ended));
                 self.show(self.tools.clock.now());

@@ -11,6 +11,10 @@ impl Running<'_> {
     pub(super) fn leased(&mut self, leases: Vec<Lease>) {
         self.look = leases.len() >= self.asked;
         let mut leases = self.outstanding.begin(leases);
+        if self.is_taking_over() {
+            self.ended.extend(leases.into_iter().map(|lease| release(lease.token)));
+            return;
+        }
         if leases.is_empty() {
             self.nothing_leased();
             return;

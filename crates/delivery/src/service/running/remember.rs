@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::Running;
 use crate::breaker::Note;
+use crate::gate::Gate;
 
 /// What a service was told of the one before it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,6 +40,30 @@ impl Running<'_> {
         let Some(note) = before.note else { return };
         self.kept = Some(note);
         self.gate.restore(note, before.another, self.tools.clock.now());
+    }
+
+    /// Whether what was leased, if anything, is not to be tried: another process delivers, or has until now, and where that
+    /// has left the breaker is not known yet.
+    pub(super) fn is_taking_over(&mut self) -> bool {
+        if self.queue.stands_by(self.consumer) {
+            self.stood_by = true;
+            return true;
+        }
+        if std::mem::take(&mut self.stood_by) {
+            self.recall = Some(Box::pin(remembered(self.queue, self.consumer, self.name)));
+            return true;
+        }
+        false
+    }
+
+    /// Goes on where the process stood that has delivered until now.
+    pub(super) fn take_over(&mut self, note: Option<Note>) {
+        let now = self.tools.clock.now();
+        self.gate = Gate::new(self.options, self.gate.is_paused());
+        self.restore(Before { note, another: false });
+        self.kept = note;
+        self.look = true;
+        self.show(now);
     }
 
     /// Begins to keep where the breaker stands, if that is another place than the one that is kept.
