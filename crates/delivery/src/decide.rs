@@ -42,7 +42,8 @@ pub(crate) fn decide(tried: Tried, failed: Failed, options: &Options, rng: &mut 
     let charged = budget::is_charged(&tried.before, tried.last_success);
     let attempts = budget::count(tried.before, charged, tried.began, tried.ended);
     let Failed { failure, retry_after, .. } = failed;
-    if failure.class != FailureClass::Transient || attempts.charged >= options.attempts {
+    // Also when `attempts` was made fewer than were charged already: what fails in an outage does not die of it.
+    if failure.class != FailureClass::Transient || charged && attempts.charged >= options.attempts {
         return Outcome::Dead { attempts, failure };
     }
     let cause = match charged {
@@ -117,6 +118,21 @@ mod tests {
         let (attempts, dead) = run(FailureClass::Transient, false, 1_000);
         assert!(!dead);
         assert_eq!((attempts.made, attempts.charged), (1_000, 0));
+    }
+
+    proptest! {
+        /// Whatever was charged before, and however few may be: what fails while the destination is down does not die of it.
+        #[test]
+        fn an_attempt_that_is_not_charged_kills_nothing(charged in 0u32..20, attempts in 1u32..10, made in 0u32..30) {
+            let mut rng = StdRng::seed_from_u64(7);
+            let options = Options { attempts, ..Options::default() };
+            let at = Timestamp::from_millis;
+            let before = Attempts { made: made + charged, charged, first: Some(at(1)), last: Some(at(1_000)) };
+            let tried = Tried { before, began: at(9_000), ended: at(9_100), last_success: Some(at(900)) };
+            let outcome = decide(tried, failed(FailureClass::Transient), &options, &mut rng);
+            let waits = matches!(outcome, Outcome::Retry { attempts, .. } if attempts.charged == charged);
+            prop_assert!(waits, "{:?}", outcome);
+        }
     }
 
     #[test]

@@ -399,3 +399,34 @@ fn an_acknowledged_group_pages_no_more_and_a_reopened_one_does() {
     });
     assert_eq!(server.count("dead_letters"), 4, "though its letters are there");
 }
+
+#[test]
+fn a_resolved_group_is_opened_again_by_a_new_letter_after_a_kill_and_pages_once() {
+    let pager = Recorder::start(|_| 202);
+    let site = site("", &format!("{FAULTY}{}", pagerduty(&pager)));
+    let server = site.start();
+    post(&server, 0, 3);
+    waiting::until_so("the page goes out", || pager.requests().len() == 1);
+    let key = json(&pager.requests()[0])["dedup_key"].clone();
+    let group = key.as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    run(&site, &server, &["dead-letters", "resolve", &group, "--note", "mended"], 0);
+    waiting::until_so("the page is over", || pager.requests().len() == 2);
+    server.kill();
+    let server = site.start();
+    let groups = || client::get(server.console, "/api/v1/dead-letter-groups").unwrap().json()["groups"][0].clone();
+    assert_eq!((&groups()["review"]["state"], &groups()["count"]), (&"resolved".into(), &3.into()), "{}", groups());
+    // What is resolved pages nobody; a letter that dies of the same does.
+    assert_eq!(open(&server).len(), 0);
+    post(&server, 3, 4);
+    waiting::until_so("it pages again", || pager.requests().len() == 3);
+    let again = json(&pager.requests()[2]);
+    assert_eq!((&again["event_action"], &again["dedup_key"]), (&"trigger".into(), &key));
+    assert_eq!(
+        (&groups()["review"]["state"], &groups()["review"]["reopened"]),
+        (&"open".into(), &true.into()),
+        "{}",
+        groups()
+    );
+    assert!(again.to_string().contains("It is open again"), "{again}");
+    assert_eq!(server.stop(), Some(0));
+}

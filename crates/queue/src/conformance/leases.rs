@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
+
 use super::Harness;
 use super::fixture::{Fixture, body, event, failure};
 use crate::{Attempts, Outcome};
@@ -34,7 +36,10 @@ pub async fn what_failed_and_what_was_not_tried_take_turns<H: Harness>() {
     let again = Outcome::Retry { at: f.now, attempts: failed, failure: failure("busy") };
     let leases = f.lease(f.crm, 10).await;
     f.settle(&leases, again.clone()).await;
+    while f.queue.changed(f.crm).now_or_never().is_some() {}
     f.publish((0..4).map(|n| event("crm", &format!("g{n}"), &format!("good {n}"))).collect()).await;
+    // Who published is told when it is durable, and who leases a moment later.
+    f.queue.changed(f.crm).await;
     for _ in 0..4 {
         let (one, other) = (f.lease(f.crm, 1).await, f.lease(f.crm, 1).await);
         let good = |leases: &[crate::Lease]| body(&leases[0]).starts_with("good");
