@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::cli::{ConsoleAddress, ServerArgs};
-use crate::config;
+use crate::{config, output};
 
 /// How long the console may take to answer; groups of a million dead letters take some seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,6 +21,8 @@ const BROKEN: &str = "the server's answer broke off; what came is not whole";
 
 /// Where a token is looked for when none is named.
 const TOKEN_VARIABLE: &str = "AFTERCALL_TOKEN";
+/// What is said when a file does not tell where the server is.
+const UNKNOWN: &str = "the configuration does not say where the server is; name its console with --console ADDRESS";
 /// Items of a page that is asked for when all are wanted.
 const PAGE: &str = "1000";
 
@@ -37,7 +39,10 @@ impl Admin {
     pub(crate) fn of(args: &ServerArgs) -> anyhow::Result<Self> {
         let console = match (&args.console, &args.config) {
             (Some(console), _) => console.clone(),
-            (None, Some(path)) => ConsoleAddress::from(config::whereabouts(path)?.console_listen()),
+            (None, Some(path)) => {
+                let file = config::whereabouts(path).inspect_err(|_| output::warn(UNKNOWN))?;
+                ConsoleAddress::from(file.console_listen())
+            }
             (None, None) => ConsoleAddress::from(config::File::default().console_listen()),
         };
         Ok(Self {

@@ -28,7 +28,7 @@ enum ArchiveCommand {
     List(ListArgs),
     /// Export closed hours now
     Run(RunArgs),
-    /// Check every part against its checksum, line by line
+    /// Check every part against its checksum, line by line, and whether one is missing
     Verify(AskArgs),
 }
 
@@ -149,13 +149,14 @@ fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
 
 fn export(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let admin = Admin::of(&args.ask.server)?;
-    let (mut parts, mut events) = (0, 0);
+    let (mut parts, mut events, mut mended) = (0, 0, 0);
     let bar = bar("exporting")?;
     loop {
         let answer = admin.post("archive/run", &json!({ "open_hour": args.open_hour }));
         let answer = answer.inspect_err(|_| bar.finish_and_clear())?;
         parts += answer["parts"].as_u64().unwrap_or_default();
         events += answer["events"].as_u64().unwrap_or_default();
+        mended += answer["mended"].as_u64().unwrap_or_default();
         bar.set_position(events);
         if answer["more"] != true {
             break;
@@ -163,8 +164,14 @@ fn export(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     bar.finish_and_clear();
     match args.ask.json {
-        true => output::print_json(&json!({ "parts": parts, "events": events }))?,
-        false => output::print(&format!("{events} events exported in {parts} parts\n"))?,
+        true => output::print_json(&json!({ "parts": parts, "events": events, "mended": mended }))?,
+        false => {
+            let again = match mended {
+                0 => String::new(),
+                mended => format!("{} that had gone written again\n", output::counted(mended, "part")),
+            };
+            output::print(&format!("{events} events exported in {parts} parts\n{again}"))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

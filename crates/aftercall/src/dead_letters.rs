@@ -52,7 +52,7 @@ fn groups(args: &GroupsArgs) -> anyhow::Result<()> {
             ago(&group["last"]),
             text(&group["sample"]),
             short(&review::shown(&group["review"]).into()),
-            short(&group["message"]),
+            short(&queue::shown_masked(group["message"].as_str().unwrap_or_default()).into()),
         ]);
     }
     output::print(&match groups.first() {

@@ -74,21 +74,21 @@ fn unusable(status: &Value) -> String {
     destinations.filter_map(line).collect()
 }
 
-/// A line for each destination of which deliveries were put aside since the start, with what brings them back.
+/// A line for each destination of which deliveries were put aside and not replayed yet, with what brings them back.
 fn put_aside(status: &Value) -> String {
-    let destinations = status["destinations"].as_array().into_iter().flatten();
-    let line = |destination: &Value| match destination["health"]["put_aside"].as_u64().unwrap_or_default() {
+    let consumers = status["queue"]["consumers"].as_array().into_iter().flatten();
+    let line = |consumer: &Value| match consumer["put_aside"].as_u64().unwrap_or_default() {
         0 => String::new(),
         count => {
-            let name = dead_letters::text(&destination["name"]);
+            let name = dead_letters::text(&consumer["name"]);
             let what = counted(count, "event");
             format!(
-                "\n{name}: {what} put aside in the archive since the start; when it is up again: aftercall replay --source \
+                "\n{name}: {what} put aside in the archive and not replayed; when it is up again: aftercall replay --source \
                  outage --destination {name}\n"
             )
         }
     };
-    destinations.map(line).collect()
+    consumers.map(line).collect()
 }
 
 /// A line for each destination at which conversations wait for their dead letters.
@@ -176,7 +176,7 @@ fn destinations(status: &Value) -> Table {
         } else {
             state(&health["gate"], paused, now)
         };
-        let state = match health["put_aside"].as_u64() {
+        let state = match consumer["put_aside"].as_u64() {
             Some(aside @ 1..) => format!("{state}; {aside} put aside"),
             _ => state,
         };

@@ -40,6 +40,11 @@ impl Archive {
     ) -> Result<ErasedParts, Error> {
         // A part that is being exported may have been read before the bodies were erased from the queue.
         let _exporting = self.exporting.lock().await;
+        // As may one that is being put aside.
+        let _putting = self.putting.write().await;
+        if after.is_none() && !dry_run {
+            self.delete_unfinished().await?;
+        }
         let mut erased = ErasedParts::default();
         for (name, _) in self.manifests(after, limit).await? {
             match self.erase_from(&name, conversation, dry_run).await {

@@ -22,6 +22,9 @@ pub enum Error {
     /// What is asked for makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// Something was erased since the events were read, and they may be of it: read them anew.
+    #[error("something was erased meanwhile")]
+    Erased,
     /// There is none.
     #[error("no archive is configured; name one with [archive] url in the configuration")]
     NotConfigured,

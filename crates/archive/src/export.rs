@@ -9,6 +9,7 @@ use bytes::Bytes;
 use event::Timestamp;
 use queue::{Queue, Seq, Stored};
 
+use crate::chain::{BEFORE_MAX, Before};
 use crate::hour::Hour;
 use crate::manifest::{Kind, MANIFEST, Manifest};
 use crate::part::PartWriter;
@@ -52,8 +53,9 @@ impl Archive {
         self.told.lock().oldest_waiting = waiting;
         let (manifest, after) = match part {
             Some(Collected { hour, writer, through }) => {
-                let after = before.with(hour, through, left);
-                (Some(self.write_part(hour, writer, damaged, &after).await?), after)
+                let mut after = before.with(hour, through, left);
+                let manifest = self.write_part(hour, writer, damaged, &mut after).await?;
+                (Some(manifest), after)
             }
             // Nothing but what is here again, which is no new event.
             None => (None, Progress { after: place.max(before.after), ..before.clone() }),
@@ -79,12 +81,17 @@ impl Archive {
         hour: Hour,
         writer: PartWriter,
         damaged: Vec<u64>,
-        after: &Progress,
+        after: &mut Progress,
     ) -> Result<Manifest, Error> {
         let first = writer.first_seq();
         let stem = Kind::Events.stem(hour, &format!("{first:020}"));
         let (data, manifest) = writer.finish(&stem)?;
-        let manifest = Manifest { damaged, progress: Some(after.clone()), ..manifest };
+        let before = after.last.clone();
+        let number = before.first().map_or(1, |last| last.number + 1);
+        after.last.insert(0, Before::of(&stem, hour, number, &manifest));
+        after.last.truncate(BEFORE_MAX);
+        let progress = Some(after.clone());
+        let manifest = Manifest { damaged, number: Some(number), before, progress, ..manifest };
         if !manifest.damaged.is_empty() {
             tracing::error!(places = ?manifest.damaged, "damaged events cannot be archived; run `aftercall check`");
         }

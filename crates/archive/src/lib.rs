@@ -12,6 +12,7 @@
 //! manifest also says how far the export has come ([`progress`]), so a crash, or a lost state file, repeats nothing and
 //! leaves nothing out. An object is checked against its manifest before any line of it is used.
 
+mod chain;
 mod codec;
 mod erase;
 mod error;
@@ -38,10 +39,11 @@ use parking_lot::Mutex;
 pub use erase::ErasedParts;
 pub use error::Error;
 pub use manifest::{Kind, Manifest};
+pub use outage::PutAsidePart;
 pub use replay::{Choice, DryRun, Filter, From as ReplayFrom, Stepped, step, try_out};
 pub use status::Status;
 pub use store::Store;
-pub use verify::{Listed, Verified};
+pub use verify::{Listed, Verified, VerifiedPage};
 
 use crate::state::StateFile;
 use crate::status::Told;
@@ -53,6 +55,8 @@ pub struct Archive {
     state: StateFile,
     /// How far the export has come; one export at a time holds it.
     exporting: tokio::sync::Mutex<Option<progress::Progress>>,
+    /// Held to read while something is put aside, and to write while something is erased.
+    putting: tokio::sync::RwLock<()>,
     told: Mutex<Told>,
     /// The part that was read and checked last, because a replay takes many steps for one.
     cached: Mutex<Option<(String, Bytes)>>,
@@ -70,6 +74,7 @@ impl Archive {
             store,
             state,
             exporting: tokio::sync::Mutex::new(None),
+            putting: tokio::sync::RwLock::new(()),
             told: Mutex::new(told),
             cached: Mutex::new(None),
             wake: tokio::sync::Notify::new(),

@@ -4,6 +4,7 @@ use event::Timestamp;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
+use crate::chain::Before;
 use crate::hour::Hour;
 use crate::progress::Progress;
 
@@ -85,6 +86,12 @@ pub struct Manifest {
     /// The object that this one came in place of; deleted afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
+    /// Parts of events are numbered as they are exported, from 1 on; none if it was exported before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) number: Option<u64>,
+    /// Some parts of events that were exported before it, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) before: Vec<Before>,
     /// How far the export has come with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) progress: Option<Progress>,

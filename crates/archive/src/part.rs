@@ -90,6 +90,8 @@ impl PartWriter {
             destination: None,
             rewritten: 0,
             replaces: None,
+            number: None,
+            before: Vec::new(),
             progress: None,
         };
         Ok((data, manifest))

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chain::Before;
 use crate::hour::Hour;
 
 /// What is exported.
@@ -17,6 +18,9 @@ pub(crate) struct Progress {
     /// Of these hours everything up to these places, which are behind `after`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) hours: BTreeMap<i64, u64>,
+    /// The parts that were exported last, the newest first, so that their loss is noticed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) last: Vec<Before>,
 }
 
 impl Progress {
@@ -31,7 +35,7 @@ impl Progress {
         hours.insert(hour.0, through);
         let after = left.map_or(through, |left| left - 1).max(self.after);
         hours.retain(|_, through| *through > after);
-        Self { after, hours }
+        Self { after, hours, last: self.last.clone() }
     }
 }
 
@@ -51,6 +55,6 @@ mod tests {
         let second = first.with(Hour(8), 6, Some(6));
         assert_eq!(has(&second), [true, true, true, true, true, false]);
         let third = second.with(Hour(7), 6, None);
-        assert_eq!(third, Progress { after: 6, hours: BTreeMap::new() });
+        assert_eq!(third, Progress { after: 6, ..Progress::default() });
     }
 }

@@ -105,6 +105,12 @@ impl Filter {
             })
     }
 
+    /// Whether every event of what was put aside is chosen. Only then it may be marked as replayed: what is not chosen would
+    /// not be found again.
+    fn brings_back_all(&self) -> bool {
+        self.choice.source == From::Outage && self.pattern.is_none() && self.choice.conversation.is_none()
+    }
+
     fn kind(&self) -> Kind {
         match self.choice.source {
             From::Outage => Kind::Outage(self.choice.destination.clone()),
@@ -199,7 +205,7 @@ async fn one_step(
     let known = queue.replays(Some(id.clone())).await?.pop();
     let position = known.as_ref().map(|replay| parse::<Position>(&replay.position)).transpose()?.unwrap_or_default();
     // What was put aside and is marked is not chosen again, so such a replay can always begin anew.
-    let outage = filter.choice.source == From::Outage;
+    let outage = filter.brings_back_all();
     if outage {
         mark(archive, &position, &id).await?;
     }
@@ -221,6 +227,7 @@ async fn one_step(
         to: write(&position),
         done,
         erasures,
+        put_aside: if outage { chosen.looked_at } else { 0 },
         events: chosen.events,
     };
     let replay = queue.replay(piece, now).await?;

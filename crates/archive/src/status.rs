@@ -35,12 +35,15 @@ pub(crate) struct Told {
     pub(crate) last_export: Option<Timestamp>,
     pub(crate) oldest_waiting: Option<Timestamp>,
     pub(crate) failure: Option<(Timestamp, String)>,
+    /// Of putting aside, which the export knows nothing of.
+    pub(crate) aside_failure: Option<(Timestamp, String)>,
 }
 
 impl Archive {
     /// How it is doing.
     pub fn status(&self) -> Status {
         let told = self.told.lock();
+        let failure = told.failure.as_ref().or(told.aside_failure.as_ref());
         Status {
             url: self.store.shown().to_owned(),
             exported_through: told.exported_through,
@@ -48,8 +51,8 @@ impl Archive {
             events: told.events,
             last_export: told.last_export,
             oldest_waiting: told.oldest_waiting,
-            error: told.failure.as_ref().map(|(_, what)| what.clone()),
-            failing_since: told.failure.as_ref().map(|(since, _)| *since),
+            error: failure.map(|(_, what)| what.clone()),
+            failing_since: failure.map(|(since, _)| *since),
         }
     }
 }

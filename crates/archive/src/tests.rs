@@ -123,7 +123,7 @@ async fn closed_hours_are_exported_once_whatever_is_lost_in_between() {
     site.publish(30, &["f"]).await;
     assert_eq!(site.export(&archive, 125).await, [part("21", 1)], "a further part");
     assert_eq!(site.export(&site.archive(), 125).await, []);
-    let verified = archive.verify(None, 100).await.unwrap();
+    let verified = archive.verify(None, 100).await.unwrap().parts;
     assert_eq!(verified.iter().map(|part| part.count).collect::<Vec<_>>(), [3, 1, 2]);
     assert!(verified.iter().all(|part| part.problem.is_none()));
     site.delivered().await;
@@ -165,17 +165,54 @@ async fn what_is_put_aside_comes_back_once() {
     site.publish(1, &["a", "b", "c"]).await;
     let leases = site.queue.lease(queue::ConsumerId(0), 10, START).await.unwrap();
     let events: Vec<_> = leases.iter().map(|lease| Arc::clone(&lease.stored)).collect();
-    archive.put_aside("crm", &events[..2], START).await.unwrap();
-    archive.put_aside("crm", &events[2..], START).await.unwrap();
-    site.delivered().await;
-    let settle = |lease: &queue::Lease| queue::Settle { token: lease.token, outcome: queue::Outcome::Done };
+    assert_eq!(archive.last_put_aside("crm").await.unwrap(), None);
+    let erasures = site.queue.erasures();
+    archive.put_aside(&site.queue, "crm", &events[..2], erasures, START).await.unwrap();
+    let last = archive.put_aside(&site.queue, "crm", &events[2..], erasures, START).await.unwrap();
+    assert_eq!(archive.last_put_aside("crm").await.unwrap(), Some((last.clone(), vec![3])));
+    assert_eq!(archive.last_put_aside("lake").await.unwrap(), None);
+    let outcome = || queue::Outcome::PutAside(Arc::from(last.as_str()));
+    let settle = |lease: &queue::Lease| queue::Settle { token: lease.token, outcome: outcome() };
     site.queue.settle(leases.iter().map(settle).collect(), START).await.unwrap();
+    let put_aside = || async { site.queue.status(START).await.unwrap().consumers[0].put_aside };
+    assert_eq!(put_aside().await, 3);
+    let some = Choice { pattern: Some(r#"{"name":["b"]}"#.to_owned()), ..all(ReplayFrom::Outage) };
+    assert_eq!(replay(&site, &archive, some, 1).await, 1);
+    assert_eq!((site.delivered().await.len(), put_aside().await), (1, 3), "the others are still to be found");
     assert_eq!(replay(&site, &archive, all(ReplayFrom::Outage), 1).await, 3);
     assert_eq!(site.delivered().await.len(), 3);
     let other = Choice { to: START.plus(Duration::from_secs(5)), ..all(ReplayFrom::Outage) };
+    assert_eq!(put_aside().await, 0);
     assert_eq!(replay(&site, &archive, other, 1).await, 0, "it is marked as replayed");
     let listed = archive.list(None, 10).await.unwrap();
     assert!(listed.len() == 2 && listed.iter().all(|part| part.replayed && part.destination.is_some()));
+}
+
+#[tokio::test]
+async fn what_is_erased_before_it_is_put_aside_is_not_and_what_a_crash_has_left_is_deleted() {
+    let site = Site::new();
+    let archive = site.archive();
+    site.publish(1, &["a", "b"]).await;
+    let leases = site.queue.lease(queue::ConsumerId(0), 10, START).await.unwrap();
+    let events: Vec<_> = leases.iter().map(|lease| Arc::clone(&lease.stored)).collect();
+    let erasures = site.queue.erasures();
+    let part = archive.put_aside(&site.queue, "crm", &events[..1], erasures, START).await.unwrap();
+    // As a crash leaves it: the object of a second part, and no manifest.
+    let whole = site.dir.path().join("archive").join(part.replace(".json", ".ndjson.zst"));
+    let left = whole.with_file_name("00000000000009-00000000000000000002.ndjson.zst");
+    std::fs::copy(&whole, &left).unwrap();
+    let by = queue::By::new("ann", START).because("asked for");
+    site.queue.erase(queue::Erasure { conversation: "c".to_owned(), dry_run: false, by }).await.unwrap();
+    let refused = archive.put_aside(&site.queue, "crm", &events[1..], erasures, START).await;
+    assert!(matches!(refused, Err(Error::Erased)), "{refused:?}");
+    archive.erase("c", true, None, 10).await.unwrap();
+    assert!(left.exists(), "it was only counted");
+    let erased = archive.erase("c", false, None, 10).await.unwrap();
+    assert_eq!((erased.events, erased.parts), (1, 1));
+    assert!(!left.exists() && !whole.exists());
+    let again = archive.erase("c", false, None, 10).await.unwrap();
+    assert_eq!((again.events, again.damaged), (0, Vec::new()), "what was written anew stays");
+    assert_eq!(archive.verify(None, 10).await.unwrap().parts[0].problem, None);
 }
 
 #[tokio::test]
@@ -190,7 +227,7 @@ async fn what_is_damaged_is_found_and_never_replayed() {
     let middle = data.len() / 2;
     data[middle] ^= 1;
     std::fs::write(&path, data).unwrap();
-    let problem = archive.verify(None, 10).await.unwrap().remove(0).problem.unwrap();
+    let problem = archive.verify(None, 10).await.unwrap().parts.remove(0).problem.unwrap();
     assert!(problem.contains("checksum"), "{problem}");
     let filter = Filter::new(all(ReplayFrom::Archive)).unwrap();
     let refused = step(&site.queue, Some(&archive), &filter, false, 10, START).await.unwrap_err();
@@ -223,7 +260,8 @@ async fn pages_of_parts_leave_none_out_and_repeat_none() {
     site.export(&archive, 70).await;
     let leases = site.queue.lease(queue::ConsumerId(0), 10, START).await.unwrap();
     for (lease, destination) in leases.iter().zip(["a", "a-b", "ä/b"]) {
-        archive.put_aside(destination, std::slice::from_ref(&lease.stored), START).await.unwrap();
+        let events = std::slice::from_ref(&lease.stored);
+        archive.put_aside(&site.queue, destination, events, site.queue.erasures(), START).await.unwrap();
     }
     let all = archive.list(None, 100).await.unwrap();
     let aside: Vec<_> = all.iter().filter_map(|part| part.destination.as_deref()).collect();
@@ -291,7 +329,7 @@ async fn what_is_erased_is_in_no_object_and_the_rest_stays() {
     assert_eq!(archive.erase("c", false, None, 10).await.unwrap(), counted);
     let names = archive.store.names("events").await.unwrap();
     assert_eq!(names, [format!("{stem}.1.ndjson.zst"), name.clone()]);
-    let verified = archive.verify(None, 10).await.unwrap();
+    let verified = archive.verify(None, 10).await.unwrap().parts;
     assert_eq!((verified.len(), verified[0].count, &verified[0].problem), (1, 2, &None));
     let after = archive.list(None, 10).await.unwrap();
     assert_eq!((after[0].first_seq, after[0].last_seq, after[0].count), (1, 2, 2));
@@ -301,4 +339,79 @@ async fn what_is_erased_is_in_no_object_and_the_rest_stays() {
     let judge = |_: &Event| Some(Ok(()));
     let run = crate::try_out(&site.queue, Some(&archive), &filter, None, 10, judge).await.unwrap();
     assert_eq!((run.pass, run.fail), (0, 0), "nothing of it comes back");
+}
+
+/// The manifests of events, in the order of their names.
+async fn manifests(archive: &Archive) -> Vec<String> {
+    let names = archive.store.names("events").await.unwrap();
+    names.into_iter().filter(|name| name.ends_with(".json")).collect()
+}
+
+async fn missing(archive: &Archive) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut after = None::<String>;
+    loop {
+        let page = archive.verify(after.as_deref(), 2).await.unwrap();
+        found.extend(page.parts.into_iter().filter(|part| part.problem.is_some()).map(|part| part.manifest));
+        after = page.next;
+        if after.is_none() {
+            return found;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_is_missing_is_found_refused_and_written_again_while_the_queue_has_it() {
+    let site = Site::new();
+    let archive = site.archive();
+    for hour in 0..4 {
+        site.publish(hour * 60 + 10, &[&format!("{hour}-1"), &format!("{hour}-2")]).await;
+    }
+    site.export(&archive, 5 * 60).await;
+    let all_of_it = manifests(&archive).await;
+    assert_eq!((all_of_it.len(), missing(&archive).await), (4, Vec::<String>::new()));
+    let read = |name: &String| std::fs::read(site.dir.path().join("archive").join(name)).unwrap();
+    let object = |name: &String| name.replace(".json", ".ndjson.zst");
+    // The one in the middle, the last one, and two in a row.
+    for gone in [&[1][..], &[3], &[2, 1]] {
+        let before: Vec<_> = all_of_it.iter().map(|name| read(&object(name))).collect();
+        for at in gone {
+            archive.store.delete(&all_of_it[*at]).await.unwrap();
+            archive.store.delete(&object(&all_of_it[*at])).await.unwrap();
+        }
+        assert_eq!(missing(&archive).await, gone.iter().map(|at| all_of_it[*at].clone()).collect::<Vec<_>>());
+        let filter = Filter::new(all(ReplayFrom::Archive)).unwrap();
+        let refused = step(&site.queue, Some(&archive), &filter, false, 10, START).await.unwrap_err();
+        assert!(refused.to_string().contains("its manifest is gone"), "{refused}");
+        let judge = |_: &Event| Some(Ok(()));
+        assert!(crate::try_out(&site.queue, Some(&archive), &filter, None, 10, judge).await.is_err());
+        // Another process, which remembers only what is in its file.
+        assert_eq!(site.archive().mend(&site.queue).await.unwrap(), gone.len() as u64, "{gone:?}");
+        assert_eq!(manifests(&archive).await, all_of_it);
+        assert_eq!(all_of_it.iter().map(|name| read(&object(name))).collect::<Vec<_>>(), before, "the same parts");
+        assert_eq!(missing(&archive).await, Vec::<String>::new());
+    }
+    site.delivered().await;
+    assert_eq!(replay(&site, &archive, all(ReplayFrom::Archive), 10).await, 8);
+    // Retention has dropped it from the queue.
+    site.queue.maintain(START.plus(Options::RETENTION).plus(Duration::from_secs(1 << 20))).await.unwrap();
+    archive.store.delete(&all_of_it[1]).await.unwrap();
+    assert_eq!(archive.mend(&site.queue).await.unwrap(), 0);
+    assert_eq!(missing(&archive).await, [all_of_it[1].clone()], "it is told as long as it is missing");
+}
+
+#[tokio::test]
+async fn parts_that_were_deleted_from_the_beginning_on_are_no_gap() {
+    let site = Site::new();
+    let archive = site.archive();
+    for hour in 0..4 {
+        site.publish(hour * 60 + 10, &[&format!("{hour}-1")]).await;
+    }
+    site.export(&archive, 5 * 60).await;
+    for name in &manifests(&archive).await[..2] {
+        archive.store.delete(name).await.unwrap();
+    }
+    assert_eq!(missing(&archive).await, Vec::<String>::new());
+    site.delivered().await;
+    assert_eq!(replay(&site, &archive, all(ReplayFrom::Archive), 10).await, 2);
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use object_store::path::Path;
 use serde::Serialize;
 
+use crate::chain::Before;
 use crate::manifest::{FORMAT, Kind, MANIFEST, Manifest, REPLAYED};
 use crate::part::{PartReader, sha256};
 use crate::{Archive, Error};
@@ -45,6 +46,15 @@ pub struct Verified {
     pub count: u64,
     /// What is wrong with it, if anything is.
     pub problem: Option<String>,
+}
+
+/// What became of the check of some parts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifiedPage {
+    /// Each part, and each that is missing.
+    pub parts: Vec<Verified>,
+    /// Where the next parts begin; none after the last.
+    pub next: Option<String>,
 }
 
 impl Archive {
@@ -106,25 +116,47 @@ impl Archive {
         Ok(listed)
     }
 
-    /// Checks a page of parts, line by line.
+    /// Checks a page of parts, line by line, and whether the part before each is there.
     ///
     /// # Errors
     /// When the archive cannot be reached.
-    pub async fn verify(&self, after: Option<&str>, limit: usize) -> Result<Vec<Verified>, Error> {
-        let mut verified = Vec::new();
-        for (name, _) in self.manifests(after, limit).await? {
-            let (count, problem) = match self.verify_one(&name).await {
+    pub async fn verify(&self, after: Option<&str>, limit: usize) -> Result<VerifiedPage, Error> {
+        let mut page = VerifiedPage::default();
+        let names = self.manifests(after, limit).await?;
+        for (name, _) in &names {
+            let mut before = Vec::new();
+            let (count, problem) = match self.verify_one(name, &mut before).await {
                 Ok(count) => (count, None),
                 Err(Error::Damaged { what, .. }) => (0, Some(what)),
                 Err(error) => return Err(error),
             };
-            verified.push(Verified { manifest: name, count, problem });
+            self.look_for(&before, &mut page).await?;
+            page.parts.push(Verified { manifest: name.clone(), count, problem });
         }
-        Ok(verified)
+        page.next = names.last().filter(|_| names.len() >= limit).map(|(name, _)| name.clone());
+        if page.next.is_none() {
+            self.look_for(&self.remembered().await, &mut page).await?;
+        }
+        Ok(page)
     }
 
-    async fn verify_one(&self, name: &str) -> Result<u64, Error> {
+    /// Adds the parts that should be there and are not.
+    async fn look_for(&self, before: &[Before], page: &mut VerifiedPage) -> Result<(), Error> {
+        for part in self.missing(before).await? {
+            let problem = Some(part.gone());
+            page.parts.push(Verified { manifest: part.manifest, count: 0, problem });
+        }
+        Ok(())
+    }
+
+    /// `before` gets what the manifest says of the parts before it.
+    async fn verify_one(&self, name: &str, before: &mut Vec<Before>) -> Result<u64, Error> {
         let manifest = self.manifest(name).await?;
+        before.clone_from(&manifest.before);
+        if self.is_unnamed_missing(name, &manifest).await? {
+            let what = "it is whole, but the part before it is missing, and nobody knows which that was".to_owned();
+            return Err(Error::Damaged { part: name.to_owned(), what });
+        }
         // What is there now is checked, and not what a replay has read.
         self.cached.lock().take();
         let mut part = PartReader::new(name, self.object(name, &manifest).await?)?;

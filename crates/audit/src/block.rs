@@ -4,7 +4,8 @@
 //! entries, each with the milliseconds since the one before; all in the format of the crate `postcard`.
 //!
 //! The hash is over the digests of the texts and not the texts themselves, so one that must not be kept any longer can
-//! give way to its digest, and the chain still holds. In the first version of the format it was over the texts.
+//! give way to its digest, and the chain still holds. In the first version of the format it was over the texts. The third
+//! version has an outcome more than the second, that a delivery was put aside.
 
 mod text;
 
@@ -19,12 +20,12 @@ use crate::{Digest, Entry, What};
 /// Entries are added to a block until it has so many bytes, which fit a page of the embedded store.
 pub const BLOCK_BYTES: usize = 12 << 10;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// The version whose texts cannot be erased.
 const FIRST_VERSION: u8 = 1;
-/// Says what is hashed, so that no other hash of the same bytes could be taken for a block's.
-const DOMAIN: &[u8] = b"aftercall audit 2\n";
-const FIRST_DOMAIN: &[u8] = b"aftercall audit 1\n";
+const SECOND_VERSION: u8 = 2;
+/// Says what is hashed, so that no other hash of the same bytes could be taken for a block's; by the version.
+const DOMAINS: [&[u8]; 3] = [b"aftercall audit 1\n", b"aftercall audit 2\n", b"aftercall audit 3\n"];
 /// Stands for a text that was erased.
 pub const ERASED: &str = "(erased)";
 
@@ -44,14 +45,14 @@ impl Block {
     pub fn hash_of(number: u64, previous: &Digest, packed: &[u8]) -> Option<Digest> {
         let (&version, rest) = packed.split_first()?;
         if version == FIRST_VERSION {
-            let pieces: [&[u8]; 4] = [FIRST_DOMAIN, &number.to_le_bytes(), previous.as_bytes(), packed];
+            let pieces: [&[u8]; 4] = [DOMAINS[0], &number.to_le_bytes(), previous.as_bytes(), packed];
             return Some(Digest::of_all(&pieces));
         }
-        if version != VERSION {
+        if !(SECOND_VERSION..=VERSION).contains(&version) {
             return None;
         }
         let (count, texts, entries) = Texts::take(version, rest).ok()?;
-        Some(sealed(number, previous, count, texts.digests(), entries))
+        Some(sealed(version, number, previous, count, texts.digests(), entries))
     }
 
     /// Its entries.
@@ -119,7 +120,8 @@ impl Block {
         }
         let erased = erase.difference(&keep).filter(|&&at| texts.erase(at)).count();
         let block = (erased > 0).then(|| {
-            let packed = texts.packed(VERSION, count, rest);
+            let version = self.packed.first().copied().unwrap_or(VERSION);
+            let packed = texts.packed(version, count, rest);
             Self { number: self.number, packed, hash: self.hash }
         });
         Ok(Without { block, erased, kept: wanted - erased })
@@ -143,6 +145,7 @@ impl Block {
 
 /// The hash over what stays of a block when all of its texts are erased.
 fn sealed(
+    version: u8,
     number: u64,
     previous: &Digest,
     count: u32,
@@ -152,7 +155,8 @@ fn sealed(
     let mut texts = Vec::with_capacity(8 + digests.len() * 32);
     texts.extend_from_slice(&(digests.len() as u64).to_le_bytes());
     digests.for_each(|digest| texts.extend_from_slice(digest.as_bytes()));
-    Digest::of_all(&[DOMAIN, &number.to_le_bytes(), previous.as_bytes(), &count.to_le_bytes(), &texts, entries])
+    let domain = DOMAINS[usize::from(version - FIRST_VERSION).min(DOMAINS.len() - 1)];
+    Digest::of_all(&[domain, &number.to_le_bytes(), previous.as_bytes(), &count.to_le_bytes(), &texts, entries])
 }
 
 /// Shows packed entries one after the other.
@@ -250,7 +254,7 @@ impl BlockBuilder {
     pub fn finish(&mut self, number: u64, previous: &Digest) -> Block {
         let Self { count, texts, entries, .. } = std::mem::take(self);
         let texts = Texts::of(texts.iter().map(|text| Text::Here(text)));
-        let hash = sealed(number, previous, count, texts.digests(), &entries);
+        let hash = sealed(VERSION, number, previous, count, texts.digests(), &entries);
         Block { number, packed: texts.packed(VERSION, count, &entries), hash }
     }
 }
@@ -309,6 +313,7 @@ mod tests {
             },
             What::Edited { letter: 6, body: Some(Digest::of(b"[]")), by: text("eva"), reason: text("typo") },
             What::Attempted { seq: 2, destination: text("crm"), outcome: Outcome::Skipped { mapping: None } },
+            What::Attempted { seq: 3, destination: text("crm"), outcome: Outcome::PutAside { part: text("p") } },
             What::Discarded { letter: 6, seq: None, destination: None, by: text("eva"), reason: text("test") },
             What::Done { by: text("eva"), action: text("pause"), subject: text("crm"), detail: text("") },
             What::Erased {
@@ -352,10 +357,30 @@ mod tests {
         block.packed[0] = 9;
         assert_eq!(
             block.entries().unwrap_err().to_string(),
-            "block 1 of the audit trail cannot be read: it has format 9, and this program knows 1 to 2"
+            "block 1 of the audit trail cannot be read: it has format 9, and this program knows 1 to 3"
         );
         block.packed.clear();
         assert!(block.entries().is_err());
+    }
+
+    #[test]
+    fn the_second_version_of_the_format_is_still_read_and_stays_what_it_is() {
+        let mut builder = BlockBuilder::default();
+        let of_then = || {
+            entries()
+                .into_iter()
+                .filter(|entry| !matches!(&entry.what, What::Attempted { outcome: Outcome::PutAside { .. }, .. }))
+        };
+        of_then().for_each(|entry| builder.push(entry));
+        let new = builder.finish(1, &Digest::default());
+        let packed: Vec<u8> = [SECOND_VERSION].into_iter().chain(new.packed[1..].iter().copied()).collect();
+        let hash = Block::hash_of(1, &Digest::default(), &packed).unwrap();
+        assert_ne!(hash, new.hash, "a changed version is noticed");
+        let second = Block { number: 1, packed, hash };
+        assert_eq!(second.entries().unwrap(), of_then().collect::<Vec<_>>());
+        let without = second.without(|_| Whose::Mine).unwrap().block.unwrap();
+        assert_eq!(without.packed[0], SECOND_VERSION);
+        assert_eq!(Block::hash_of(1, &Digest::default(), &without.packed), Some(hash), "the chain holds");
     }
 
     #[test]
@@ -367,7 +392,7 @@ mod tests {
         let texts: Vec<&str> = builder.texts.iter().map(|text| &**text).collect();
         let mut packed = postcard::to_extend(&(count, texts), vec![FIRST_VERSION]).unwrap();
         packed.extend_from_slice(rest);
-        let hash = Digest::of_all(&[FIRST_DOMAIN, &1u64.to_le_bytes(), Digest::default().as_bytes(), &packed]);
+        let hash = Digest::of_all(&[DOMAINS[0], &1u64.to_le_bytes(), Digest::default().as_bytes(), &packed]);
         assert_eq!(Block::hash_of(1, &Digest::default(), &packed), Some(hash));
         let first = Block { number: 1, packed, hash };
         assert_eq!(first.entries().unwrap(), entries());

@@ -196,6 +196,12 @@ pub enum Outcome<T = Arc<str>> {
         /// When it is tried again; never if it is dead.
         again: Option<Timestamp>,
     },
+    /// Nothing was tried, because the destination was down: its event was put aside in the archive. Since the third version
+    /// of the format; before it, this was `Skipped` too.
+    PutAside {
+        /// The part of the archive that has it.
+        part: T,
+    },
 }
 
 /// Why an attempt failed.
@@ -285,6 +291,7 @@ impl<T> Outcome<T> {
             Self::Failed { failure, made, charged, again } => {
                 Outcome::Failed { failure: failure.try_map(text)?, made, charged, again }
             }
+            Self::PutAside { part } => Outcome::PutAside { part: text(part)? },
         })
     }
 }

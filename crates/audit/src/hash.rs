@@ -93,6 +93,10 @@ impl Conversation {
     pub fn of(id: &str) -> Self {
         Self(xxh3_64(id.as_bytes()))
     }
+
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
 }
 
 impl fmt::Display for Conversation {

@@ -12,10 +12,12 @@ mod block;
 mod chain;
 mod entry;
 mod hash;
+mod key;
 mod story;
 
 pub use block::{BLOCK_BYTES, Block, BlockBuilder, ERASED, Unreadable, Whose, Without};
 pub use chain::{Break, Chain, Link};
 pub use entry::{Entry, Failure, Outcome, What};
 pub use hash::{Conversation, Digest};
+pub use key::Key;
 pub use story::{Story, Subject};

@@ -1,10 +1,10 @@
 //! Picking out of the trail what became of one conversation or one event.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use event::EventId;
 
-use crate::{Conversation, What};
+use crate::{Conversation, Key, What, key};
 
 /// Whose story is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,19 @@ impl Story {
         }
     }
 
+    /// The keys of everything that it goes by now. An entry that belongs to it, by what it has been shown so far, has one of
+    /// them among its own.
+    pub fn keys(&self) -> BTreeSet<Key> {
+        let subject = match self.subject {
+            Subject::Conversation(conversation) => key::conversation(conversation),
+            Subject::Event(event) => key::event(event),
+        };
+        let events = self.events.iter().map(|id| key::event(*id));
+        let places = self.places.iter().map(|seq| key::place(*seq));
+        let letters = self.letters.iter().map(|letter| key::letter(*letter));
+        [subject].into_iter().chain(events).chain(places).chain(letters).collect()
+    }
+
     /// The places in the log that its events have had.
     pub fn places(&self) -> &HashSet<u64> {
         &self.places
@@ -123,7 +136,11 @@ mod tests {
         for subject in [Subject::Conversation(Conversation::of("a")), Subject::Event(id)] {
             let mut story = Story::of(subject);
             for (what, belongs) in &trail {
+                let known = story.keys();
                 assert_eq!(story.has(what), *belongs, "{subject:?}: {what:?}");
+                let mut found = false;
+                what.keys(|key| found |= known.contains(&key));
+                assert_eq!(found, *belongs, "by its keys: {what:?}");
             }
         }
     }

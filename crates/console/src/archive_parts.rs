@@ -41,7 +41,9 @@ impl From<archive::Error> for Problem {
             Error::NotConfigured => Self::not_found(error),
             Error::Damaged { .. } => Self::new(StatusCode::CONFLICT, "archive-damaged", error),
             Error::OtherQueue(_) => Self::new(StatusCode::CONFLICT, "archive-of-another-queue", error),
-            Error::Unreachable(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "archive-unavailable", error),
+            Error::Unreachable(_) | Error::Erased => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "archive-unavailable", error)
+            }
         }
     }
 }
@@ -120,9 +122,8 @@ struct Verification {
     security(("token" = ["read"]))
 )]
 async fn verify(State(tell): Shared, Query(query): Query<VerifyQuery>) -> Answer<Verification> {
-    let parts = of(&*tell)?.verify(page::part(query.cursor.as_deref())?, VERIFY_MAX).await?;
-    let next = parts.last().filter(|_| parts.len() == VERIFY_MAX).map(|part| part.manifest.clone());
-    Ok(Json(Verification { parts, next }))
+    let page = of(&*tell)?.verify(page::part(query.cursor.as_deref())?, VERIFY_MAX).await?;
+    Ok(Json(Verification { parts: page.parts, next: page.next }))
 }
 
 /// What is exported.
@@ -143,6 +144,8 @@ struct Exported {
     events: u64,
     /// There is more to export; ask again.
     more: bool,
+    /// Parts that were missing and are written again.
+    mended: u64,
 }
 
 /// Exports closed hours now
@@ -171,6 +174,8 @@ async fn run(
                 done.events += part.count;
             }
             None => {
+                done.mended =
+                    archive.mend(tell.queue()).await.inspect_err(|error| archive.failed(error, tell.now()))?;
                 archive.worked();
                 tracing::info!(events = done.events, by = &*caller.name, "the archive was asked to export");
                 return Ok(Json(done));

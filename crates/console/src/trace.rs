@@ -9,6 +9,7 @@ use audit::{Conversation, Digest, Entry, Subject, What};
 use axum::Json;
 use axum::extract::State;
 use event::EventId;
+use queue::DeadLetterQuery;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -21,6 +22,10 @@ use crate::{Answer, Shared, Tell};
 
 /// Events whose routes are explained, at most; more are only told of.
 const EXPLAINED_MAX: usize = 100;
+/// How a destination stands that has not been tried.
+const WAITS: &str = "waits";
+/// How a destination stands for which an event was put aside.
+const PUT_ASIDE: &str = "put aside into the archive, to be replayed";
 
 /// Whose story.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -57,7 +62,7 @@ struct Traced {
     /// Whether the log still has it, and what it has is what was received.
     body: BodyState,
     /// How each destination stands that its routes led to.
-    deliveries: BTreeMap<String, &'static str>,
+    deliveries: BTreeMap<String, String>,
     /// What each of the present routes says of it, while it is retained.
     routes: Vec<RouteVerdict>,
 }
@@ -139,7 +144,7 @@ async fn tell_story(tell: &dyn Tell, subject: Subject) -> Answer<Trace> {
             received: entry.at,
             sha256: body.to_string(),
             body: state,
-            deliveries: deliveries(*seq, *event, &entries),
+            deliveries: standing(tell, *seq, *event, &entries, found.as_ref()).await?,
             routes: found
                 .filter(|_| events.len() < EXPLAINED_MAX)
                 .map(|found| tell.explain(&found))
@@ -174,6 +179,52 @@ async fn look(
     Ok((state, found.filter(|_| state == BodyState::Retained)))
 }
 
+/// How each destination stands that an event was for, and what it waits for there.
+async fn standing(
+    tell: &dyn Tell,
+    seq: u64,
+    id: EventId,
+    entries: &[Entry],
+    found: Option<&event::Event>,
+) -> Result<BTreeMap<String, String>, Problem> {
+    let mut all = BTreeMap::new();
+    for (destination, standing) in deliveries(seq, id, entries) {
+        let conversation = found.and_then(|found| found.conversation.as_deref()).filter(|_| standing == WAITS);
+        let letter = match conversation {
+            Some(conversation) => behind(tell, &destination, conversation, seq).await?,
+            None => None,
+        };
+        let standing = letter.map_or_else(
+            || standing.to_owned(),
+            |letter| {
+                format!(
+                    "waits behind dead letter {letter} of its conversation (behind_dead = \"hold\"): look at it with \
+                     aftercall dead-letters show {letter}; it goes on when that is redriven and delivered, or discarded"
+                )
+            },
+        );
+        all.insert(destination, standing);
+    }
+    Ok(all)
+}
+
+/// The dead letter that keeps an event of a conversation back, if one does.
+async fn behind(tell: &dyn Tell, destination: &str, conversation: &str, seq: u64) -> Result<Option<u64>, Problem> {
+    let status = tell.queue().status(tell.now()).await?;
+    let held = |consumer: &&queue::ConsumerStatus| consumer.name == destination && consumer.held_conversations > 0;
+    if status.consumers.iter().all(|consumer| !held(&consumer)) {
+        return Ok(None);
+    }
+    let query = DeadLetterQuery {
+        destination: Some(destination.to_owned()),
+        conversation: Some(conversation.to_owned()),
+        limit: 1,
+        ..DeadLetterQuery::default()
+    };
+    let letters = tell.queue().dead_letters(query).await?;
+    Ok(letters.first().filter(|letter| letter.seq.is_some_and(|dead| dead.0 < seq)).map(|letter| letter.id.0))
+}
+
 /// How each destination stands that an event was for.
 fn deliveries(seq: u64, id: EventId, entries: &[Entry]) -> BTreeMap<String, &'static str> {
     let mut standing = BTreeMap::new();
@@ -182,12 +233,13 @@ fn deliveries(seq: u64, id: EventId, entries: &[Entry]) -> BTreeMap<String, &'st
     for entry in entries {
         match &entry.what {
             What::Received { seq: place, destinations, .. } if *place == seq => {
-                standing.extend(destinations.iter().map(|name| (name.to_string(), "waits")));
+                standing.extend(destinations.iter().map(|name| (name.to_string(), WAITS)));
             }
             What::Attempted { seq, destination, outcome } if places.contains(seq) => {
                 let now = match outcome {
                     audit::Outcome::Delivered { .. } => "delivered",
-                    audit::Outcome::Skipped { .. } => "put aside, or nothing to deliver",
+                    audit::Outcome::Skipped { .. } => "there was nothing to deliver",
+                    audit::Outcome::PutAside { .. } => PUT_ASIDE,
                     audit::Outcome::Failed { .. } => "failed, waits to be tried again",
                 };
                 standing.insert(destination.to_string(), now);

@@ -34,7 +34,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-pub use aside::PutAside;
+pub use aside::{Group, Last, NotPutAside, PutAside};
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
 pub use breaker::{BreakerOptions, BreakerState, BreakerStatus};
 pub use clock::{Clock, SystemClock};

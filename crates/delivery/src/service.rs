@@ -19,8 +19,11 @@ use self::putting::Putting;
 use self::running::{Before, Running, remembered};
 use crate::attempt::Tools;
 use crate::handle::Stop;
-use crate::{Clock, Error, Handle, Health, Mapper, Options, PutAside};
+use crate::{Clock, Error, Handle, Health, Last, Mapper, Options, PutAside};
 
+/// How long a service waits to be told what was put aside before it began. Without that nothing is lost, but what a crash
+/// kept from being settled comes twice.
+const LAST_LIMIT: Duration = Duration::from_secs(5);
 /// What is added to the longest time of an attempt before a service that lets all of them end gives them up.
 const FINISH_MARGIN: Duration = Duration::from_secs(1);
 
@@ -132,7 +135,23 @@ impl Service {
         let mut running = Running::new(&*queue, parts.consumer, &parts.name, tools, &options, &health, parts.seed);
         running.restore_day(&day);
         running.restore(Before { note: remembered(&*queue, parts.consumer, &parts.name).await, another });
-        let putting = parts.aside.map(|aside| Putting::new(aside, &parts.name, options.timeout));
+        let putting = match parts.aside {
+            Some(aside) => {
+                let last = put_aside_last(&*aside, &parts.name).await;
+                Some(Putting::new(aside, &parts.name, options.timeout, last))
+            }
+            None => None,
+        };
         running.putting(putting).run(paused, shutdown).await
     }
+}
+
+/// What was put aside before this service began.
+async fn put_aside_last(aside: &dyn PutAside, destination: &Arc<str>) -> Last {
+    let asked = tokio::time::timeout(LAST_LIMIT, aside.last(Arc::clone(destination))).await;
+    let told = asked.unwrap_or_else(|_| Err(format!("no answer within {} s", LAST_LIMIT.as_secs())));
+    let said = told.inspect_err(|error| {
+        tracing::warn!(%destination, error, "what was put aside before cannot be read; if a crash came in between, it is done once more");
+    });
+    said.ok().flatten().unwrap_or_default()
 }

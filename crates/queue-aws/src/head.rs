@@ -35,6 +35,8 @@ pub(crate) struct Head {
     pub(crate) erasures: u64,
     /// Events that were accepted for each destination, by its id.
     pub(crate) routed: Vec<u64>,
+    /// What replays have passed of what was put aside for each destination, by its id.
+    pub(crate) passed: Vec<u64>,
     /// Where the audit trail ends.
     pub(crate) trail: End,
 }
@@ -61,13 +63,28 @@ impl Head {
 
     /// Counts one for a destination.
     pub(crate) fn count_routed(&mut self, id: ConsumerId) {
-        let at = usize::from(id.0);
-        if self.routed.len() <= at {
-            self.routed.resize(at + 1, 0);
-        }
-        if let Some(count) = self.routed.get_mut(at) {
-            *count += 1;
-        }
+        add(&mut self.routed, id, 1);
+    }
+
+    /// What replays have passed of what was put aside for a destination.
+    pub(crate) fn passed(&self, id: ConsumerId) -> u64 {
+        self.passed.get(usize::from(id.0)).copied().unwrap_or(0)
+    }
+
+    /// Counts some that a replay has passed.
+    pub(crate) fn count_passed(&mut self, id: ConsumerId, count: u64) {
+        add(&mut self.passed, id, count);
+    }
+}
+
+/// Adds to the count of a destination.
+fn add(counts: &mut Vec<u64>, id: ConsumerId, count: u64) {
+    let at = usize::from(id.0);
+    if counts.len() <= at {
+        counts.resize(at + 1, 0);
+    }
+    if let Some(known) = counts.get_mut(at) {
+        *known += count;
     }
 }
 

@@ -1,4 +1,5 @@
-//! Notes of destinations: one item each, which the last to write has written.
+//! Notes of destinations: one item each, which the last to write has written. A server that stands by writes none: what it
+//! thinks of a destination is nobody's business while another one delivers.
 
 use std::sync::atomic::Ordering;
 

@@ -106,6 +106,12 @@ impl Inner {
             let mark = Again { consumer: destination.id, at: now, why: Why::Replayed, edited: false, first };
             again.push(Stored { again: Some(mark), ..Stored::new(first, event.clone()) });
         }
+        if piece.put_aside > 0 {
+            // No more than there are: what is put aside later is not passed yet.
+            let aside: u64 = self.state(&destination).await?.shards().map(|(_, shard)| shard.put_aside).sum();
+            let left = aside.saturating_sub(head.passed(destination.id));
+            head.count_passed(destination.id, piece.put_aside.min(left));
+        }
         let mut writes = self.appended(&destination, &again).await?;
         writes.extend(trail.finish(&mut head)?);
         writes.push(head::write(&head, at_head)?);

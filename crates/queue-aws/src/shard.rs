@@ -29,6 +29,8 @@ pub(crate) struct Shard {
     pub(crate) dead: Vec<Dead>,
     /// What was done and is not in the audit trail's chain yet.
     pub(crate) notes: Notes,
+    /// Deliveries that were put aside.
+    pub(crate) put_aside: u64,
 }
 
 /// An event that is to be delivered.
@@ -170,6 +172,10 @@ impl Shard {
         match outcome {
             Outcome::Done | Outcome::Delivered(_) => {
                 self.delivered += 1;
+                self.deliveries.remove(&place);
+            }
+            Outcome::PutAside(_) => {
+                self.put_aside += 1;
                 self.deliveries.remove(&place);
             }
             Outcome::Dead { .. } => {}

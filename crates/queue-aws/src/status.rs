@@ -59,6 +59,7 @@ impl Inner {
             // Of what was not looked at yet the first may be for others; it is as old as what comes behind it, or older.
             None => self.at(Seq(state.at + 1)).await?.map(|stored| stored.event.received),
         };
+        let put_aside: u64 = shards().map(|shard| shard.put_aside).sum();
         Ok(ConsumerStatus {
             name: destination.name.to_string(),
             configured: setting.place.is_some(),
@@ -71,6 +72,7 @@ impl Inner {
             dead_letters: shards().map(|shard| shard.dead.len() as u64).sum(),
             oldest_unsettled,
             delivered: shards().map(|shard| shard.delivered).sum(),
+            put_aside: put_aside.saturating_sub(head.passed(destination.id)),
         })
     }
 }

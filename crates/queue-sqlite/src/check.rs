@@ -58,7 +58,7 @@ pub fn check(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Report, F
     let connection = schema::open_reader(dir)?;
     connection.execute_batch("BEGIN").place("beginning to read")?;
     check_structure(&connection, &mut report)?;
-    for table in rows::TABLES.into_iter().chain([rows::REPLAYS, rows::NOTES, rows::PUT_ASIDE]) {
+    for table in rows::TABLES.into_iter().chain([rows::REPLAYS, rows::NOTES, rows::PUT_ASIDE, rows::AUDIT_INDEX]) {
         table.check_all(&connection, |finding| report.find(finding))?;
     }
     check_log(&connection, &mut report, &mut progress)?;

@@ -54,6 +54,9 @@ pub(crate) struct ConsumerState {
     /// Deliveries settled as done since the store was made.
     pub(crate) delivered: u64,
     pub(crate) delivered_dirty: bool,
+    /// Deliveries that were put aside, less those that a replay has passed since.
+    pub(crate) put_aside: u64,
+    pub(crate) put_aside_dirty: bool,
 }
 
 /// A place in a topology, with the router that means this destination by it. The two change together: a place with
@@ -98,6 +101,8 @@ impl Consumer {
             known_redriven: RoaringTreemap::new(),
             delivered,
             delivered_dirty: false,
+            put_aside: 0,
+            put_aside_dirty: false,
         };
         Self {
             id,
@@ -125,6 +130,7 @@ impl Consumer {
             dead_letters: self.dead_letters.load(Ordering::Relaxed),
             oldest_unsettled: None,
             delivered: state.delivered,
+            put_aside: state.put_aside,
         };
         (status, state.cursor.next_unsettled(0))
     }

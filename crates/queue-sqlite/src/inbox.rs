@@ -42,6 +42,8 @@ pub(crate) enum Op {
     },
     Maintain {
         now: Timestamp,
+        /// Filters of the trail that have been worked out.
+        index: Vec<crate::trail_index::Run>,
         reply: Reply<Maintained>,
     },
     /// Delivers the events of dead letters again.

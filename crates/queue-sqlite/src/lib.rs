@@ -27,6 +27,7 @@ mod migrate;
 mod notes;
 mod open;
 mod options;
+mod put_aside;
 mod reader;
 mod repair;
 mod replays;
@@ -37,6 +38,7 @@ mod schema;
 mod seed;
 mod shared;
 mod trail;
+mod trail_index;
 mod unmatched;
 mod wal;
 mod writer;
@@ -65,14 +67,11 @@ pub use self::repair::repair;
 #[cfg(feature = "seed")]
 pub use self::seed::{seed_identities, seeded};
 
-use self::checkpoint::{Checkpointer, Tell};
-use self::dedupe::SEAL_ENTRIES;
+use self::checkpoint::Tell;
 use self::inbox::{Inbox, Op, Prepared, Publish, Reply};
 use self::lock::DirLock;
 use self::log::Damage;
-use self::reader::Readers;
 use self::shared::Shared;
-use self::writer::{Known, Retention, Writer};
 
 /// The embedded queue. Closes itself when dropped, but [`Queue::close`] tells whether that went well.
 #[derive(Debug)]
@@ -83,44 +82,6 @@ pub struct SqliteQueue {
 }
 
 impl SqliteQueue {
-    /// Opens the queue in a directory, or makes a new one. Blocks while it reads what is there.
-    ///
-    /// # Errors
-    /// When another process has the directory, when it cannot be written to, or when what is there is damaged or was
-    /// written by a newer version.
-    pub fn open(options: &Options) -> Result<Self, Failed> {
-        Self::open_sealing_at(options, SEAL_ENTRIES)
-    }
-
-    /// Like [`Self::open`], with identities sealed so many at a time; small runs let tests see many of them.
-    #[doc(hidden)]
-    pub fn open_sealing_at(options: &Options, seal_at: usize) -> Result<Self, Failed> {
-        open::make_dir(&options.dir)?;
-        let lock = DirLock::take(&options.dir)?;
-        let torn = wal::check(&options.dir)?;
-        let connection = schema::open_writer(&options.dir)?;
-        if torn {
-            schema::empty_log(&connection)?;
-        }
-        open::sync_dir(&options.dir).map_err(|error| Failed::Disk(format!("{}: {error}", options.dir.display())))?;
-        let known = Known::load(&connection, options.queue.dedupe_window, seal_at)?;
-        let consumers = open::load_consumers(&connection)?;
-        let dead = connection
-            .query_row("SELECT count(*) FROM dead_letters WHERE destination IS NULL", [], |row| row.get::<_, i64>(0));
-        let readers = Readers::new(options.dir.clone());
-        let shared = Arc::new(Shared::new(options.dir.clone(), options.queue.times, readers, consumers)?);
-        shared.last.store(known.counters.last_seq, Ordering::Release);
-        shared.counts.dead_letters.store(dead.unwrap_or(0).unsigned_abs(), Ordering::Relaxed);
-        let checkpointer = Checkpointer::start(&options.dir, TellWriter(Arc::clone(&shared)))?;
-        let retention = Retention { events: options.queue.retention, audit: options.audit_retention };
-        let writer = Writer::new(connection, Arc::clone(&shared), known, retention, checkpointer)?;
-        let thread = std::thread::Builder::new()
-            .name("queue-writer".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|error| Failed::Transient(format!("starting the writer: {error}")))?;
-        Ok(Self { shared, writer: Mutex::new(Some(thread)), _lock: lock })
-    }
-
     /// Hands work to the writer and waits for its answer.
     fn ask<'a, T: Send + 'a>(&self, op: impl FnOnce(Reply<T>) -> Op) -> BoxFuture<'a, Result<T, QueueError>> {
         let (reply, answer) = oneshot::channel();
@@ -270,7 +231,7 @@ impl Queue for SqliteQueue {
                 shared.readers.with(|connection| {
                     let first = known.map(|seq| log::read_one(connection, seq)).transpose()?.flatten();
                     // Where it stood first it may have gone with its dead letter, and be in the log again.
-                    first.map_or_else(|| log::find(connection, id), |found| Ok(Some(found)))
+                    first.map_or_else(|| trail_index::event(connection, id), |found| Ok(Some(found)))
                 })
             });
             read.await?.transpose().map_err(Damage::into_error)
@@ -289,7 +250,7 @@ impl Queue for SqliteQueue {
 
     fn trace(&self, subject: audit::Subject) -> BoxFuture<'_, Result<Vec<audit::Entry>, QueueError>> {
         let read = reader::blocking(&self.shared, move |shared| {
-            shared.readers.with(|connection| trail::trace(connection, subject))
+            shared.readers.with(|connection| trail_index::trace(connection, subject))
         });
         Box::pin(async move {
             read.await?.map_err(|unreadable| QueueError::Damaged {
@@ -384,7 +345,15 @@ impl Queue for SqliteQueue {
     }
 
     fn maintain(&self, now: Timestamp) -> BoxFuture<'_, Result<Maintained, QueueError>> {
-        self.ask(|reply| Op::Maintain { now, reply })
+        Box::pin(async move {
+            // Beside the writer, which only stores what comes of it.
+            let built = reader::blocking(&self.shared, |shared| shared.readers.with(trail_index::build)).await;
+            let index = built.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the index of the audit trail has to wait; more of the trail is read meanwhile");
+                Vec::new()
+            });
+            self.ask(|reply| Op::Maintain { now, index, reply }).await
+        })
     }
 
     fn poisoned(&self) -> Option<String> {

@@ -8,14 +8,62 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use event::Timestamp;
+use parking_lot::Mutex;
 use queue::{Attempts, ConsumerId};
 use rusqlite::{Connection, Row};
 
+use crate::checkpoint::Checkpointer;
 use crate::consumer::{Consumer, Cursor, conversation_key};
+use crate::dedupe::SEAL_ENTRIES;
 use crate::failure::{Failed, Place};
+use crate::lock::DirLock;
+use crate::reader::Readers;
 use crate::rows::{CURSOR_CHUNKS, DESTINATIONS, RETRIES, Table};
+use crate::shared::Shared;
+use crate::writer::{Known, Retention, Writer};
+use crate::{Options, SqliteQueue, TellWriter, put_aside, schema, wal};
 
 const READING: &str = "reading the destinations";
+
+impl SqliteQueue {
+    /// Opens the queue in a directory, or makes a new one. Blocks while it reads what is there.
+    ///
+    /// # Errors
+    /// When another process has the directory, when it cannot be written to, or when what is there is damaged or was
+    /// written by a newer version.
+    pub fn open(options: &Options) -> Result<Self, Failed> {
+        Self::open_sealing_at(options, SEAL_ENTRIES)
+    }
+
+    /// Like [`Self::open`], with identities sealed so many at a time; small runs let tests see many of them.
+    #[doc(hidden)]
+    pub fn open_sealing_at(options: &Options, seal_at: usize) -> Result<Self, Failed> {
+        make_dir(&options.dir)?;
+        let lock = DirLock::take(&options.dir)?;
+        let torn = wal::check(&options.dir)?;
+        let connection = schema::open_writer(&options.dir)?;
+        if torn {
+            schema::empty_log(&connection)?;
+        }
+        sync_dir(&options.dir).map_err(|error| Failed::Disk(format!("{}: {error}", options.dir.display())))?;
+        let known = Known::load(&connection, options.queue.dedupe_window, seal_at)?;
+        let consumers = load_consumers(&connection)?;
+        let dead = connection
+            .query_row("SELECT count(*) FROM dead_letters WHERE destination IS NULL", [], |row| row.get::<_, i64>(0));
+        let readers = Readers::new(options.dir.clone());
+        let shared = Arc::new(Shared::new(options.dir.clone(), options.queue.times, readers, consumers)?);
+        shared.last.store(known.counters.last_seq, Ordering::Release);
+        shared.counts.dead_letters.store(dead.unwrap_or(0).unsigned_abs(), Ordering::Relaxed);
+        let checkpointer = Checkpointer::start(&options.dir, TellWriter(Arc::clone(&shared)))?;
+        let retention = Retention { events: options.queue.retention, audit: options.audit_retention };
+        let writer = Writer::new(connection, Arc::clone(&shared), known, retention, checkpointer)?;
+        let thread = std::thread::Builder::new()
+            .name("queue-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| Failed::Transient(format!("starting the writer: {error}")))?;
+        Ok(Self { shared, writer: Mutex::new(Some(thread)), _lock: lock })
+    }
+}
 
 /// Makes the data directory, for its owner only, and makes its name durable. One that is there keeps its rights: others
 /// may have been let in on purpose, and everything secret in it is for its owner only anyway.
@@ -59,6 +107,7 @@ pub(crate) fn load_consumers(connection: &Connection) -> Result<Vec<Arc<Consumer
             retries.retain(|seq, _| !state.cursor.is_settled(*seq));
             state.stored_retries = retries;
         }
+        consumer.state.lock().put_aside = put_aside::find(connection, consumer.id)?;
         load_stuck(connection, &consumer)?;
         let sql = "SELECT count(*) FROM dead_letters WHERE destination = ?1";
         let dead: i64 = connection.query_row(sql, [id], |row| row.get(0)).place(READING)?;

@@ -11,7 +11,9 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use crate::consumer::Cursor;
 use crate::failure::{Failed, Place};
 use crate::lock::DirLock;
-use crate::rows::{CURSOR_CHUNKS, DEAD_LETTERS, DESTINATIONS, EDITS, NOTES, PUT_ASIDE, RETRIES, REVIEWS, STATE, Table};
+use crate::rows::{
+    AUDIT_INDEX, CURSOR_CHUNKS, DEAD_LETTERS, DESTINATIONS, EDITS, NOTES, PUT_ASIDE, RETRIES, REVIEWS, STATE, Table,
+};
 use crate::writer::{Counters, store_destination};
 use crate::{dedupe, schema, wal};
 
@@ -39,6 +41,7 @@ pub fn repair(dir: &Path) -> Result<Vec<String>, Failed> {
     remove_damaged(&connection, &EDITS, "the original is there, so edit it again", &mut done)?;
     remove_damaged(&connection, &REVIEWS, "its group of dead letters is open again", &mut done)?;
     remove_damaged(&connection, &NOTES, "whether its destination is down is found out anew", &mut done)?;
+    remove_damaged(&connection, &AUDIT_INDEX, "its blocks of the audit trail are read instead", &mut done)?;
     remove_damaged(&connection, &PUT_ASIDE, "what was put aside is counted from 0 again", &mut done)?;
     connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE);").place(DOING)?;
     Ok(done)

@@ -70,6 +70,8 @@ pub(crate) const REVIEWS: Table =
 pub(crate) const NOTES: Table = Table { name: "notes", columns: &["destination", "note"], keys: 1, rowid: None };
 pub(crate) const PUT_ASIDE: Table =
     Table { name: "put_aside", columns: &["destination", "count"], keys: 1, rowid: None };
+pub(crate) const AUDIT_INDEX: Table =
+    Table { name: "audit_index", columns: &["first", "last", "filter"], keys: 1, rowid: None };
 /// Those that got their checksums with format 2.
 pub(crate) const TABLES_OF_2: [Table; 5] = [DESTINATIONS, CURSOR_CHUNKS, RETRIES, DEAD_LETTERS, STATE];
 /// All that people and deliveries rest on; a replay whose row is damaged can be begun anew,

@@ -13,6 +13,7 @@
 //! | `retries` | a delivery that has failed and waits | on failure only |
 //! | `dead_letters` | a delivery that failed for good, or a body that could not become an event | on failure only |
 //! | `audit` | a block of the audit trail, chained to the one before | with each commit that does anything |
+//! | `audit_index` | a Bloom filter over what a run of those blocks is about; can be lost | in upkeep |
 //! | `audit_start` | the last block that retention has dropped | when it drops some |
 //! | `edits` | the edited copy of a dead letter's body | when somebody edits |
 //! | `reviews` | how far people are with a group of dead letters | when somebody says so |
@@ -31,6 +32,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::failure::{Failed, Place};
 use crate::migrate::migrate;
+use crate::trail_index;
 use crate::writer::Counters;
 
 /// Name of the database in the data directory.
@@ -163,6 +165,7 @@ pub(crate) fn open_writer(dir: &Path) -> Result<Connection, Failed> {
     } else {
         migrate(&connection, version)?;
     }
+    connection.execute_batch(trail_index::TABLE).place(CREATING)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use audit::{Block, BlockBuilder, Chain, Digest, Entry, Link, Story, Subject, Unreadable, What};
+use audit::{Block, BlockBuilder, Chain, Digest, Entry, Link, What};
 use event::Timestamp;
 use queue::{AuditPage, Stored};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -164,21 +164,6 @@ fn newest(connection: &Connection) -> Result<Option<(u64, Timestamp)>, Failed> {
         .query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), Timestamp::from_millis(row.get(1)?))))
         .optional();
     newest.place(READING)
-}
-
-/// The entries about a subject.
-pub(crate) fn trace(connection: &Connection, subject: Subject) -> Result<Result<Vec<Entry>, Unreadable>, Failed> {
-    let mut story = Story::of(subject);
-    let mut found = Ok(Vec::new());
-    scan(connection, 0, |block| {
-        match (block.entries_where(|what| story.has(what)), &mut found) {
-            (Ok(entries), Ok(found)) => found.extend(entries),
-            (Err(unreadable), _) => found = Err(unreadable),
-            _ => {}
-        }
-        found.is_ok()
-    })?;
-    Ok(found)
 }
 
 /// Checks the chain, and the events that are still there against what the trail says of them. `find` gets what is wrong.

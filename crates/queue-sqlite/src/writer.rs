@@ -276,7 +276,7 @@ impl Writer {
                 Op::Erase { piece, by, reply } => self.erase(*piece, &by, reply, done)?,
                 Op::Review { review, reply } => self.review(review, reply, done)?,
                 Op::Replay { piece, now, reply } => self.replay(*piece, now, reply, done)?,
-                Op::Maintain { now, reply } => self.maintain(now, reply, done)?,
+                Op::Maintain { now, index, reply } => self.maintain(now, &index, reply, done)?,
                 Op::Note { entries, reply } => self.note(entries, reply, done)?,
                 Op::Remember { consumer, note, reply } => {
                     done.noted.push(reply);

@@ -86,7 +86,7 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@group $harness, trail: tells_what_became_of_a_conversation, notes_what_is_done);
         $crate::conformance_tests!(@group $harness, replay: reads_the_log_in_pages, keeps_what_it_is_told_to,
             replays_to_one_destination, goes_on_with_a_replay_where_it_is, brings_back_nothing_that_was_erased,
-            what_is_replayed_waits_from_then_on);
+            what_is_replayed_waits_from_then_on, counts_what_is_put_aside_until_it_is_replayed);
         $crate::conformance_tests!(@group $harness, unmatched: lists_what_matches_no_route,
             selects_what_matches_no_route, pages_through_what_matches_no_route_while_it_changes,
             groups_what_matches_no_route);
@@ -119,6 +119,11 @@ macro_rules! conformance_tests {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn keeps_replays() {
                 $crate::conformance::replay::keeps_replays::<$harness>().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn keeps_the_count_of_what_is_put_aside() {
+                $crate::conformance::replay::keeps_the_count_of_what_is_put_aside::<$harness>().await;
             }
         }
     };

@@ -101,6 +101,8 @@ pub enum Outcome {
     },
     /// Not attempted: may be leased again at once, with nothing counted.
     Release,
+    /// Not attempted, and done: its event is in this part of the archive, to be replayed when the destination is up again.
+    PutAside(Arc<str>),
 }
 
 /// What a destination said to a delivery that it took.

@@ -48,7 +48,7 @@ pub use erase::{Erased, Erasure};
 pub use error::QueueError;
 pub use event::NewEvent;
 pub use fingerprint::{DeadLetterGroup, Fingerprint, Grouping, NoFingerprint};
-pub use masking::normalise;
+pub use masking::{normalise, shown_masked};
 pub use memory::MemoryQueue;
 pub use mention::Mention;
 pub use note::{NOTE_BYTES_MAX, check_note};

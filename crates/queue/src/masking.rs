@@ -32,6 +32,19 @@ pub fn normalise(message: &str) -> String {
     shortened(&text, MESSAGE_MAX)
 }
 
+/// A normalised message for people: what was cut out is an ellipsis, as it is between quotes.
+pub fn shown_masked(message: &str) -> String {
+    let mut shown = String::with_capacity(message.len());
+    let mut before = None;
+    let mut rest = message.chars().peekable();
+    while let Some(sign) = rest.next() {
+        let stands_alone = before.is_none_or(|c| !is_word(c)) && rest.peek().is_none_or(|c| !is_word(*c));
+        shown.push(if sign == '#' && stands_alone { '…' } else { sign });
+        before = Some(sign);
+    }
+    shown
+}
+
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '+') && c.is_ascii()
 }

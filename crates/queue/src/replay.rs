@@ -40,6 +40,8 @@ pub struct ReplayPiece {
     pub done: bool,
     /// What [`crate::Queue::erasures`] was before the events were read.
     pub erasures: u64,
+    /// Deliveries that were put aside and that the replay has passed with it; see [`crate::ConsumerStatus::put_aside`].
+    pub put_aside: u64,
     /// The events, at most [`ReplayPiece::EVENTS_MAX`], and at most [`ReplayPiece::BYTES_MAX`] of them unless it is one.
     pub events: Vec<Event>,
 }

@@ -57,8 +57,11 @@ pub struct ConsumerStatus {
     pub dead_letters: u64,
     /// When the oldest event that is not settled was received, or redriven or replayed: since when somebody waits for it.
     pub oldest_unsettled: Option<Timestamp>,
-    /// Deliveries settled as done since start.
+    /// Deliveries settled as done since the store was made; without those that were put aside.
     pub delivered: u64,
+    /// Deliveries that were put aside in the archive while the destination was down, less those that a replay of what was put
+    /// aside has passed since.
+    pub put_aside: u64,
 }
 
 /// What one piece of upkeep did.

@@ -61,6 +61,7 @@ pub fn attempted(seq: Seq, destination: &Arc<str>, outcome: &Outcome, at: Timest
             audit::Outcome::Delivered { status: *status, latency_ms: *latency_ms, mapping: mapping.clone() }
         }
         Outcome::Done => audit::Outcome::Skipped { mapping: None },
+        Outcome::PutAside(part) => audit::Outcome::PutAside { part: Arc::clone(part) },
         Outcome::Retry { at, attempts, failure } => failed(attempts, failure, Some(*at)),
         Outcome::Dead { attempts, failure } => failed(attempts, failure, None),
         Outcome::Release => return None,

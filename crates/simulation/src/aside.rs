@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use delivery::PutAside;
-use event::Timestamp;
+use delivery::{Group, NotPutAside, PutAside};
 use parking_lot::Mutex;
-use queue::{BoxFuture, Stored};
+use queue::BoxFuture;
 
 use crate::dice::Dice;
 use crate::planted::Planted;
@@ -31,12 +30,7 @@ impl Aside {
 }
 
 impl PutAside for Aside {
-    fn put_aside(
-        &self,
-        _: Arc<str>,
-        events: Vec<Arc<Stored>>,
-        _: Timestamp,
-    ) -> BoxFuture<'static, std::result::Result<(), String>> {
+    fn put_aside(&self, group: Group) -> BoxFuture<'static, std::result::Result<Arc<str>, NotPutAside>> {
         let (world, number) = (self.world.clone(), self.number);
         let (takes, fails) = {
             let mut dice = self.dice.lock();
@@ -45,14 +39,14 @@ impl PutAside for Aside {
         Box::pin(async move {
             tokio::time::sleep(takes).await;
             if fails && !world.is_calm() {
-                return Err("nobody is there".to_owned());
+                return Err(NotPutAside::Failed("nobody is there".to_owned()));
             }
             if world.planted == Some(Planted::LostAside) && world.strikes() {
-                return Ok(());
+                return Ok(Arc::from("part"));
             }
-            world.steps.note(|| format!("destination {number}: {} events are put aside", events.len()));
-            events.iter().for_each(|stored| world.oracle.put_aside(number, stored));
-            Ok(())
+            world.steps.note(|| format!("destination {number}: {} events are put aside", group.events.len()));
+            group.events.iter().for_each(|stored| world.oracle.put_aside(number, stored));
+            Ok(Arc::from("part"))
         })
     }
 }

@@ -81,6 +81,7 @@ async fn replay(world: &World, id: String, destination: usize) {
         let ids: Vec<_> = events.iter().map(|event| event.id).collect();
         let to = page.through.0.to_string();
         let piece = ReplayPiece {
+            put_aside: 0,
             id: id.clone(),
             selection: "everything".to_owned(),
             destination: world.plan.destinations[destination].name.as_str().into(),

@@ -145,7 +145,7 @@ impl Watched {
             let at = self.delivery(settle.token)?;
             let generation = *leases.get(&at)?;
             let asked = match &settle.outcome {
-                Outcome::Done | Outcome::Delivered(_) => Asked::Done,
+                Outcome::Done | Outcome::Delivered(_) | Outcome::PutAside(_) => Asked::Done,
                 Outcome::Dead { failure, .. } => Asked::Dead(failure.class),
                 Outcome::Retry { .. } | Outcome::Release => Asked::Again,
             };

@@ -350,7 +350,10 @@ fn destination(view: &View, consumers: &[ConsumerStatus]) -> DestinationReading 
     // A transcript is late only when it should have been given up.
     let patience = view.fetching().map(|fetching| fetching.give_up()).unwrap_or_default();
     let gate = health.gate;
+    // One that is paused is not probed, so nobody would find out that nothing is left to probe with.
+    let is_over = gate.is_some_and(|gate| gate.paused) && consumer.is_some_and(|consumer| consumer.unsettled == 0);
     let breaker = match gate.map(|gate| (gate.breaker.state, gate.breaker.since)) {
+        _ if is_over => Breaker::Closed,
         Some((BreakerState::Open | BreakerState::HalfOpen, Some(since))) => Breaker::Open(since),
         // Not before its service has read where it stood.
         None => Breaker::Unknown,
@@ -363,6 +366,7 @@ fn destination(view: &View, consumers: &[ConsumerStatus]) -> DestinationReading 
         oldest: consumer.and_then(|consumer| consumer.oldest_unsettled).map(|oldest| oldest.plus(patience)),
         waiting: consumer.map_or(0, |consumer| consumer.unsettled),
         held: consumer.map_or(0, |consumer| consumer.held),
+        put_aside: consumer.map_or(0, |consumer| consumer.put_aside),
         breaker,
         paused: gate.is_some_and(|gate| gate.paused),
         last_error: health.last_error.map(|error| error.message),

@@ -120,7 +120,7 @@ impl Running {
 /// Who takes its deliveries while it is down, if they are not to wait.
 fn aside(setting: &Setting, shared: &Shared) -> Option<Arc<dyn PutAside>> {
     let archive = shared.archive.as_ref().filter(|_| setting.table.on_outage == OnOutage::Archive)?;
-    Some(Arc::new(Aside(Arc::clone(archive))))
+    Some(Arc::new(Aside { archive: Arc::clone(archive), queue: Arc::clone(&shared.queue) }))
 }
 
 /// How a service begins.

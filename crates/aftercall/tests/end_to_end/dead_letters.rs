@@ -70,7 +70,7 @@ fn those_that_failed_alike_are_one_group_and_lead_to_the_event() {
     assert_eq!(groups[1]["status"], 422);
     let print = groups[0]["fingerprint"].as_str().unwrap();
     let shown = stage.run(&["groups"], 0);
-    assert!(shown.contains(print) && shown.contains("event # has no name"), "{shown}");
+    assert!(shown.contains(print) && shown.contains("event … has no name"), "{shown}");
 
     // From the group to one of its letters, to what is wrong, to the event itself.
     let ids = stage.ids(&["--group", print]);

@@ -9,6 +9,8 @@ mod alarms;
 #[cfg(test)]
 mod archive;
 #[cfg(test)]
+mod aside;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod aws_lint;

@@ -73,7 +73,14 @@ pub(super) async fn choose(
 ) -> Result<Chosen, Error> {
     let place = match place {
         Some(place) => place,
-        None => begin(queue, archive, filter).await?,
+        None => {
+            let place = begin(queue, archive, filter).await?;
+            let from_events = matches!(place, Place::Archive { .. }) && filter.choice.source != From::Outage;
+            if let Some(archive) = archive.filter(|_| from_events) {
+                archive.expect_whole(filter.choice.from, filter.choice.to).await?;
+            }
+            place
+        }
     };
     let mut room = Room {
         events: Vec::new(),

@@ -128,9 +128,17 @@ fn attempted(line: Line, destination: &str, outcome: &Outcome) -> Line {
         Outcome::Skipped { mapping } => Line {
             what: "skipped",
             text: format!(
-                "{destination}: not delivered: put aside in the archive while it was down, or there was nothing to deliver"
+                "{destination}: there was nothing to deliver (or, in an audit trail of before, it was put aside in the archive)"
             ),
             mapping: mapping.clone(),
+            ..line
+        },
+        Outcome::PutAside { part } => Line {
+            what: "put_aside",
+            text: format!(
+                "{destination}: put aside into the archive while it was down (part {part}), replay with: aftercall replay \
+                 --source outage --destination {destination}"
+            ),
             ..line
         },
         Outcome::Delivered { status, latency_ms, mapping } => {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use event::Timestamp;
 use queue::{BoxFuture, Lease, LeaseToken, Outcome, Settle};
 
-use crate::PutAside;
 use crate::pause::Pause;
+use crate::{Group, Last, NotPutAside, PutAside};
 
 /// Deliveries that are put aside together: their bodies are in memory meanwhile.
-const GROUP: usize = 100;
+const GROUP_MAX: usize = 100;
 /// How long to wait after a failure. The events wait in the queue, as they would without this.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -31,6 +31,8 @@ pub(super) struct Putting {
     paused: Option<Pause>,
     /// A failure has been logged and nothing has worked since.
     failing: bool,
+    /// What was put aside before the service began: of what a lease is for that is in it, nothing is done once more.
+    last: Last,
 }
 
 /// A lease that is held back.
@@ -42,15 +44,25 @@ pub(super) struct Held {
 
 struct UnderWay {
     tokens: Vec<LeaseToken>,
-    done: BoxFuture<'static, Result<(), String>>,
+    done: BoxFuture<'static, Result<Arc<str>, NotPutAside>>,
 }
 
 impl Putting {
-    /// `timeout` is how long an attempt may take.
-    pub(super) fn new(aside: Arc<dyn PutAside>, destination: &str, timeout: Duration) -> Self {
+    /// `timeout` is how long an attempt may take; `last` is what was put aside before.
+    pub(super) fn new(aside: Arc<dyn PutAside>, destination: &str, timeout: Duration, last: Last) -> Self {
         let margin = timeout.saturating_add(Duration::from_secs(1));
         let destination = Arc::from(destination);
-        Self { aside, destination, under_way: None, held: None, margin, paused: None, failing: false }
+        Self { aside, destination, under_way: None, held: None, margin, paused: None, failing: false, last }
+    }
+
+    /// Those of the leases that were put aside before a crash kept that from being settled: they are settled now.
+    pub(super) fn known(&self, leases: &mut Vec<Lease>) -> Vec<Settle> {
+        let Last { part, places } = &self.last;
+        if places.is_empty() {
+            return Vec::new();
+        }
+        let known = leases.extract_if(.., |lease| places.contains(&lease.token.seq));
+        known.map(|lease| Settle { token: lease.token, outcome: Outcome::PutAside(Arc::clone(part)) }).collect()
     }
 
     /// The lease to probe with.
@@ -73,7 +85,7 @@ impl Putting {
     /// How many more can be put aside now.
     pub(super) fn room(&self, now: Timestamp) -> usize {
         let waits = self.under_way.is_some() || self.paused.is_some_and(|pause| !pause.is_over(now));
-        if waits { 0 } else { GROUP }
+        if waits { 0 } else { GROUP_MAX }
     }
 
     /// When there will be room again after a failure.
@@ -91,11 +103,12 @@ impl Putting {
         }
         let tokens = leases.iter().map(|lease| lease.token).collect();
         let events = leases.into_iter().map(|lease| lease.stored).collect();
-        let done = self.aside.put_aside(Arc::clone(&self.destination), events, now);
+        let destination = Arc::clone(&self.destination);
+        let done = self.aside.put_aside(Group { destination, events, erasures, now });
         self.under_way = Some(UnderWay { tokens, done });
     }
 
-    pub(super) fn under_way(&mut self) -> Option<&mut BoxFuture<'static, Result<(), String>>> {
+    pub(super) fn under_way(&mut self) -> Option<&mut BoxFuture<'static, Result<Arc<str>, NotPutAside>>> {
         self.under_way.as_mut().map(|under_way| &mut under_way.done)
     }
 
@@ -104,17 +117,18 @@ impl Putting {
     }
 
     /// It has ended: how the leases are settled.
-    pub(super) fn ended(&mut self, result: Result<(), String>, now: Timestamp) -> Vec<Settle> {
+    pub(super) fn ended(&mut self, result: Result<Arc<str>, NotPutAside>, now: Timestamp) -> Vec<Settle> {
         let outcome = match result {
-            Ok(()) => {
+            Ok(part) => {
                 self.failing = false;
-                let is_full = self.under_way.as_ref().is_some_and(|group| group.tokens.len() + 1 >= GROUP);
+                let is_full = self.under_way.as_ref().is_some_and(|group| group.tokens.len() + 1 >= GROUP_MAX);
                 if !is_full {
                     self.paused = Some(Pause::new(now, GATHER));
                 }
-                Outcome::Done
+                Outcome::PutAside(part)
             }
-            Err(error) => {
+            Err(NotPutAside::Erased) => Outcome::Release,
+            Err(NotPutAside::Failed(error)) => {
                 self.paused = Some(Pause::new(now, PAUSE_AFTER_FAILURE));
                 if !std::mem::replace(&mut self.failing, true) {
                     let destination = &*self.destination;

@@ -29,7 +29,7 @@ use crate::gate::Gate;
 use crate::group::Group;
 use crate::pause::Pause;
 use crate::report::Report;
-use crate::{Error, Health, Options};
+use crate::{Error, Health, NotPutAside, Options};
 
 /// When the queue names a due time that was already past at the last lease, it cannot be leased for another reason,
 /// and `changed` will tell; we look again after this time all the same.
@@ -100,7 +100,7 @@ enum Step {
     Shutdown(Duration),
     Settled(Result<(), QueueError>),
     Leased(Result<Vec<Lease>, QueueError>),
-    PutAside(Result<(), String>),
+    PutAside(Result<Arc<str>, NotPutAside>),
     Kept(Result<(), QueueError>),
     Recalled(Option<Note>),
     Attempts,

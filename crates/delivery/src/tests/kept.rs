@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use destinations::SendError;
-use queue::{By, Erasure, Order};
+use queue::{BoxFuture, By, Erasure, Order, Seq};
 
 use super::rig::{DEADLINE, Rig, Scripted, wait};
-use crate::{BreakerState, BreakerStatus, Clock as _, Handle, Options};
+use crate::{BreakerState, BreakerStatus, Clock as _, Group, Handle, Last, NotPutAside, Options, PutAside};
 
 /// A destination that is down while it is told to be.
 fn down(rig: &Rig) -> (Arc<Scripted>, Arc<AtomicBool>) {
@@ -130,4 +130,40 @@ async fn what_is_left_without_a_probe_is_not_down_for_ever() {
     is_down.store(false, Ordering::SeqCst);
     rig.settled(0, 4 * DEADLINE).await;
     assert_eq!(destination.taken().len(), 50);
+}
+
+/// Takes everything, as one part.
+struct Shelf {
+    groups: parking_lot::Mutex<Vec<Vec<Seq>>>,
+    last: Option<Last>,
+}
+
+impl PutAside for Shelf {
+    fn put_aside(&self, group: Group) -> BoxFuture<'static, Result<Arc<str>, NotPutAside>> {
+        self.groups.lock().push(group.events.iter().map(|stored| stored.seq).collect());
+        Box::pin(std::future::ready(Ok(Arc::from("part"))))
+    }
+
+    fn last(&self, _: Arc<str>) -> BoxFuture<'static, Result<Option<Last>, String>> {
+        Box::pin(std::future::ready(Ok(self.last.clone())))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_put_aside_and_not_settled_before_a_crash_is_neither_put_aside_nor_delivered_again() {
+    let rig = Rig::new(Order::Conversation, 1);
+    let (destination, is_down) = down(&rig);
+    rig.publish(0..200, 200).await;
+    let last = Last { part: Arc::from("before"), places: (101..=200).map(Seq).collect() };
+    let shelf = Arc::new(Shelf { groups: parking_lot::Mutex::default(), last: Some(last) });
+    let handle = rig.aside(destination.clone(), shelf.clone(), Options::default()).start();
+    wait(4 * DEADLINE, || async { rig.consumer(0).await.unsettled <= 1 }).await;
+    is_down.store(false, Ordering::SeqCst);
+    rig.settled(0, 4 * DEADLINE).await;
+    let put: Vec<u64> = shelf.groups.lock().iter().flatten().map(|seq| seq.0).collect();
+    assert!(put.iter().all(|seq| *seq <= 100), "{put:?}");
+    let consumer = rig.consumer(0).await;
+    assert_eq!((consumer.put_aside, consumer.delivered), (100 + put.len() as u64, 100 - put.len() as u64));
+    assert!(destination.taken().iter().all(|number| *number < 100), "what is in the archive is not delivered");
+    drop(handle);
 }

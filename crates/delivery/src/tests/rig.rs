@@ -107,7 +107,11 @@ impl Rig {
         destination: Arc<dyn Destination>,
         options: Options,
     ) -> Service {
-        let parts = Parts {
+        Service::new(self.parts(place, mapper, destination), options).unwrap()
+    }
+
+    fn parts(&self, place: usize, mapper: Arc<dyn Mapper>, destination: Arc<dyn Destination>) -> Parts {
+        Parts {
             name: format!("destination-{place}").into(),
             consumer: self.consumers[place],
             queue: self.queue.clone(),
@@ -117,7 +121,17 @@ impl Rig {
             seed: 42,
             aside: None,
             paused: false,
-        };
+        }
+    }
+
+    /// A service that puts aside.
+    pub(super) fn aside(
+        &self,
+        destination: Arc<dyn Destination>,
+        aside: Arc<dyn crate::PutAside>,
+        options: Options,
+    ) -> Service {
+        let parts = Parts { aside: Some(aside), ..self.parts(0, Arc::new(as_it_is), destination) };
         Service::new(parts, options).unwrap()
     }
 

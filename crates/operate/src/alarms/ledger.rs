@@ -115,6 +115,7 @@ mod tests {
             dead_letters: *dead_letters,
             oldest_unsettled: None,
             delivered: 0,
+            put_aside: 0,
         };
         QueueStatus {
             dead_letters: counts.iter().map(|(_, count)| count).sum(),

@@ -41,6 +41,8 @@ pub struct DestinationReading {
     pub waiting: u64,
     /// Those of them that wait for a dead letter of their conversation.
     pub held: u64,
+    /// Deliveries that were put aside in the archive and not replayed yet.
+    pub put_aside: u64,
     /// Since when it cannot be used at all, and why.
     pub unusable: Option<(Timestamp, String)>,
     /// Where its breaker stands.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use event::shortened;
-use queue::{DeadLetterGroup, ReviewState, Stage, told};
+use queue::{DeadLetterGroup, ReviewState, Stage, shown_masked, told};
 
 use super::reading::{Breaker, DestinationReading, NotifierReading};
 use super::silence::Silent;
@@ -90,7 +90,7 @@ pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, ask: &str) -> Tex
     let place = group.destination.as_deref().map_or("intake".to_owned(), |name| format!("destination {name}"));
     let status = group.status.map(|status| format!(", status {status}")).unwrap_or_default();
     let before = if new { " This reason was not seen before.".to_owned() } else { reviewed(group) };
-    let detail = format!("Stage {}{status}: {}.{before}", group.stage, quoted(&told(&group.message)));
+    let detail = format!("Stage {}{status}: {}.{before}", group.stage, masked(group));
     let mut todo = vec![format!("aftercall dead-letters show {}{ask}", group.sample.0)];
     let id = group.fingerprint;
     match group.stage {
@@ -113,7 +113,12 @@ pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, ask: &str) -> Tex
         todo.insert(0, on_it);
     }
     let letters = if group.count == 1 { "dead letter" } else { "dead letters" };
-    text(format!("{} {letters} at {place}: {}", group.count, quoted(&told(&group.message))), detail, todo, KEPT)
+    text(format!("{} {letters} at {place}: {}", group.count, masked(group)), detail, todo, KEPT)
+}
+
+/// What its letters died of, in one short line.
+fn masked(group: &DeadLetterGroup) -> String {
+    quoted(&shown_masked(&told(&group.message)))
 }
 
 /// What somebody has said about a group.
@@ -139,7 +144,11 @@ pub(super) fn breaker(destination: &DestinationReading, open_for: Duration, ask:
     let name = &destination.name;
     let since_start = || "unknown, nothing was tried since the server started".to_owned();
     let last = destination.last_error.as_deref().map_or_else(since_start, |error| quoted(&told(error)));
-    let waits = format!("{} deliveries wait.", destination.waiting);
+    let aside = match destination.put_aside {
+        0 => String::new(),
+        count => format!(" {count} were put aside in the archive."),
+    };
+    let waits = format!("{} deliveries wait.{aside}", destination.waiting);
     let (summary, then) = if destination.paused {
         let resume = format!("aftercall resume {name}{ask}");
         (format!("destination {name} is down and paused"), format!("when it works again: {resume}"))
@@ -148,7 +157,12 @@ pub(super) fn breaker(destination: &DestinationReading, open_for: Duration, ask:
         (format!("destination {name} is down for {}", age(open_for)), then)
     };
     let detail = format!("Last error: {last}. {waits}");
-    text(summary, detail, vec![format!("aftercall status{ask}"), format!("mend {name}, or call who can"), then], WAITS)
+    let mut todo = vec![format!("aftercall status{ask}"), format!("mend {name}, or call who can"), then];
+    if destination.put_aside > 0 {
+        let replay = format!("aftercall replay --source outage --destination {name}{ask}");
+        todo.push(format!("what was put aside does not come by itself; when {name} works again: {replay}"));
+    }
+    text(summary, detail, todo, WAITS)
 }
 
 pub(super) fn unusable(destination: &DestinationReading, problem: &str, ask: &str) -> Text {

@@ -8,6 +8,7 @@ use crate::consumer::Consumer;
 use crate::failure::{Failed, Place};
 use crate::log::place;
 use crate::options::CURSOR_FLUSH_COMMITS;
+use crate::put_aside;
 use crate::rows::{CURSOR_CHUNKS, DESTINATIONS, text};
 
 const STORING: &str = "storing a cursor";
@@ -62,6 +63,9 @@ fn store_cursor(connection: &Connection, consumer: &Consumer, all: bool) -> Resu
                 delete.execute([id, chunk]).place(STORING)?;
             }
         }
+    }
+    if std::mem::take(&mut state.put_aside_dirty) {
+        put_aside::store(connection, consumer.id, state.put_aside)?;
     }
     state.delivered_dirty = false;
     state.cursor.stored();

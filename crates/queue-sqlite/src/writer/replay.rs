@@ -8,7 +8,7 @@ use event::Timestamp;
 use queue::{Again, ConsumerId, QueueError, Replay, ReplayPiece, Seq, Stored, Why, trail};
 
 use super::{Done, Writer};
-use crate::consumer::Committed;
+use crate::consumer::{Committed, Consumer};
 use crate::failure::Failed;
 use crate::inbox::Reply;
 use crate::replays;
@@ -17,6 +17,8 @@ use crate::replays;
 pub(super) struct Replaying {
     reply: Reply<Replay>,
     answer: Result<Replay, QueueError>,
+    /// What it has taken off the count of what was put aside.
+    passed: Option<(Arc<Consumer>, u64)>,
 }
 
 impl Replaying {
@@ -26,6 +28,9 @@ impl Replaying {
     }
 
     pub(super) fn refuse(self, error: &QueueError) {
+        if let Some((consumer, passed)) = self.passed {
+            consumer.state.lock().put_aside += passed;
+        }
         let _ = self.reply.send(Err(error.clone()));
     }
 }
@@ -39,13 +44,14 @@ impl Writer {
         reply: Reply<Replay>,
         done: &mut Done,
     ) -> Result<(), Failed> {
-        let replayed = self.replay_piece(piece, now, done);
+        let mut passed = None;
+        let replayed = self.replay_piece(piece, now, done, &mut passed);
         let (answer, failed) = match replayed {
             Ok(answer) => (answer, None),
             // Told by the caller, which undoes everything.
             Err(failed) => (Err(failed.to_queue_error()), Some(failed)),
         };
-        done.replayed.push(Replaying { reply, answer });
+        done.replayed.push(Replaying { reply, answer, passed });
         failed.map_or(Ok(()), Err)
     }
 
@@ -54,6 +60,7 @@ impl Writer {
         piece: ReplayPiece,
         now: Timestamp,
         done: &mut Done,
+        passed: &mut Option<(Arc<Consumer>, u64)>,
     ) -> Result<Result<Replay, QueueError>, Failed> {
         let known = match replays::find(&self.connection, &piece.id)? {
             Some(Err(refused)) if piece.from.is_some() => return Ok(Err(refused)),
@@ -82,8 +89,24 @@ impl Writer {
             let stored = Stored { again, ..Stored::new(first, event) };
             done.committed.push(Committed { stored: Arc::new(stored), routes });
         }
+        if piece.put_aside > 0 {
+            *passed = self.pass(consumer, piece.put_aside);
+        }
         replays::store(&self.connection, &replay)?;
         Ok(Ok(replay))
+    }
+
+    /// Takes so many off the count of what was put aside, as far as there are so many.
+    fn pass(&self, id: ConsumerId, count: u64) -> Option<(Arc<Consumer>, u64)> {
+        let consumer = self.shared.consumer(id).ok()?;
+        let passed = {
+            let mut state = consumer.state.lock();
+            let passed = count.min(state.put_aside);
+            state.put_aside -= passed;
+            (state.put_aside_dirty, state.delivered_dirty) = (true, true);
+            passed
+        };
+        Some((consumer, passed))
     }
 
     /// The destination of this name, if the present configuration has it.

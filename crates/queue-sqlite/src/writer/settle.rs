@@ -83,7 +83,7 @@ impl Settling {
         self.died.iter().for_each(|(consumer, died)| died.mark(consumer));
         for (settle, consumer) in self.held() {
             let advance = match &settle.outcome {
-                Outcome::Done | Outcome::Delivered(_) | Outcome::Dead { .. } => Advance::Next,
+                Outcome::Done | Outcome::Delivered(_) | Outcome::PutAside(_) | Outcome::Dead { .. } => Advance::Next,
                 Outcome::Retry { at, attempts, .. } => Advance::Retry(*at, *attempts),
                 Outcome::Release => Advance::Again,
             };
@@ -157,14 +157,17 @@ fn settle_one(
         Outcome::Retry { at, attempts, failure } => {
             store_retry(connection, id, seq, *at, attempts, failure).map(|()| None)
         }
-        Outcome::Done | Outcome::Delivered(_) => {
+        Outcome::Done | Outcome::Delivered(_) | Outcome::PutAside(_) => {
+            let aside = matches!(settle.outcome, Outcome::PutAside(_));
             remove_retry(connection, consumer, id, seq)?;
             let mut state = consumer.state.lock();
             if !state.cursor.is_settled(seq) {
                 state.cursor.settle(seq);
-                state.delivered += 1;
+                state.delivered += u64::from(!aside);
+                state.put_aside += u64::from(aside);
             }
             state.delivered_dirty = true;
+            state.put_aside_dirty |= aside;
             Ok(None)
         }
         Outcome::Dead { attempts, failure } => {

@@ -29,6 +29,7 @@ impl Writer {
             let mut state = consumer.state.lock();
             state.cursor.store_again();
             state.delivered_dirty = true;
+            state.put_aside_dirty |= state.put_aside > 0;
         }
         self.unsettled.extend(done.settled);
         self.unburied.extend(done.buried);

@@ -17,6 +17,7 @@ use crate::failure::{Failed, Place};
 use crate::inbox::Reply;
 use crate::log::{self, place};
 use crate::options::DROP_EVENTS;
+use crate::trail_index;
 
 /// What one piece of upkeep has done, if its transaction commits.
 #[derive(Default)]
@@ -33,9 +34,16 @@ pub(super) struct Upkeep {
 
 impl Writer {
     /// Does one piece of upkeep. No old event can be leased from here until [`Self::open_windows`].
-    pub(super) fn maintain(&mut self, now: Timestamp, reply: Reply<Maintained>, done: &mut Done) -> Result<(), Failed> {
+    pub(super) fn maintain(
+        &mut self,
+        now: Timestamp,
+        index: &[trail_index::Run],
+        reply: Reply<Maintained>,
+        done: &mut Done,
+    ) -> Result<(), Failed> {
         let mut upkeep = Upkeep { now, ..Upkeep::default() };
-        let outcome = self.drop_old(&mut upkeep);
+        let outcome = self.drop_old(&mut upkeep).and_then(|()| trail_index::store(&self.connection, index));
+        upkeep.maintained.more |= trail_index::may_be_more(index);
         done.maintained.push((reply, upkeep));
         outcome
     }

@@ -6,7 +6,7 @@ use event::Event;
 
 use super::Harness;
 use super::fixture::{Fixture, body, event};
-use crate::{Erasure, LogPage, QueueError, Replay, ReplayPiece, Seq};
+use crate::{Erasure, LogPage, Outcome, QueueError, Replay, ReplayPiece, Seq};
 
 /// Reads the whole log in pages of so many events.
 async fn read<H: Harness>(f: &Fixture<H>, events: usize, bytes: usize) -> Vec<LogPage> {
@@ -28,6 +28,7 @@ async fn everything<H: Harness>(f: &Fixture<H>) -> Vec<Event> {
 
 fn piece<H: Harness>(f: &Fixture<H>, from: Option<&str>, to: &str, done: bool, events: Vec<Event>) -> ReplayPiece {
     ReplayPiece {
+        put_aside: 0,
         id: "r1".to_owned(),
         selection: "all".to_owned(),
         destination: Arc::from("crm"),
@@ -174,4 +175,57 @@ pub async fn keeps_replays<H: Harness>() {
     assert_eq!(f.drain(f.lake).await, ["0", "1", "2"], "once");
     let status = f.queue.status(f.now).await.unwrap();
     assert_eq!((status.accepted, status.replayed), (3, 3));
+}
+
+/// Puts aside what waits for the CRM.
+async fn put_aside<H: Harness>(f: &Fixture<H>) {
+    let leases = f.lease(f.crm, 100).await;
+    f.settle(&leases, Outcome::PutAside(Arc::from("outages/crm/1.json"))).await;
+}
+
+/// Of the CRM: what was put aside and not replayed, and what was delivered.
+async fn counts<H: Harness>(f: &Fixture<H>) -> (u64, u64) {
+    let consumer = f.queue.status(f.now).await.unwrap().consumers.swap_remove(0);
+    (consumer.put_aside, consumer.delivered)
+}
+
+/// What is put aside is settled, told of as what it is, and no delivery.
+pub async fn counts_what_is_put_aside_until_it_is_replayed<H: Harness>() {
+    let f = Fixture::<H>::new();
+    f.publish((0..5).map(|n| event("crm", &format!("c{n}"), &n.to_string())).collect()).await;
+    put_aside(&f).await;
+    assert_eq!(counts(&f).await, (5, 0));
+    assert!(f.drain(f.crm).await.is_empty());
+    let entries = super::trail::whole(&f).await;
+    let told = entries.iter().filter(|entry| {
+        let audit::What::Attempted { outcome, .. } = &entry.what else { return false };
+        matches!(outcome, audit::Outcome::PutAside { part } if &**part == "outages/crm/1.json")
+    });
+    assert_eq!(told.count(), 5);
+    let events = f.queue.read_log(Seq(0), 100, usize::MAX).await.unwrap().events;
+    let events: Vec<_> = events.into_iter().map(|stored| stored.event).collect();
+    let first = ReplayPiece { put_aside: 2, ..piece(&f, None, "2", false, events[..2].to_vec()) };
+    f.queue.replay(first, f.now).await.unwrap();
+    assert_eq!(counts(&f).await, (3, 0));
+    let rest = ReplayPiece { put_aside: 100, ..piece(&f, Some("2"), "5", true, events[2..].to_vec()) };
+    let late = f.queue.replay(ReplayPiece { from: Some("1".to_owned()), ..rest.clone() }, f.now).await;
+    assert!(late.is_err(), "{late:?}");
+    assert_eq!(counts(&f).await, (3, 0), "what is refused counts nothing");
+    f.queue.replay(rest, f.now).await.unwrap();
+    assert_eq!(f.drain(f.crm).await.len(), 5);
+    assert_eq!(counts(&f).await, (0, 5), "and never below nothing");
+}
+
+/// The counts stay.
+pub async fn keeps_the_count_of_what_is_put_aside<H: Harness>() {
+    let mut f = Fixture::<H>::new();
+    f.publish((0..5).map(|n| event("crm", &format!("c{n}"), &n.to_string())).collect()).await;
+    put_aside(&f).await;
+    f.crash();
+    assert_eq!(counts(&f).await, (5, 0));
+    assert!(f.drain(f.crm).await.is_empty());
+    let piece = ReplayPiece { put_aside: 2, ..piece(&f, None, "2", false, Vec::new()) };
+    f.queue.replay(piece, f.now).await.unwrap();
+    f.crash();
+    assert_eq!(counts(&f).await, (3, 0));
 }

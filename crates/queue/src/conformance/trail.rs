@@ -14,6 +14,7 @@ fn word(entry: &Entry) -> String {
         What::Rejected { .. } => "rejected".to_owned(),
         What::Attempted { destination, outcome, .. } => match outcome {
             Ended::Skipped { .. } => format!("{destination} skipped"),
+            Ended::PutAside { part } => format!("{destination} put aside in {part}"),
             Ended::Delivered { status, latency_ms, .. } => {
                 format!("{destination} delivered {} in {latency_ms}", status.unwrap_or(0))
             }

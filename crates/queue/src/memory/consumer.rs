@@ -15,6 +15,7 @@ pub(super) struct ConsumerState {
     pub(super) order: Order,
     pub(super) behind_dead: BehindDead,
     pub(super) delivered: u64,
+    pub(super) put_aside: u64,
     /// The dead letters of each conversation: where their events stood first.
     pub(super) dead: HashMap<Arc<str>, Vec<Seq>>,
     times: Times,
@@ -66,6 +67,7 @@ impl ConsumerState {
             order: Order::default(),
             behind_dead: BehindDead::default(),
             delivered: 0,
+            put_aside: 0,
             dead: HashMap::new(),
             times,
             unsettled: BTreeMap::new(),
@@ -271,6 +273,7 @@ impl ConsumerState {
             dead_letters,
             oldest_unsettled: self.unsettled.values().next().map(|delivery| delivery.stored.kept_since()),
             delivered: self.delivered,
+            put_aside: self.put_aside,
         }
     }
 }

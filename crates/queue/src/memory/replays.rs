@@ -47,6 +47,8 @@ impl State {
             self.consumers[place].add(&stored, target.route);
             self.log.insert(self.last, stored);
         }
+        let consumer = &mut self.consumers[place];
+        consumer.put_aside = consumer.put_aside.saturating_sub(piece.put_aside);
         self.replays.insert(replay.id.clone(), replay.clone());
         Ok(replay)
     }

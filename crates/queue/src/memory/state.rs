@@ -239,6 +239,10 @@ impl State {
                 consumer.finish(settle.token.seq);
                 consumer.delivered += 1;
             }
+            Outcome::PutAside(_) => {
+                consumer.finish(settle.token.seq);
+                consumer.put_aside += 1;
+            }
             Outcome::Release => delivery.phase = Phase::Due(Timestamp::default()),
             Outcome::Retry { at, attempts, .. } => {
                 delivery.phase = Phase::Due(at);

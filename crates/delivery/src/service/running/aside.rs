@@ -1,6 +1,7 @@
 //! What a service does other than to attempt: putting deliveries aside, waiting for a queue that fails, and giving up what
 //! is left at its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use event::Timestamp;
@@ -10,10 +11,10 @@ use tracing::warn;
 
 use super::outstanding::release;
 use super::{Running, Stopping};
-use crate::Error;
 use crate::attempt::Attempt;
 use crate::pause::Pause;
 use crate::service::putting::Putting;
+use crate::{Error, NotPutAside};
 
 /// How long to leave a queue alone that failed in passing and did not say for how long.
 const QUEUE_PAUSE: Duration = Duration::from_secs(1);
@@ -57,7 +58,7 @@ impl Running<'_> {
         }
     }
 
-    pub(super) fn put_aside(&mut self, result: Result<(), String>) {
+    pub(super) fn put_aside(&mut self, result: Result<Arc<str>, NotPutAside>) {
         let now = self.tools.clock.now();
         let worked = result.is_ok();
         let Some(putting) = &mut self.putting else { return };

@@ -15,6 +15,11 @@ impl Running<'_> {
             self.ended.extend(leases.into_iter().map(|lease| release(lease.token)));
             return;
         }
+        if let Some(putting) = &self.putting {
+            let known = putting.known(&mut leases);
+            self.look |= !known.is_empty();
+            self.ended.extend(known);
+        }
         if leases.is_empty() {
             self.nothing_leased();
             return;
