@@ -54,6 +54,7 @@ pub(super) fn of(file: &Table, place: &Place) -> Vec<Obstacle> {
     found.sources(file, place);
     found.destinations(file);
     found.rest(file);
+    found.queue(file, place);
     found.0
 }
 
@@ -171,10 +172,31 @@ impl Found {
         }
     }
 
+    /// Functions are told the table by their environment; a server beside them is told by the file.
+    fn queue(&mut self, file: &Table, place: &Place) {
+        let queue = file.get("queue").and_then(Value::as_table);
+        let text = |key: &str| queue.and_then(|queue| queue.get(key)).and_then(Value::as_str);
+        let stack = &place.stack;
+        let needs_server = self.0.iter().any(|obstacle| obstacle.effect == Effect::Server);
+        if needs_server && (text("kind") != Some("aws") || text("table") != Some(stack.as_str())) {
+            let what = "a server beside the functions would not work on their table";
+            self.add(
+                Effect::Server,
+                "queue",
+                what,
+                &format!("write kind = \"aws\" and table = \"{stack}\" in [queue]"),
+            );
+        }
+        if let Some(queue) = queue {
+            self.keys("queue", queue);
+        }
+    }
+
     fn rest(&mut self, file: &Table) {
         if let Some(archive) = file.get("archive").and_then(Value::as_table).filter(|table| !table.is_empty()) {
-            let what = "functions export nothing to the archive; retention keeps what is not exported";
-            self.add(Effect::Server, "archive", what, "run `aftercall serve` on the same table");
+            let what = "functions export nothing, and drop what is older than retention, exported or not";
+            let cure = "run `aftercall serve` on the same table, with an alarm on its being there";
+            self.add(Effect::Server, "archive", what, cure);
             self.keys("archive", archive);
         }
         let notifiers = tables(file, "notifiers").len();

@@ -67,7 +67,10 @@ fn what_writes_to_a_disk_is_left_to_a_server() {
         "{READY}[destinations.lake]\nkind = \"file\"\npath = \"events.ndjson\"\n[archive]\nurl = \"s3://a/b\"\n"
     );
     let effects: Vec<_> = of(&text).obstacles.into_iter().map(|one| (one.at, one.effect)).collect();
-    assert_eq!(effects, [("destinations.lake".to_owned(), Effect::Server), ("archive".to_owned(), Effect::Server)]);
+    let wanted = ["destinations.lake", "archive", "queue"].map(|at| (at.to_owned(), Effect::Server));
+    assert_eq!(effects, wanted);
+    let ready = of(&format!("{text}[queue]\nkind = \"aws\"\ntable = \"aftercall\"\n"));
+    assert!(ready.obstacles.iter().all(|one| one.at != "queue"));
 }
 
 #[test]
