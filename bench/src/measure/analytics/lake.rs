@@ -17,7 +17,7 @@ const LAKE: &str = "
 kind = \"parquet\"
 url = \"lake\"
 order = \"none\"
-concurrency = 8000
+concurrency = 2000
 file_age = \"1s\"
 merge_files = 0
 [[routes]]
