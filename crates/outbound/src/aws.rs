@@ -3,6 +3,9 @@
 //! What it guarantees: a client tries once, since whoever asks decides about trying again; no request outlives its
 //! timeout; a key that is rotated in its file is used within [`KEY_AGE`]; no key reaches an error or a `Debug` text.
 
+pub mod secrets;
+mod signed;
+
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -15,6 +18,8 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials};
 
 use crate::{Secret, root_cause};
+
+pub use signed::{Refused, Service, Signed};
 
 /// How long a configured key is used before its source is looked at again.
 pub const KEY_AGE: Duration = Duration::from_secs(60);
@@ -173,7 +178,12 @@ pub fn about(code: &str) -> About {
         | "NonExistentQueue"
         | "ResourceNotFoundException"
         | "QueueDeletedRecently"
-        | "InvalidAddress" => About::Place,
+        | "InvalidAddress"
+        | "NoSuchBucket"
+        | "NoSuchKey"
+        | "NoSuchVersion"
+        | "ParameterNotFound"
+        | "ParameterVersionNotFound" => About::Place,
         "InvalidMessageContents"
         | "InvalidParameterValue"
         | "InvalidAttributeValue"

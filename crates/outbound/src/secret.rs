@@ -34,6 +34,17 @@ impl Secret {
         Self(Arc::new(move |_| resolve()))
     }
 
+    /// The same; `again` is called after what `resolve` gave was refused, and may take a moment.
+    pub fn from_fns(
+        resolve: impl Fn() -> Result<Arc<str>, SecretError> + Send + Sync + 'static,
+        again: impl Fn() -> Result<Arc<str>, SecretError> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(move |look| match look {
+            Look::Usual => resolve(),
+            Look::Again => again(),
+        }))
+    }
+
     /// A secret that never changes.
     pub fn fixed(value: impl Into<Arc<str>>) -> Self {
         let value = value.into();
