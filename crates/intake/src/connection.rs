@@ -6,8 +6,9 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::{Method, Request};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -241,7 +242,11 @@ impl Service<Request<Incoming>> for Requests {
     }
 }
 
-async fn answer(peer: &Peer, request: Request<Incoming>) -> Answer {
+/// Answers one request, however it came.
+pub(crate) async fn answer<B>(peer: &Peer, request: Request<B>) -> Answer
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let (head, mut body) = request.into_parts();
     if let Some(name) = head.uri.path().strip_prefix("/in/").filter(|_| !peer.reserve) {
         let name = name.to_owned();

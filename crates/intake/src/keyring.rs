@@ -1,8 +1,9 @@
 //! Keyrings: the secrets of one source that are valid at the same time, so that they can be rotated without a gap.
 //!
-//! A keyring keeps no secret, only what is made of it to check requests. Files are read again when they change; one
-//! that vanishes or becomes unreadable leaves its last good keys in force.
+//! A keyring keeps no secret, only what is made of it to check requests. Files are read again when they change, and services
+//! that keep secrets are asked from time to time; one that vanishes or cannot be read leaves its last good keys in force.
 
+mod kept;
 mod key;
 mod usage;
 
@@ -21,6 +22,7 @@ use zeroize::Zeroizing;
 use crate::options::{MAX_KEYS, MAX_SECRET_FILE_BYTES, MISMATCH_REFRESH};
 use crate::secret::{Secret, SecretError, SecretFormat, SecretSource};
 use crate::stamp::Stamp;
+use kept::kept;
 use key::Key;
 
 pub(crate) use key::{digest, salted};
@@ -124,11 +126,12 @@ impl Keyring {
         self.reread_files(false, now)
     }
 
-    /// Whether a mismatch at `now` may cause [`Keyring::reread`]: there are files, and none was read so within a second.
+    /// Whether a mismatch at `now` may cause [`Keyring::reread`]: there is something to read, and it was not read so within
+    /// a second.
     pub(crate) fn may_reread(&self, now: Timestamp) -> bool {
         let last = self.reread.load(Ordering::Relaxed);
         let due = Timestamp::from_millis(last).plus(MISMATCH_REFRESH) <= now;
-        due && self.has_files()
+        due && self.can_change()
             && self.reread.compare_exchange(last, now.as_millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
@@ -138,8 +141,9 @@ impl Keyring {
         self.reread_files(true, now)
     }
 
-    fn has_files(&self) -> bool {
-        self.origins.lock().iter().any(|origin| matches!(origin.source, SecretSource::File(_)))
+    fn can_change(&self) -> bool {
+        let can = |origin: &Origin| matches!(origin.source, SecretSource::File(_) | SecretSource::Kept(_));
+        self.origins.lock().iter().any(can)
     }
 
     fn reread_files(&self, all: bool, now: Timestamp) -> bool {
@@ -203,7 +207,14 @@ impl fmt::Debug for Keyring {
 
 impl Origin {
     fn refresh(&mut self, format: SecretFormat, all: bool, now: Timestamp) -> bool {
-        let SecretSource::File(path) = &self.source else { return false };
+        let path = match &self.source {
+            SecretSource::File(path) => path,
+            SecretSource::Kept(secret) => {
+                let (read, failing) = (kept(&**secret, all, format), secret.failing());
+                return self.take_kept(read, failing, now);
+            }
+            SecretSource::Env(_) | SecretSource::Value(_) => return false,
+        };
         let read = reread(path, format, if all { None } else { self.stamp });
         if read.is_ok() && self.failing.take().is_some() {
             tracing::info!(file = %path.display(), "a secret file can be read again");
@@ -212,9 +223,7 @@ impl Origin {
             Ok(None) => false,
             Ok(Some((stamp, (lines, secrets)))) => {
                 (self.stamp, self.lines, self.read_at) = (Some(stamp), lines, Some(now));
-                let fresh = keys_of(&secrets, &self.keys);
-                let changed =
-                    fresh.len() != self.keys.len() || !fresh.iter().zip(&self.keys).all(|(a, b)| Arc::ptr_eq(a, b));
+                let (fresh, changed) = self.fresh(&secrets);
                 if changed {
                     tracing::info!(file = %path.display(), keys = fresh.len(), "a secret file has changed and is in use");
                 }
@@ -228,6 +237,15 @@ impl Origin {
                 false
             }
         }
+    }
+}
+
+impl Origin {
+    /// The keys of these secrets, and whether they are others than before.
+    fn fresh(&self, secrets: &[Secret]) -> (Vec<Arc<Key>>, bool) {
+        let fresh = keys_of(secrets, &self.keys);
+        let same = fresh.len() == self.keys.len() && fresh.iter().zip(&self.keys).all(|(a, b)| Arc::ptr_eq(a, b));
+        (fresh, !same)
     }
 }
 
@@ -257,6 +275,7 @@ fn open(
             let stamp = Stamp::of(path).map_err(|error| refuse(error.into()))?;
             (Some(stamp), read_file(path, format).map_err(refuse)?)
         }
+        SecretSource::Kept(secret) => (None, kept(&**secret, false, format).map_err(refuse)?),
     };
     let keys = keys_of(&secrets, &[]);
     Ok(Origin { source, stamp, keys, lines, read_at: None, failing: None })
@@ -333,6 +352,9 @@ pub enum Reason {
     /// The file is not one of secrets.
     #[error("the file is larger than {MAX_SECRET_FILE_BYTES} bytes")]
     TooLarge,
+    /// The service that keeps it does not give it.
+    #[error("{0}")]
+    Service(String),
     /// The text is no secret.
     #[error("{0}")]
     Secret(#[from] SecretError),

@@ -21,7 +21,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use event::Timestamp;
 use http::HeaderMap;
-use hyper::body::Incoming;
+use hyper::body::Body;
 use tokio::task::spawn_blocking;
 
 use crate::activity::Reading;
@@ -80,11 +80,11 @@ impl From<BodyFailure> for Failure {
 
 impl Large<'_> {
     /// Takes the rest of the body, and answers when all of its events are durable.
-    pub(crate) async fn take(
+    pub(crate) async fn take<B: Body<Data = Bytes> + Unpin>(
         self,
         proof: Proof,
         longer: Longer,
-        body: &mut Incoming,
+        body: &mut B,
         reading: Reading<'_>,
     ) -> Result<Taken, Refusal> {
         let (shared, source) = (&self.peer.shared, &self.served.source);
@@ -129,11 +129,11 @@ impl Large<'_> {
     }
 
     /// Writes the body to the spool as it arrives.
-    async fn write(
+    async fn write<B: Body<Data = Bytes> + Unpin>(
         &self,
         comparing: Option<Comparing>,
         longer: Longer,
-        body: &mut Incoming,
+        body: &mut B,
     ) -> Result<Arriving, Refusal> {
         let spool = Arc::clone(self.spool);
         let begun = spawn_blocking(move || spool.begin()).await.map_err(|_| internal())?;

@@ -18,6 +18,7 @@ mod body;
 mod connection;
 mod connections;
 mod counters;
+pub mod direct;
 mod error;
 mod handle;
 mod head;
@@ -54,7 +55,7 @@ pub use quarantine::{
     QuarantineSelection, QuarantineStatus, Quarantined,
 };
 pub use release::{NotReleased, Release, Released};
-pub use secret::{Secret, SecretError, SecretFormat, SecretSource, SecretSourceError};
+pub use secret::{KeptSecret, Secret, SecretError, SecretFormat, SecretSource, SecretSourceError, SecretText};
 pub use server::{Clock, Intake};
 pub use signature::{Claim, ContentError, Encoding, SignatureFailure, SignatureScheme, SignedContent, SignedTime};
 pub use source::{Auth, Source};

@@ -218,7 +218,8 @@ impl Refusal {
         bytes
     }
 
-    fn body(&self) -> Bytes {
+    /// The problem detail.
+    pub(crate) fn body(&self) -> Bytes {
         #[derive(Serialize)]
         struct Problem<'a> {
             r#type: String,

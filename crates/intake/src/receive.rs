@@ -14,7 +14,7 @@ use bytes::Bytes;
 use event::Timestamp;
 use http::request::Parts;
 use http::{HeaderMap, Version};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use queue::{DeadLetterId, Failure, FailureClass, Publication, Published, Rejection, Stage};
 use smallvec::SmallVec;
 
@@ -35,7 +35,10 @@ use refusals::not_redacted;
 pub(crate) use refusals::{busy, internal, not_stored, unread};
 
 /// Answers a request to the source `name`.
-pub(crate) async fn receive(peer: &Peer, name: &str, head: Parts, mut body: Incoming) -> Answer {
+pub(crate) async fn receive<B>(peer: &Peer, name: &str, head: Parts, mut body: B) -> Answer
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let shared = &*peer.shared;
     let Some(served) = shared.sources.load().get(name).cloned() else {
         let detail =
@@ -57,7 +60,10 @@ pub(crate) async fn receive(peer: &Peer, name: &str, head: Parts, mut body: Inco
 
 /// Answers a refusal. What is left of a small body is read first, so that the connection can go on; otherwise the
 /// connection is closed, as it is not known where the next request begins.
-pub(crate) async fn refuse(peer: &Peer, refusal: &Refusal, head: &Parts, body: &mut Incoming) -> Answer {
+pub(crate) async fn refuse<B>(peer: &Peer, refusal: &Refusal, head: &Parts, body: &mut B) -> Answer
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let reading = peer.activity.reads();
     let read = body.is_end_stream()
         || may_read_on(head) && body::discard(body, SMALL_BODY_BYTES, &peer.shared.options.limits).await;
@@ -69,12 +75,12 @@ pub(crate) async fn refuse(peer: &Peer, refusal: &Refusal, head: &Parts, body: &
 }
 
 /// Refuses, and puts the request into the quarantine if its body is one that is read to its end anyway.
-async fn refuse_and_keep(
+async fn refuse_and_keep<B: Body<Data = Bytes> + Unpin>(
     peer: &Peer,
     served: &ServedSource,
     refusal: &Refusal,
     head: &Parts,
-    body: &mut Incoming,
+    body: &mut B,
 ) -> Answer {
     // A wrong signature was found behind the body, and has been offered there.
     let offered = refusal.reason == Reason::AuthMismatch && matches!(served.source.auth, Auth::Signature { .. });
@@ -94,13 +100,13 @@ async fn refuse_and_keep(
 
 /// Reads a body that was refused at its head, if it is small, and offers the request to the quarantine. The memory for
 /// it is apart from that of the bodies that may be genuine.
-async fn into_quarantine(
+async fn into_quarantine<B: Body<Data = Bytes> + Unpin>(
     peer: &Peer,
     quarantine: &dyn Quarantine,
     served: &ServedSource,
     refusal: &Refusal,
     head: &Parts,
-    body: &mut Incoming,
+    body: &mut B,
 ) -> Result<(), BodyFailure> {
     let shared = &*peer.shared;
     let source = &served.source;
@@ -175,7 +181,12 @@ fn may_read_on(head: &Parts) -> bool {
     small && !head.headers.contains_key(http::header::EXPECT)
 }
 
-async fn accept(peer: &Peer, served: &Arc<ServedSource>, head: &Parts, body: &mut Incoming) -> Result<Answer, Refusal> {
+async fn accept<B: Body<Data = Bytes> + Unpin>(
+    peer: &Peer,
+    served: &Arc<ServedSource>,
+    head: &Parts,
+    body: &mut B,
+) -> Result<Answer, Refusal> {
     let shared = &*peer.shared;
     let source = &served.source;
     if !source.allows(peer.address) {

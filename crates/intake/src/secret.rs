@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -69,8 +70,29 @@ pub enum SecretError {
     NotBase64,
 }
 
+/// A secret that a service keeps for us, with the one before it while both are good.
+pub trait KeptSecret: Send + Sync {
+    /// How the configuration names it.
+    fn name(&self) -> &str;
+
+    /// The texts that are good, the one in use first, never none. With `again` the service is asked, since what was known
+    /// does not do; that may block for some seconds.
+    ///
+    /// # Errors
+    /// If none is known. The text says why, and nothing of a secret.
+    fn texts(&self, again: bool) -> Result<Vec<SecretText>, String>;
+
+    /// Why it could not be asked for last, if so; what was known before is in force then.
+    fn failing(&self) -> Option<String> {
+        None
+    }
+}
+
+/// The text of a secret; it is wiped when it is dropped.
+pub type SecretText = Zeroizing<String>;
+
 /// Where a secret comes from.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum SecretSource {
     /// An environment variable, read at start.
     Env(String),
@@ -78,7 +100,23 @@ pub enum SecretSource {
     File(PathBuf),
     /// The text itself. Anyone who can read the configuration can read it; meant for generated secrets.
     Value(Zeroizing<String>),
+    /// A service that is asked for it from time to time.
+    Kept(Arc<dyn KeptSecret>),
 }
+
+impl PartialEq for SecretSource {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Env(one), Self::Env(other)) => one == other,
+            (Self::File(one), Self::File(other)) => one == other,
+            (Self::Value(one), Self::Value(other)) => one == other,
+            (Self::Kept(one), Self::Kept(other)) => one.name() == other.name(),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for SecretSource {}
 
 impl SecretSource {
     /// A literal secret.
@@ -112,6 +150,7 @@ impl fmt::Display for SecretSource {
             Self::Env(name) => write!(f, "env:{name}"),
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Value(_) => f.write_str("a literal value"),
+            Self::Kept(secret) => f.write_str(secret.name()),
         }
     }
 }

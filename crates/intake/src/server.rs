@@ -58,29 +58,8 @@ impl Intake {
         let (spool, accepted) = opened.transpose()?.unzip();
         let listener = listen(address).map_err(|source| Error::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| Error::Listen { address, source })?;
-        let shared = Arc::new(Shared {
-            sources: ArcSwap::default(),
-            redaction_keys: ArcSwapOption::empty(),
-            counters: Mutex::default(),
-            unnamed: Counters::default(),
-            quarantine: OnceLock::new(),
-            past_uses_known: AtomicBool::new(false),
-            memory: BodyMemory::new(options.limits.body_memory),
-            refused_memory: BodyMemory::new(REFUSED_BODY_MEMORY),
-            serving: AtomicUsize::new(0),
-            connections: Connections::new(options.limits.connections),
-            evictions: Pauses::default(),
-            mode: watch::Sender::new(Mode::Normal),
-            loopback: address.ip().is_loopback(),
-            pending: Pending::new(),
-            spool,
-            #[cfg(feature = "aws")]
-            sources_changed: watch::Sender::new(()),
-            options,
-            queue,
-            clock,
-            tls,
-        });
+        let loopback = address.ip().is_loopback();
+        let shared = Arc::new(Shared::new(options, queue, clock, Opened { tls, spool, loopback }));
         shared.set_sources(sources)?;
         let handle = Handle::new(Arc::clone(&shared), address);
         let left = Left::find(&shared, accepted.unwrap_or_default());
@@ -246,7 +225,48 @@ pub(crate) struct Shared {
     pub(crate) sources_changed: watch::Sender<()>,
 }
 
+/// What was opened for an intake.
+#[derive(Default)]
+struct Opened {
+    tls: Option<Tls>,
+    spool: Option<Arc<Spool>>,
+    /// Nobody else can reach it.
+    loopback: bool,
+}
+
 impl Shared {
+    /// Of an intake that listens nowhere and has no spool.
+    pub(crate) fn unbound(options: Options, queue: Arc<dyn Queue>, clock: Clock) -> Arc<Self> {
+        Arc::new(Self::new(options, queue, clock, Opened::default()))
+    }
+
+    fn new(options: Options, queue: Arc<dyn Queue>, clock: Clock, opened: Opened) -> Self {
+        let Opened { tls, spool, loopback } = opened;
+        Self {
+            sources: ArcSwap::default(),
+            redaction_keys: ArcSwapOption::empty(),
+            counters: Mutex::default(),
+            unnamed: Counters::default(),
+            quarantine: OnceLock::new(),
+            past_uses_known: AtomicBool::new(false),
+            memory: BodyMemory::new(options.limits.body_memory),
+            refused_memory: BodyMemory::new(REFUSED_BODY_MEMORY),
+            serving: AtomicUsize::new(0),
+            connections: Connections::new(options.limits.connections),
+            evictions: Pauses::default(),
+            mode: watch::Sender::new(Mode::Normal),
+            loopback,
+            pending: Pending::new(),
+            spool,
+            #[cfg(feature = "aws")]
+            sources_changed: watch::Sender::new(()),
+            options,
+            queue,
+            clock,
+            tls,
+        }
+    }
+
     pub(crate) fn check_sources(&self, sources: &[Source]) -> Result<(), Error> {
         source::serve(sources.to_vec(), self.loopback, |_| Arc::default()).map(drop)
     }

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::secret::KeptSecret;
 
 fn no_env(_: &str) -> Option<String> {
     None
@@ -159,4 +160,69 @@ fn a_salted_digest_tells_whether_a_credential_is_a_secret() {
     assert!(keyring.has_salted(b"salt", &proof(b"salt", b"three")).is_none());
     assert!(keyring.has_salted(b"salt", &proof(b"other", b"two")).is_none());
     assert!(keyring.status().iter().all(|key| key.last_used.is_none()), "that is no use of a key");
+}
+
+/// A service that keeps a secret, as it is told to.
+#[derive(Default)]
+struct Service {
+    texts: Mutex<Vec<&'static str>>,
+    /// What it gives only when it is asked again.
+    next: Mutex<Option<Vec<&'static str>>>,
+    failing: Mutex<Option<String>>,
+}
+
+impl KeptSecret for Service {
+    fn name(&self) -> &str {
+        "secretsmanager:webhook"
+    }
+
+    fn texts(&self, again: bool) -> Result<Vec<Zeroizing<String>>, String> {
+        if again && let Some(next) = self.next.lock().take() {
+            *self.texts.lock() = next;
+        }
+        let texts = self.texts.lock().clone();
+        if texts.is_empty() {
+            return Err("it is not there".to_owned());
+        }
+        Ok(texts.into_iter().map(|text| Zeroizing::new(text.to_owned())).collect())
+    }
+
+    fn failing(&self) -> Option<String> {
+        self.failing.lock().clone()
+    }
+}
+
+#[test]
+fn of_a_secret_that_a_service_keeps_the_one_before_is_good_too_and_a_mismatch_asks_again() {
+    let service = Arc::new(Service { texts: Mutex::new(vec!["two", "one"]), ..Service::default() });
+    let source = SecretSource::Kept(Arc::clone(&service) as Arc<dyn KeptSecret>);
+    assert_eq!(source.to_string(), "secretsmanager:webhook");
+    let keyring = Keyring::load([source], SecretFormat::Plain, &no_env).unwrap();
+    let good = |text: &str| keyring.has_secret(text.as_bytes(), at(0)).is_some();
+    assert!(good("one") && good("two") && !good("three"));
+    *service.next.lock() = Some(vec!["three", "two"]);
+    assert!(!keyring.refresh(at(1)), "what is known is good enough");
+    assert!(keyring.may_reread(at(2)) && keyring.reread(at(2)));
+    assert!(!good("one") && good("two") && good("three"));
+    assert!(!keyring.may_reread(at(2)), "at most once a second");
+    let origins: Vec<_> = keyring.status().into_iter().map(|key| key.origin).collect();
+    assert_eq!(origins, ["secretsmanager:webhook", "secretsmanager:webhook (the one before)"]);
+
+    *service.failing.lock() = Some("it is down".to_owned());
+    assert!(!keyring.refresh(at(400)));
+    assert!(good("two") && good("three"), "the last ones stay in force");
+    let status = keyring.status();
+    assert_eq!((status[0].error.as_deref(), status[0].read_at), (Some("it is down"), Some(at(2))));
+}
+
+#[test]
+fn a_kept_secret_of_another_form_is_good_for_nothing_and_the_one_in_use_must_have_it() {
+    let load = |texts: Vec<&'static str>| {
+        let service = Service { texts: Mutex::new(texts), ..Service::default() };
+        Keyring::load([SecretSource::Kept(Arc::new(service))], SecretFormat::Whsec, &no_env)
+    };
+    assert_eq!(load(vec!["whsec_aGVsbG8=", "from before"]).unwrap().status().len(), 1);
+    let refused = load(vec!["hunter2"]).unwrap_err().to_string();
+    assert!(refused.contains("secretsmanager:webhook") && !refused.contains("hunter2"), "{refused}");
+    assert!(load(vec![]).unwrap_err().to_string().contains("it is not there"));
 }

@@ -16,7 +16,7 @@ use crate::secret::SecretSource;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct KeyStatus {
-    /// Where it comes from: `env:NAME`, or `file:PATH#LINE`.
+    /// Where it comes from: `env:NAME`, `file:PATH#LINE`, or `secretsmanager:NAME`.
     pub origin: String,
     /// The first 8 hexadecimal digits of its SHA-256, to tell keys apart.
     pub fingerprint: String,
@@ -97,6 +97,7 @@ impl Origin {
     fn status(&self) -> Vec<KeyStatus> {
         let name = |line: usize| match &self.source {
             SecretSource::File(_) => format!("{}#{line}", self.source),
+            SecretSource::Kept(_) if line > 1 => format!("{} (the one before)", self.source),
             _ => self.source.to_string(),
         };
         let of = |(key, line): (&Arc<Key>, &usize)| {

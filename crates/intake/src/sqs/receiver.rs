@@ -12,12 +12,11 @@ use super::options::PUBLISH_PAUSE_MAX;
 use super::outage::Outage;
 use super::pollers::Stop;
 use super::queue::{Message, Queue};
-use crate::memory::Reserved;
+use crate::direct::receive_message;
 use crate::options::BUSY_RETRY;
 use crate::problem::{Reason, Refusal};
-use crate::receive;
-use crate::redact::Events;
 use crate::server::Shared;
+use crate::source::ServedSource;
 
 /// Reads a queue until it is stopped.
 pub(super) struct Receiver {
@@ -141,22 +140,8 @@ impl Receiver {
         *self.stop.borrow() != Stop::No
     }
 
-    async fn try_publish(&self, served: &Arc<crate::source::ServedSource>, body: &Bytes) -> Result<(), Refusal> {
-        let (shared, size) = (&*self.shared, body.len());
-        let received = (shared.clock)();
-        let mut reserved = Reserved::nothing(&shared.memory);
-        reserved.grow_to(size).map_err(|_| receive::busy())?;
-        let events = receive::split_apart(served, body).await?;
-        if served.source.redaction.is_some() {
-            reserved.grow_to(size + events.as_ref().map_or(size, Events::bytes)).map_err(|_| receive::busy())?;
-        }
-        let proof: Arc<str> = Arc::from(self.queue.proof());
-        match events {
-            Ok(events) => receive::publish(shared, served, proof, events, received).await.map(drop)?,
-            Err(error) => receive::reject(shared, served, proof, &error, body.clone(), received).await.map(drop)?,
-        }
-        served.counters.authentic(size);
-        Ok(())
+    async fn try_publish(&self, served: &Arc<ServedSource>, body: &Bytes) -> Result<(), Refusal> {
+        receive_message(&self.shared, served, Arc::from(self.queue.proof()), body).await
     }
 
     /// Deletes what is durable.
