@@ -70,10 +70,31 @@ impl Caller {
         secrets
     }
 
+    /// Asks, and asks again if it is refused and there are other secrets meanwhile: one that was rotated is nothing that the
+    /// delivery can be blamed for.
+    async fn ask_again(&self, mut asking: Asking, deadline: Instant) -> Result<Response<Incoming>, SendError> {
+        if !self.headers.have_secrets() {
+            return self.ask(asking, deadline).await;
+        }
+        let response = self.ask(asking.clone(), deadline).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let renewed = timeout_at(deadline, self.headers.renewed(&asking.headers)).await.unwrap_or_default();
+        if renewed.is_empty() {
+            return Ok(response);
+        }
+        read(response, 0, ANSWER_LIMIT, deadline).await;
+        for (name, value) in &renewed {
+            asking.headers.insert(name, value.clone());
+        }
+        self.ask(asking, deadline).await
+    }
+
     /// Asks, and asks again with another token if the first one is refused.
     pub(crate) async fn call(&self, asking: Asking, deadline: Instant) -> Result<Answered, SendError> {
         let Auth::OAuth(source) = &self.options.auth else {
-            return Ok(Answered { response: self.ask(asking, deadline).await?, token: None, refused: None });
+            return Ok(Answered { response: self.ask_again(asking, deadline).await?, token: None, refused: None });
         };
         let token = self.token(source, deadline).await?;
         let response = self.ask(with(asking.clone(), &token), deadline).await?;

@@ -23,6 +23,20 @@ enum Scheme {
     Basic { user: String },
 }
 
+impl Scheme {
+    fn value(&self, name: &HeaderName, secret: &str) -> Result<HeaderValue, String> {
+        let text = match self {
+            Self::Plain => secret.to_owned(),
+            Self::Bearer => format!("Bearer {secret}"),
+            Self::Basic { user } => format!("Basic {}", STANDARD.encode(format!("{user}:{secret}"))),
+        };
+        let mut value = HeaderValue::try_from(text)
+            .map_err(|_| format!("the secret for the header `{name}` has a line break or non-ASCII character"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
 impl Headers {
     pub(super) fn new(options: &Options) -> Result<Self, OpenError> {
         let mut fixed = HeaderMap::new();
@@ -65,19 +79,30 @@ impl Headers {
         }
         for (name, scheme, secret) in &self.secret {
             let secret = secret.get().map_err(|e| format!("the secret for the header `{name}` is missing: {e}"))?;
-            let text = match scheme {
-                Scheme::Plain => secret.to_string(),
-                Scheme::Bearer => format!("Bearer {secret}"),
-                Scheme::Basic { user } => {
-                    format!("Basic {}", STANDARD.encode(format!("{user}:{secret}")))
-                }
-            };
-            let mut value = HeaderValue::try_from(text)
-                .map_err(|_| format!("the secret for the header `{name}` has a line break or non-ASCII character"))?;
-            value.set_sensitive(true);
-            headers.insert(name.clone(), value);
+            headers.insert(name.clone(), scheme.value(name, &secret)?);
         }
         Ok(headers)
+    }
+
+    /// Whether there are secrets in them.
+    pub(super) fn have_secrets(&self) -> bool {
+        !self.secret.is_empty()
+    }
+
+    /// The headers whose secrets are others than those that were `sent` and refused, when their sources are asked again;
+    /// none if all are the same. May wait for a file or a service.
+    pub(super) async fn renewed(&self, sent: &HeaderMap) -> HeaderMap {
+        let mut renewed = HeaderMap::new();
+        for (name, scheme, secret) in &self.secret {
+            let secret = secret.clone();
+            // What cannot be had or sent now is as good as the same.
+            let Ok(Ok(secret)) = tokio::task::spawn_blocking(move || secret.get_again()).await else { continue };
+            let Ok(value) = scheme.value(name, &secret) else { continue };
+            if sent.get(name) != Some(&value) {
+                renewed.insert(name.clone(), value);
+            }
+        }
+        renewed
     }
 
     /// What must not appear in an excerpt: a server may echo the request's headers.

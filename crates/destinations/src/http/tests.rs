@@ -111,6 +111,26 @@ async fn a_rotated_secret_is_used_at_once_and_a_missing_one_waits() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_refused_is_asked_for_again_and_the_delivery_not_blamed_if_it_is_another() {
+    let server = Server::start(|request| {
+        Answer::status(if request.headers["authorization"] == "Bearer new" { 200 } else { 401 })
+    })
+    .await;
+    let mut options = options(&server, "/");
+    let again = Arc::new(std::sync::Mutex::new("new"));
+    let next = Arc::clone(&again);
+    options.auth = Auth::Bearer(Secret::from_fns(|| Ok("old".into()), move || Ok((*next.lock().unwrap()).into())));
+    let destination = HttpDestination::open(options).unwrap();
+    destination.send(delivery("{}")).await.unwrap();
+    *again.lock().unwrap() = "old";
+    let refused = destination.send(delivery("{}")).await.unwrap_err();
+    assert_eq!((refused.class, refused.status), (ErrorClass::Permanent, Some(401)));
+    let requests = server.requests();
+    let sent: Vec<_> = requests.iter().map(|request| request.headers["authorization"].to_str().unwrap()).collect();
+    assert_eq!(sent, ["Bearer old", "Bearer new", "Bearer old"], "asked again only with another one");
+}
+
+#[tokio::test]
 async fn statuses_decide() {
     let server = Server::start(|request| {
         let status = request.line.rsplit('/').next().unwrap().parse().unwrap();
