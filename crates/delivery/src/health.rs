@@ -7,6 +7,7 @@ use event::Timestamp;
 use parking_lot::Mutex;
 use queue::{Failure, FailureClass};
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::GateStatus;
 
@@ -33,6 +34,16 @@ pub struct Health {
     last_error: Mutex<Option<LastError>>,
     latency: [AtomicU64; LATENCY_BOUNDS_MS.len() + 1],
     latency_us: AtomicU64,
+    rest: watch::Sender<Option<Rest>>,
+}
+
+/// A service has nothing under way and nothing to lease: it waits for something new, or for a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rest {
+    /// When it looks again by itself; `None` if only something new can wake it.
+    pub until: Option<Timestamp>,
+    /// The breaker, the rate or a pause holds back whatever there may be.
+    pub held_back: bool,
 }
 
 /// The numbers at one moment.
@@ -98,7 +109,17 @@ impl Health {
             last_error: Mutex::new(None),
             latency: Default::default(),
             latency_us: AtomicU64::new(0),
+            rest: watch::Sender::new(None),
         }
+    }
+
+    /// Whether its service rests, for those who end a service that has nothing more to do.
+    pub fn rest(&self) -> watch::Receiver<Option<Rest>> {
+        self.rest.subscribe()
+    }
+
+    pub(crate) fn set_rest(&self, rest: Option<Rest>) {
+        self.rest.send_if_modified(|known| std::mem::replace(known, rest) != rest);
     }
 
     /// The numbers now. Each is right; together they may be a moment apart.

@@ -41,7 +41,7 @@ pub use clock::{Clock, SystemClock};
 pub use error::Error;
 pub use gate::GateStatus;
 pub use handle::{Handle, Switch};
-pub use health::{Health, HealthSnapshot, LATENCY_BOUNDS_MS, LastError};
+pub use health::{Health, HealthSnapshot, LATENCY_BOUNDS_MS, LastError, Rest};
 pub use mapper::{MapError, Mapper};
 pub use options::Options;
 pub use rate::RateOptions;

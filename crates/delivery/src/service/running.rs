@@ -29,7 +29,7 @@ use crate::gate::Gate;
 use crate::group::Group;
 use crate::pause::Pause;
 use crate::report::Report;
-use crate::{Error, Health, NotPutAside, Options};
+use crate::{Error, Health, NotPutAside, Options, Rest};
 
 /// When the queue names a due time that was already past at the last lease, it cannot be leased for another reason,
 /// and `changed` will tell; we look again after this time all the same.
@@ -186,6 +186,7 @@ impl<'a> Running<'a> {
                 return Ok(());
             }
             self.set_timer(now);
+            self.health.set_rest(self.rest(now));
             let step = poll_fn(|cx| {
                 if self.stopping.is_none()
                     && let Poll::Ready(drain) = shutdown.as_mut().poll(cx)
@@ -265,6 +266,20 @@ impl<'a> Running<'a> {
         if self.timer.as_ref().map(|(at, _)| *at) != wake {
             self.timer = wake.map(|at| (at, self.tools.clock.sleep_until(at)));
         }
+    }
+
+    /// Set when nothing is under way and nothing can be begun.
+    fn rest(&self, now: Timestamp) -> Option<Rest> {
+        let busy = self.in_flight() > 0
+            || self.settle.is_some()
+            || self.lease.is_some()
+            || !self.ended.is_empty()
+            || self.putting.as_ref().is_some_and(|putting| !putting.is_idle());
+        let held_back = self.room(now) == 0;
+        if busy || self.look && !held_back {
+            return None;
+        }
+        Some(Rest { until: self.timer.as_ref().map(|(at, _)| *at), held_back })
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>, done: &mut Vec<Ended>) -> Poll<Step> {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use destinations::SendError;
 use queue::{Order, QueueError};
 
 use super::rig::{DEADLINE, Rig, Scripted, wait};
-use crate::{Error, Options};
+use crate::{Backoff, Clock as _, Error, Options, Rest};
 
 #[tokio::test(start_paused = true)]
 async fn attempts_under_way_are_finished_and_nothing_more_is_begun() {
@@ -92,4 +93,29 @@ async fn a_queue_that_is_closed_ends_the_service() {
     rig.queue.close().await.unwrap();
     let error = handle.ended().await.unwrap_err();
     assert!(matches!(error, Error::Queue { source: QueueError::Closed, .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_rests_when_nothing_is_left_and_says_until_when() {
+    let rig = Rig::new(Order::None, 1);
+    let destination = Scripted::new(&rig, |number, before| async move {
+        match (number, before) {
+            (7, 0) => Err(SendError::transient("not now")),
+            _ => Ok(()),
+        }
+    });
+    rig.publish(0..100, 100).await;
+    let backoff = Backoff { base: Duration::from_secs(60), cap: Duration::from_secs(60) };
+    let handle = rig.start(destination.clone(), Options { backoff, ..Options::default() });
+    let mut rest = handle.health().rest();
+    let told = *rest.wait_for(Option::is_some).await.unwrap();
+    assert_eq!(destination.taken().len(), 99, "not while there is something to do");
+    let until = told.unwrap().until.expect("the retry is to come");
+    assert!(until > rig.clock.now());
+    // It goes on by itself, and then only something new can wake it.
+    let told = *rest.wait_for(|rest| rest.is_some_and(|rest| rest.until.is_none())).await.unwrap();
+    assert_eq!((told, destination.taken().len()), (Some(Rest { until: None, held_back: false }), 100));
+    rig.publish(100..101, 1).await;
+    rig.settled(0, DEADLINE).await;
+    assert_eq!(destination.taken().len(), 101);
 }
