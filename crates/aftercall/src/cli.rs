@@ -95,11 +95,24 @@ pub(crate) enum Command {
     Warehouse(crate::warehouse::WarehouseArgs),
     /// Find in templates for AWS what is known to lose, double or delay events; make the table of a queue there
     Aws(crate::aws::AwsArgs),
+    /// Be a function of AWS Lambda, in the role that AFTERCALL_ROLE names; under the name `bootstrap` it is one by itself
+    Lambda(LambdaArgs),
     /// Print the default configuration, every key commented
     Config(ConfigArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
+
+/// Arguments of `lambda`: there are none, all is in the environment.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+AFTERCALL_ROLE            ingest, route, deliver, review or upkeep
+AFTERCALL_CONFIG          ssm:NAME[:VERSION], s3://BUCKET/KEY[?versionId=VERSION], or the path of a file
+AFTERCALL_WAKE_QUEUE_URL  the queue of SQS that `deliver` is woken by
+AFTERCALL_TABLE           the table of the queue, instead of the configured one
+AFTERCALL_BODIES_BUCKET   the bucket for large bodies, instead of the configured one
+AFTERCALL_CONFIG_AGE      how long a configuration without a version is used before it is looked at again [default: 5m]")]
+pub(crate) struct LambdaArgs {}
 
 /// Arguments of `config`.
 #[derive(Debug, Args)]

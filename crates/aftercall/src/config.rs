@@ -29,6 +29,8 @@ pub(crate) use self::file::{AuthTable, File, On, OnOutage, SignatureSetting, Sou
 pub(crate) use self::genesys::{GenesysParts, Platform};
 #[cfg(feature = "aws")]
 pub(crate) use self::parts::AwsPlace;
+#[cfg(feature = "lambda")]
+pub(crate) use self::parts::FunctionParts;
 pub(crate) use self::parts::{
     Action, AlarmParts, ConsoleParts, DestinationParts, Fetching, Made, Opened, Parts, QueueParts, QueuePlace,
     RouteParts, Setting, Trouble, signature_scheme,

@@ -14,6 +14,11 @@ mod dead_letters;
 mod demo;
 mod erase;
 mod genesys;
+#[cfg(feature = "lambda")]
+mod lambda;
+#[cfg(not(feature = "lambda"))]
+#[path = "no_lambda.rs"]
+mod lambda;
 mod logging;
 mod map;
 mod matching;
@@ -47,6 +52,10 @@ use crate::cli::{Cli, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Lambda starts the program under another name, without arguments.
+    if lambda::is_wanted() {
+        return lambda::run().unwrap_or_else(|error| output::fail(&error));
+    }
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),
@@ -77,6 +86,7 @@ fn main() -> ExitCode {
         Command::Map(args) => map::run(&args),
         Command::Warehouse(args) => warehouse::run(&args),
         Command::Aws(args) => aws::run(&args),
+        Command::Lambda(_) => lambda::run(),
         Command::Config(args) if args.schema => output::print_json(&config::schema()).map(|()| ExitCode::SUCCESS),
         Command::Config(_) => output::print(config::DEFAULT_FILE).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => cli::completions(args.shell),

@@ -166,12 +166,17 @@ impl Prove {
 
 /// The value of a secret that the configuration names.
 fn secret(name: &str) -> anyhow::Result<String> {
+    if let Some(text) = crate::config::Secrets::managed("auth.secrets", name) {
+        return Ok(text?.trim().to_owned());
+    }
     let value = match name.split_once(':') {
         Some(("env", variable)) => {
             std::env::var(variable).with_context(|| format!("the environment variable {variable}"))?
         }
         Some(("file", path)) => std::fs::read_to_string(path).with_context(|| format!("reading {path}"))?,
-        _ => anyhow::bail!("a secret of the configuration is not named as \"env:NAME\" or \"file:PATH\""),
+        _ => anyhow::bail!(
+            "a secret of the configuration is not named as \"env:NAME\", \"file:PATH\" or \"secretsmanager:NAME\""
+        ),
     };
     let first = value.lines().map(str::trim).find(|line| !line.is_empty());
     Ok(first.with_context(|| format!("{name} is empty"))?.to_owned())

@@ -10,7 +10,7 @@ mod origin;
 mod quarantine;
 mod reload;
 mod standing;
-mod store;
+pub(crate) mod store;
 mod transcripts;
 mod trial;
 mod wiring;

@@ -9,10 +9,15 @@ use anyhow::{Context as _, Result};
 
 use super::s3::{Running, until};
 use super::tool::{self, Tool};
-use crate::cargo;
+use crate::cargo::{self, cargo};
+use crate::outcome::Outcome;
+use crate::repository::Repository;
 
 const EMULATOR: Tool =
     Tool { name: "ministack", program: "ministack", requirements: include_str!("emulator/requirements.txt") };
+
+/// How tests know where the emulator listens.
+const ENDPOINT: &str = "AFTERCALL_TEST_AWS";
 
 /// The account that its queues belong to.
 pub(super) const ACCOUNT: &str = "000000000000";
@@ -38,6 +43,25 @@ impl Emulator {
         until("the emulator listens", || Ok(TcpStream::connect(address).is_ok()))?;
         Ok(Self { address, _process: process })
     }
+}
+
+/// How many of the tests of this name passed, which need an emulator. It runs in a folder of this name.
+pub(super) fn tests(repository: &Repository, name: &str, target: &str) -> Result<Outcome> {
+    let emulator = Emulator::start(&folder(name)?)?;
+    let mut tests = cargo(repository);
+    tests.args(["test", "--workspace", "--all-features", "--no-fail-fast", "--test", target]);
+    tests.env(ENDPOINT, format!("http://{}", emulator.address));
+    let mut sum = Outcome::default();
+    let status = cargo::run(&mut tests, |line| {
+        if let Some(outcome) = Outcome::of_test_result(line) {
+            sum += outcome;
+        }
+    })?;
+    if !status.success() && sum.failed == 0 {
+        // Something did not compile, or a test took the whole process down.
+        sum += Outcome::ONE_FAILED;
+    }
+    Ok(sum)
 }
 
 /// A folder in the target folder, made anew.

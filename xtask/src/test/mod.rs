@@ -8,6 +8,7 @@ mod aws_queue;
 mod aws_template;
 mod clouds;
 mod emulator;
+mod functions;
 mod lake;
 mod needs;
 mod proxy;
@@ -33,7 +34,7 @@ const KILLS: &str = "20";
 type Step = fn(&Repository) -> Result<Outcome>;
 
 /// All parts: how each is called on the command line, and what it is.
-const STEPS: [(&str, &str, Step); 10] = [
+const STEPS: [(&str, &str, Step); 11] = [
     ("tests", "tests", tests),
     ("cases", "pattern cases", cases),
     ("api", "admin API", api::run),
@@ -41,6 +42,7 @@ const STEPS: [(&str, &str, Step); 10] = [
     ("queues", "queues and buses", aws::run),
     ("aws-queue", "queue on AWS", aws_queue::run),
     ("aws-template", "template for AWS", aws_template::run),
+    ("functions", "functions of AWS Lambda", functions::run),
     ("lake", "Parquet files", lake::run),
     ("stores", "object stores", clouds::run),
     ("kills", "kills", kills),

@@ -105,7 +105,7 @@ pub(crate) struct RedactionTable {
 
 /// Where the key is, or where the keys are.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "\"file:PATH\" or \"env:NAME\", or several of them in a list")]
+#[serde(untagged, expecting = "\"file:PATH\", \"env:NAME\" or \"secretsmanager:NAME\", or several of them in a list")]
 pub(crate) enum RedactionKeys {
     One(String),
     Several(Vec<String>),

@@ -5,6 +5,8 @@ mod alone;
 mod archive;
 mod console;
 mod destination;
+#[cfg(feature = "lambda")]
+mod functions;
 mod opened;
 mod quarantine;
 mod queue;
@@ -23,6 +25,8 @@ pub(crate) use self::alarms::{Action, AlarmParts};
 pub(crate) use self::alone::ConsoleParts;
 #[cfg(feature = "parquet")]
 pub(crate) use self::destination::{PARQUET_JOURNALS, parquet_options};
+#[cfg(feature = "lambda")]
+pub(crate) use self::functions::FunctionParts;
 pub(crate) use self::opened::{Opened, Setting, same_files};
 #[cfg(feature = "aws")]
 pub(crate) use self::queue::AwsPlace;

@@ -160,11 +160,11 @@ fn notifier(name: &str, table: &NotifierTable) -> Result<notifier::Options, Conf
             ];
             refuse(name, "slack", &others)?;
             let url = wanted(&key("url"), &table.url)?;
-            if !is_secret(url) {
+            if !Secrets::is_name(url) {
                 return Err(ConfigError::value_with_help(
                     key("url"),
                     "is a secret: who knows it can write to the channel",
-                    "write \"env:NAME\" or \"file:PATH\", and put the address there",
+                    "write \"env:NAME\", \"file:PATH\" or \"secretsmanager:NAME\", and put the address there",
                 ));
             }
             Channel::Slack { url: address(name, url, table, timeout)? }
@@ -207,7 +207,7 @@ fn command(name: &str, table: &NotifierTable) -> Result<CommandOptions, ConfigEr
 
 fn address(name: &str, url: &str, table: &NotifierTable, timeout: Duration) -> Result<Address, ConfigError> {
     let key = |key: &str| format!("notifiers.{name}.{key}");
-    let url = if is_secret(url) { Secrets::find(&key("url"), url)? } else { Secret::fixed(url) };
+    let url = if Secrets::is_name(url) { Secrets::find(&key("url"), url)? } else { Secret::fixed(url) };
     let read = |path: &PathBuf| {
         let failed = |error| ConfigError::value(key("ca"), format!("{}: {error}", path.display()));
         std::fs::read(path).map_err(failed)
@@ -215,10 +215,6 @@ fn address(name: &str, url: &str, table: &NotifierTable, timeout: Duration) -> R
     let address = Address::new(url, table.ca.as_ref().map(read).transpose()?, timeout);
     address.check().map_err(|problem| ConfigError::value(format!("notifiers.{name}"), problem))?;
     Ok(address)
-}
-
-fn is_secret(text: &str) -> bool {
-    text.starts_with("env:") || text.starts_with("file:")
 }
 
 fn wanted<'a>(key: &str, value: &'a Option<String>) -> Result<&'a str, ConfigError> {

@@ -6,7 +6,8 @@ use event::json::{Path, Pointer};
 use redaction::{Error, How, Keys, Redactor, Rule};
 
 use super::super::file::{File, RedactHow, RedactTable, RedactionKeys};
-use super::super::{ConfigError, SourceTable};
+use super::super::secrets::NAME_IT;
+use super::super::{ConfigError, Secrets, SourceTable};
 use super::source;
 
 /// Where the keys are named.
@@ -39,9 +40,12 @@ impl File {
     }
 }
 
-/// The keys that a name stands for: those of a file, one a line, or that of a variable.
+/// The keys that a name stands for: those of a file or of Secrets Manager, one a line, or that of a variable.
 fn secrets(name: &str) -> Result<Vec<String>, ConfigError> {
     let cannot = |problem: String| ConfigError::value(KEY, problem);
+    if let Some(text) = Secrets::managed(KEY, name) {
+        return text.map(|text| lines(&text));
+    }
     let found: Vec<String> = match name.split_once(':') {
         Some(("env", variable)) => {
             let value = std::env::var(variable).unwrap_or_default().trim().to_owned();
@@ -55,17 +59,18 @@ fn secrets(name: &str) -> Result<Vec<String>, ConfigError> {
                 return Err(cannot(format!("{path}: is too long for a file of keys")));
             }
             let text = std::fs::read_to_string(path).map_err(|error| cannot(format!("{path}: {error}")))?;
-            text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+            lines(&text)
         }
         _ => {
-            return Err(ConfigError::value_with_help(
-                KEY,
-                "is no name of a secret",
-                "keys do not stand in the configuration; write \"env:NAME\" or \"file:PATH\"",
-            ));
+            return Err(ConfigError::value_with_help(KEY, "is no name of a secret", NAME_IT));
         }
     };
     if found.is_empty() { Err(cannot(format!("{name} is empty"))) } else { Ok(found) }
+}
+
+/// One a line.
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
 }
 
 /// What redacts a source's events; `None` without rules.

@@ -10,7 +10,7 @@ use http::HeaderName;
 use intake::{Auth, Encoding, SecretFormat, SecretSource, SignatureScheme, SignedContent, SignedTime};
 
 use super::super::file::{SignatureEncoding, SignatureTable, SourceKind};
-use super::super::{AuthTable, ConfigError, SignatureSetting, SourceTable};
+use super::super::{AuthTable, ConfigError, Secrets, SignatureSetting, SourceTable};
 
 /// How old a signed time may be, without a setting: what Standard Webhooks recommends.
 const TOLERANCE: Duration = Duration::from_secs(300);
@@ -129,16 +129,7 @@ fn secrets(key: &str, names: &[String]) -> Result<Vec<SecretSource>, ConfigError
     if names.is_empty() {
         return Err(ConfigError::value_with_help(key, "there is none", "write secrets = [\"env:NAME\"]"));
     }
-    let parse = |name: &String| match name.split_once(':') {
-        Some(("env", variable)) => Ok(SecretSource::Env(variable.to_owned())),
-        Some(("file", path)) => Ok(SecretSource::File(path.into())),
-        _ => Err(ConfigError::value_with_help(
-            key,
-            "has an entry that is no name of a secret",
-            "secrets do not stand in the configuration; write \"env:NAME\" or \"file:PATH\"",
-        )),
-    };
-    names.iter().map(parse).collect()
+    names.iter().map(|name| Secrets::verifying(key, name)).collect()
 }
 
 fn header_name(key: &str, name: &str) -> Result<HeaderName, ConfigError> {

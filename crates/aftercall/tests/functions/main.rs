@@ -1,0 +1,17 @@
+//! The program as functions of AWS Lambda: the real binary as `bootstrap`, driven by a server of Lambda's runtime interface,
+//! with the queue, secrets, configuration and wake-ups at an emulator of AWS, which `cargo xtask test` starts.
+#![cfg(test)]
+
+mod aws;
+mod crm;
+mod deployed;
+mod function;
+mod ingest;
+mod kills;
+mod lambda;
+mod messages;
+mod outage;
+mod rotation;
+mod site;
+mod start;
+mod waiting;
