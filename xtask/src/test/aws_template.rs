@@ -1,5 +1,6 @@
 //! The template for AWS: translated as AWS does it, linted by cfn-lint, checkov and ourselves, looked at for what an emulator
-//! drops, and deployed to an emulator, where what came of it is read back.
+//! drops, and deployed to an emulator, where what came of it is read back; and once more with the real program in it, which gets
+//! webhooks and envelopes to a CRM.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use crate::repository::Repository;
 const TOOLS: Tool =
     Tool { name: "aws-template-tools", program: "python", requirements: include_str!("aws_template/requirements.txt") };
 /// What runs in Python, beside the tools.
-const SCRIPTS: [(&str, &str); 7] = [
+const SCRIPTS: [(&str, &str); 8] = [
     ("report.py", include_str!("aws_template/report.py")),
     ("account.py", include_str!("aws_template/account.py")),
     ("translate.py", include_str!("aws_template/translate.py")),
@@ -24,6 +25,7 @@ const SCRIPTS: [(&str, &str); 7] = [
     ("waived.py", include_str!("aws_template/waived.py")),
     ("waivers.txt", include_str!("aws_template/waivers.txt")),
     ("deploy.py", include_str!("aws_template/deploy.py")),
+    ("functions.py", include_str!("aws_template/functions.py")),
 ];
 /// The template, in the repository.
 const TEMPLATE: &str = "deploy/aws/template.yaml";
@@ -31,6 +33,8 @@ const TEMPLATE: &str = "deploy/aws/template.yaml";
 const FOLDER: &str = "aws-template-test";
 /// The template as AWS translates it, in that folder.
 const TRANSLATED: &str = "template.json";
+/// The program, in that folder.
+const BOOTSTRAP: &str = "bootstrap";
 /// What has no default. The key is that of the program which the deployment puts there.
 const PARAMETERS: [&str; 2] = ["CodeBucket=code", "CodeKey=aftercall/1/bootstrap.zip"];
 /// What cfn-lint says of parameters that are empty and are then not used, and of one that the translation has put in.
@@ -59,8 +63,9 @@ pub(super) fn run(repository: &Repository) -> Result<Outcome> {
     sum += passes("aws lint finds nothing", site.command(&aftercall).args(["aws", "lint", TRANSLATED]).arg(&template))?;
     sum += site.checkov()?;
     sum += counted(site.python("properties.py").args([TRANSLATED, &expires(repository)?]))?;
-    let emulator = Emulator::start(&site.folder)?;
-    sum += counted(site.python("deploy.py").args([&format!("http://{}", emulator.address), TRANSLATED]))?;
+    sum += site.deployed("deploy.py", &[])?;
+    site.bootstrap(&aftercall)?;
+    sum += site.deployed("functions.py", &[BOOTSTRAP])?;
     Ok(sum)
 }
 
@@ -87,6 +92,21 @@ impl Site {
     fn tool(&self, name: &str) -> Result<Command> {
         let bin = self.python.parent().context("Python is in no folder")?;
         Ok(self.command(&bin.join(name)))
+    }
+
+    /// The program, small enough to be sent around.
+    fn bootstrap(&self, aftercall: &Path) -> Result<()> {
+        let mut strip = self.command(Path::new("strip"));
+        let status = strip.args(["-o", BOOTSTRAP]).arg(aftercall).status().context("starting strip, of binutils")?;
+        ensure!(status.success(), "stripping {} failed", aftercall.display());
+        Ok(())
+    }
+
+    /// What a script finds in an emulator of its own.
+    fn deployed(&self, script: &str, arguments: &[&str]) -> Result<Outcome> {
+        let emulator = Emulator::start(&self.folder)?;
+        let endpoint = format!("http://{}", emulator.address);
+        counted(self.python(script).args([&endpoint, TRANSLATED]).args(arguments))
     }
 
     /// It finds things always; what counts is whether somebody has written why they stay.

@@ -4,6 +4,7 @@ Webhooks through the HTTP API and envelopes through the bus end up in a fake CRM
 """
 
 import base64
+import concurrent.futures
 import hashlib
 import hmac
 import http.server
@@ -38,7 +39,8 @@ class Crm(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.taken, self.refuses, self.lock = [], "", threading.Lock()
+        self.taken, self.refuses, self.is_down, self.lock = [], "", False, threading.Lock()
+        self.at_once = self.most_at_once = 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def bodies(self):
@@ -54,13 +56,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_PUT(self):
         body = self.rfile.read(int(self.headers["content-length"])).decode()
-        status = 204
+        with self.server.lock:
+            self.server.at_once += 1
+            self.server.most_at_once = max(self.server.most_at_once, self.server.at_once)
+        status = 503 if self.server.is_down else 204
         if self.headers["authorization"] != "Bearer the-token-of-the-crm":
             status = 401
         elif self.server.refuses and self.server.refuses in body:
             status = 422
-        else:
-            with self.server.lock:
+        with self.server.lock:
+            self.server.at_once -= 1
+            if status == 204:
                 self.server.taken.append((self.path, body))
         self.send_response(status)
         self.send_header("content-length", "0")
@@ -163,6 +169,49 @@ def rotated(site):
     equal(site.post({"webhookEventId": "r-2"}, "neither of them")[0], 401)
 
 
+def crowded(site):
+    """hundreds at once are each delivered once, in the order of their conversation, fifty at a time at most"""
+    conversations, events, secret = 30, 10, site.secret()
+
+    def send(conversation):
+        for number in range(events):
+            body = {"webhookEventId": f"{conversation}-{number}", "conversationId": conversation, "number": number}
+            # Whoever is told to come again does, as senders do.
+            until("it is taken", lambda body=body: site.post(body, secret)[0] == 200)
+
+    names = [f"crowd-{number}" for number in range(conversations)]
+    with concurrent.futures.ThreadPoolExecutor(conversations) as senders:
+        list(senders.map(send, names))
+    until("the CRM has them all", lambda: all(len(site.crm.of(name)) >= events for name in names))
+    for name in names:
+        equal([json.loads(body)["number"] for body in site.crm.of(name)], list(range(events)))
+    assert site.crm.most_at_once <= 50, site.crm.most_at_once
+
+
+def waited(site):
+    """an outage of the CRM costs time only: nothing gets into a queue of dead letters, nor becomes one"""
+    outputs = site.account.outputs
+    site.crm.is_down = True
+    names = [f"outage-{number}" for number in range(20)]
+    site.put(*(acw(name) for name in names[:10]))
+    site.put(*(acw(name) for name in names[10:]))
+    until("the events are in the table", lambda: site.account.attributes(outputs["IntakeQueueUrl"])["ApproximateNumberOfMessages"] == "0")
+    for _ in range(3):
+        site.invoke("upkeep", {})
+    for queue in ("IntakeDeadLettersUrl", "RuleDeadLettersUrl", "WakeDeadLettersUrl"):
+        equal(site.account.attributes(outputs[queue])["ApproximateNumberOfMessages"], "0")
+    equal((site.groups(), [name for name in names if site.crm.of(name)]), ([], []))
+    site.crm.is_down = False
+
+    def delivered():
+        # Once a minute on AWS; nobody wants to wait for that here.
+        site.invoke("upkeep", {})
+        return all(site.crm.of(name) for name in names)
+
+    until("the CRM has them all", delivered)
+    equal([name for name in names if len(site.crm.of(name)) != 1], [])
+
+
 def mended(site):
     """what the CRM refuses is a dead letter, which a person approves and which is delivered then"""
     site.crm.refuses = "poison"
@@ -212,7 +261,7 @@ def main(endpoint, template, bootstrap):
     with open(bootstrap, "rb") as file:
         site = Site(endpoint, template, zipped("bootstrap", file.read()))
     report = Report()
-    report.all([deployed, webhook, refused, bus, once, rotated, mended, unreadable, kept], site)
+    report.all([deployed, webhook, refused, bus, once, rotated, crowded, waited, mended, unreadable, kept], site)
     report.end()
 
 
