@@ -1,4 +1,4 @@
-//! How long `trace` takes in a long audit trail, before there is an index and with one, and what the index takes on disk.
+//! How long `trace` takes in a long audit trail, before there is an index and with one.
 //!
 //! `cargo run --release -p queue-sqlite --features conformance --example trace_speed -- DIRECTORY [EVENTS]`
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a tool that measures")]
@@ -51,24 +51,12 @@ async fn main() {
     }
     println!("{events} events published and delivered in {:.1?}", begin.elapsed());
     ask(&f, "without an index").await;
-    let before = bytes();
     let (begin, mut pieces) = (Instant::now(), 1);
     while f.queue.maintain(f.now).await.expect("maintains").more {
         pieces += 1;
     }
-    f.queue.close().await.expect("closes");
-    println!(
-        "indexed in {pieces} pieces, {:.1?}; {} KiB more on disk",
-        begin.elapsed(),
-        (bytes().saturating_sub(before)) >> 10
-    );
-    let f = Fixture::<Named>::new();
+    println!("indexed in {pieces} pieces, {:.1?}", begin.elapsed());
     ask(&f, "with the index").await;
-}
-
-fn bytes() -> u64 {
-    let files = std::fs::read_dir(directory()).expect("lists").flatten();
-    files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum()
 }
 
 async fn ask(f: &Fixture<Named>, how: &str) {
