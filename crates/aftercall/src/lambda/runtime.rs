@@ -1,8 +1,8 @@
 //! The interface of Lambda's runtime: asks for the next invocation, and says what came of it.
 //!
 //! A loop of our own over one connection of hyper, which is in the program anyway. The crate `lambda_runtime` is alive and
-//! does more than is wanted here (layers, streams, types for every event); it would bring a second client, and cost about as
-//! much at the start as all the rest of it. The interface has four requests and has not changed since 2018.
+//! does more than is wanted here (layers, streams, types for every event); it would bring a second client and its
+//! layers. The interface has four requests and has not changed since 2018.
 
 use std::net::ToSocketAddrs as _;
 
