@@ -128,7 +128,7 @@ fn at_each(numbers: impl Iterator<Item = usize>, fault: &str, load: Load, gracef
 
 #[test]
 fn a_failed_write_anywhere_loses_nothing() {
-    // Creating the tables takes some 50 writes, each commit some 5.
+    // Creating the tables takes some 50 writes, each commit some 4.
     let (struck, refused) = at_each((1..20).chain((20..140).step_by(4)), "write:#:EIO", SMALL, false);
     assert!(struck > 20 && refused > 5, "{struck} runs had their fault, {refused} under load");
 }
@@ -141,7 +141,7 @@ fn a_torn_write_anywhere_loses_nothing() {
 
 #[test]
 fn a_disk_that_fills_up_anywhere_loses_nothing() {
-    let (struck, refused) = at_each((2..90).step_by(8), "write:#:ENOSPC:3", SMALL, true);
+    let (struck, refused) = at_each((2..130).step_by(8), "write:#:ENOSPC:3", SMALL, true);
     assert!(struck > 5 && refused > 2, "{struck} runs had their fault, {refused} under load");
 }
 
