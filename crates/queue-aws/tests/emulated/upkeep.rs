@@ -58,6 +58,7 @@ async fn finished_replays_are_forgotten_beyond_those_that_are_remembered() {
             done: number != 0,
             erasures: queue.erasures(),
             events: Vec::new(),
+            put_aside: 0,
         };
         queue.replay(piece, NOW.plus(Duration::from_secs(number as u64))).await.expect("replays");
     }
