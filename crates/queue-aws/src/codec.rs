@@ -7,8 +7,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::table::Key;
 
-/// The version of the format; another one is refused, not guessed at.
-const FORMAT: u8 = 1;
+/// The version of the format; another one is refused, not guessed at. 1 had no counts of what was put aside.
+const FORMAT: u8 = 2;
 /// Version and checksum.
 const HEAD_BYTES: usize = 9;
 
@@ -30,7 +30,12 @@ pub(crate) fn unpack<T: DeserializeOwned>(key: &Key, data: &[u8]) -> Result<T, Q
     };
     let (&format, rest) = data.split_first().ok_or_else(|| damaged("it is empty"))?;
     if format != FORMAT {
-        return Err(damaged(&format!("it has format {format}, and this program knows {FORMAT}")));
+        return Err(QueueError::Damaged {
+            detail: format!(
+                "item {key}: it has format {format}, and this program knows {FORMAT}: the table is of another version of \
+                 Aftercall; run that one, or make a new table (`aftercall aws table create`)"
+            ),
+        });
     }
     let (checksum, value) = rest.split_at_checked(HEAD_BYTES - 1).ok_or_else(|| damaged("it is cut off"))?;
     if checksum != xxh3_64(value).to_le_bytes() {

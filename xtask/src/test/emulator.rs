@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::s3::{Running, until};
 use super::tool::{self, Tool};
-use crate::cargo::{self, cargo};
+use crate::cargo;
 use crate::outcome::Outcome;
 use crate::repository::Repository;
 
@@ -48,20 +48,8 @@ impl Emulator {
 /// How many of the tests of this name passed, which need an emulator. It runs in a folder of this name.
 pub(super) fn tests(repository: &Repository, name: &str, target: &str) -> Result<Outcome> {
     let emulator = Emulator::start(&folder(name)?)?;
-    let mut tests = cargo(repository);
-    tests.args(["test", "--workspace", "--all-features", "--no-fail-fast", "--test", target]);
-    tests.env(ENDPOINT, format!("http://{}", emulator.address));
-    let mut sum = Outcome::default();
-    let status = cargo::run(&mut tests, |line| {
-        if let Some(outcome) = Outcome::of_test_result(line) {
-            sum += outcome;
-        }
-    })?;
-    if !status.success() && sum.failed == 0 {
-        // Something did not compile, or a test took the whole process down.
-        sum += Outcome::ONE_FAILED;
-    }
-    Ok(sum)
+    let mut tests = super::cargo_test(repository);
+    super::count(tests.args(["--test", target]).env(ENDPOINT, format!("http://{}", emulator.address)))
 }
 
 /// A folder in the target folder, made anew.

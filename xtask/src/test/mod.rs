@@ -73,13 +73,24 @@ pub(crate) fn run(repository: &Repository, wanted: &[String]) -> Result<bool> {
 
 /// All tests of the workspace, those in the documentation included.
 fn tests(repository: &Repository) -> Result<Outcome> {
+    count(&mut cargo_test(repository))
+}
+
+/// Runs tests of the workspace, all unless they are named. With all features always, or everything would be built twice.
+fn cargo_test(repository: &Repository) -> Command {
+    let mut command = cargo(repository);
+    command.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+    command
+}
+
+/// How many of the tests passed that cargo runs.
+fn count(command: &mut Command) -> Result<Outcome> {
     let mut sum = Outcome::default();
-    let status =
-        cargo::run(cargo(repository).args(["test", "--workspace", "--all-features", "--no-fail-fast"]), |line| {
-            if let Some(outcome) = Outcome::of_test_result(line) {
-                sum += outcome;
-            }
-        })?;
+    let status = cargo::run(command, |line| {
+        if let Some(outcome) = Outcome::of_test_result(line) {
+            sum += outcome;
+        }
+    })?;
     if !status.success() && sum.failed == 0 {
         // Something did not compile, or a test took the whole process down.
         sum += Outcome::ONE_FAILED;

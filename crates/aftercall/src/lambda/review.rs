@@ -38,6 +38,19 @@ struct Asked {
     reason: String,
 }
 
+impl Asked {
+    /// What is on record about a decision is who made it, and why something is gone.
+    fn check(&self) -> Result<(), &'static str> {
+        if self.by.trim().is_empty() {
+            return Err("`by` is empty; it says who has decided");
+        }
+        if matches!(self.action, Action::Discard) && self.reason.trim().is_empty() {
+            return Err("`reason` is empty; nothing is discarded without one");
+        }
+        Ok(())
+    }
+}
+
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Action {
@@ -73,6 +86,7 @@ pub(super) async fn answer(function: &Function, wired: &Wired, invocation: &Invo
             let groups = r#"{"action": "groups"}"#;
             Failure::new("Event", format!("{error}; this function understands {form} and {groups}"))
         })?;
+        asked.check().map_err(|problem| Failure::new("Event", problem))?;
         let done = decide(wired, invocation, asked).await.map_err(|error| Failure::new("Queue", error.to_string()))?;
         serde_json::to_vec(&done).map(Bytes::from).map_err(|error| Failure::new("Bug", error.to_string()))
     } else {
@@ -176,7 +190,14 @@ mod tests {
     fn what_is_asked_is_read_strictly() {
         let read = |text: &str| serde_json::from_str::<Asked>(text).map_err(|error| error.to_string());
         let asked = read(r#"{"action":"redrive","group":"00000000000000ff","by":"ann","reason":"mended"}"#).unwrap();
-        assert_eq!((&*asked.by, &*asked.reason), ("ann", "mended"));
+        assert_eq!((&*asked.by, &*asked.reason, asked.check()), ("ann", "mended", Ok(())));
+        for bad in [
+            r#"{"action":"discard","group":"00000000000000ff","by":"ann"}"#,
+            r#"{"action":"discard","group":"00000000000000ff","by":"ann","reason":" "}"#,
+            r#"{"action":"redrive","group":"00000000000000ff","by":""}"#,
+        ] {
+            read(bad).unwrap().check().unwrap_err();
+        }
         assert!(read(r#"{"action":"delete","group":"00000000000000ff","by":"ann"}"#).unwrap_err().contains("redrive"));
         assert!(read(r#"{"action":"redrive","group":"ff","by":"ann"}"#).unwrap_err().contains("16 hexadecimal"));
         assert!(read(r#"{"action":"redrive","group":"00000000000000ff"}"#).unwrap_err().contains("by"));

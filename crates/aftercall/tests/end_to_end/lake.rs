@@ -56,7 +56,7 @@ fn post(server: &Server, numbers: std::ops::Range<usize>) -> (u64, u64) {
 }
 
 /// Files of the catalogue that no other replaces.
-fn catalogue(site: &Site) -> Vec<Value> {
+pub(crate) fn catalogue(site: &Site) -> Vec<Value> {
     let entries = fs::read_dir(site.path("lake/_catalogue")).into_iter().flatten().flatten();
     let entries = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "json"));
     let entries = entries.map(|entry| serde_json::from_slice::<Value>(&fs::read(entry.path()).unwrap()).unwrap());

@@ -58,6 +58,9 @@ fn a_held_conversation_waits_over_a_kill_and_its_redriven_event_goes_first() {
     publish(&server, "b", "b-2");
     waiting::until_so("the other conversation goes on", || got(&crm).contains(&"b-2".to_owned()));
     waiting::until_so("the others wait", || server.consumer("crm")["held"] == 2);
+    let story = run(&site, &server, &["trace", "a"]);
+    assert_eq!(story.matches("waits behind dead letter 1 of its conversation").count(), 2, "{story}");
+    assert!(story.contains("aftercall dead-letters show 1"), "{story}");
     let said = run(&site, &server, &["status"]);
     assert!(said.contains("crm: 1 conversations with 2 events wait behind dead letters"), "{said}");
     let said = run(&site, &server, &["dead-letters", "show", "1"]);

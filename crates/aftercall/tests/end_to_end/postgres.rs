@@ -129,6 +129,11 @@ fn a_wrong_password_a_missing_table_and_a_database_that_is_down_lose_nothing() {
     let before = failed(&server);
     assert_eq!(post(&server, 100..200), (100, 0));
     waiting::until_so("the login is refused", || failed(&server) > before && said(&server).contains("`password`"));
+    // A check says so and refuses nothing: the server would start, and wait as it does now.
+    let checked = site.run(&["serve", "--config", "aftercall.toml", "--check-config"]);
+    let warned = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert_eq!(checked.status.code(), Some(0), "{warned}");
+    assert!(warned.contains("destinations.lake") && warned.contains("`password`"), "{warned}");
     fs::write(site.path("password"), NEW_PASSWORD).unwrap();
     server.until_settled("lake");
 

@@ -1,7 +1,7 @@
 //! A destination that records every request and answers what it is told to.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +12,27 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// Reads the next one; nothing if the other side has closed the connection.
+    pub(crate) fn read(reader: &mut impl BufRead) -> std::io::Result<Option<Self>> {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let mut words = line.split(' ').map(str::to_owned);
+        let (Some(method), Some(path)) = (words.next(), words.next()) else { return Ok(None) };
+        let mut headers = HashMap::new();
+        loop {
+            line.clear();
+            reader.read_line(&mut line)?;
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+        }
+        let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        Ok(Some(Self { method, path, headers, body }))
+    }
 }
 
 /// Runs until the test process ends.
@@ -55,24 +76,10 @@ fn serve(
 ) -> std::io::Result<()> {
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let mut words = line.split(' ').map(str::to_owned);
-        let (Some(method), Some(path)) = (words.next(), words.next()) else { return Ok(()) };
-        let mut headers = HashMap::new();
-        loop {
-            line.clear();
-            reader.read_line(&mut line)?;
-            let Some((name, value)) = line.trim_end().split_once(':') else { break };
-            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
-        }
-        let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
-        let request = Request { method, path, headers, body };
+    while let Some(request) = Request::read(&mut reader)? {
         let status = answer(&request);
         record.lock().unwrap().push((request, status));
         write!(writer, "HTTP/1.1 {status} Told\r\ncontent-length: 0\r\n\r\n")?;
     }
+    Ok(())
 }

@@ -1,10 +1,12 @@
 //! A CRM that records every request and answers what it is told to.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use crate::recorder;
 
 /// What it does with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,22 +102,7 @@ impl Crm {
     fn serve(&self, stream: TcpStream) -> std::io::Result<()> {
         let mut writer = stream.try_clone()?;
         let mut reader = BufReader::new(stream);
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line)?;
-            if line.is_empty() {
-                return Ok(());
-            }
-            let mut headers = HashMap::new();
-            loop {
-                line.clear();
-                reader.read_line(&mut line)?;
-                let Some((name, value)) = line.trim_end().split_once(':') else { break };
-                headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
-            }
-            let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body)?;
+        while let Some(recorder::Request { headers, body, .. }) = recorder::Request::read(&mut reader)? {
             let does = *self.does.lock().unwrap();
             let status = match does {
                 Does::Answer(status) => Some(status),
@@ -138,5 +125,6 @@ impl Crm {
                 }
             }
         }
+        Ok(())
     }
 }

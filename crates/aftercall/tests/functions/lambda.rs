@@ -1,12 +1,14 @@
 //! Lambda's runtime interface, from the side of Lambda: hands a function one event after the other, and takes what it says.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+
+use crate::recorder::Request;
 
 /// What a function said of an invocation.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,22 +68,7 @@ impl Lambda {
     fn serve(&self, stream: TcpStream) -> std::io::Result<()> {
         let mut writer = stream.try_clone()?;
         let mut reader = BufReader::new(stream);
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line)?;
-            let mut words = line.split(' ').map(str::to_owned);
-            let (Some(_), Some(path)) = (words.next(), words.next()) else { return Ok(()) };
-            let mut length = 0;
-            loop {
-                line.clear();
-                reader.read_line(&mut line)?;
-                let Some((name, value)) = line.trim_end().split_once(':') else { break };
-                if name.eq_ignore_ascii_case("content-length") {
-                    length = value.trim().parse().unwrap();
-                }
-            }
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body)?;
+        while let Some(Request { path, body, .. }) = Request::read(&mut reader)? {
             let body = String::from_utf8(body).unwrap();
             let path = path.strip_prefix("/2018-06-01/runtime/").unwrap_or_else(|| panic!("{path}"));
             match path.split('/').collect::<Vec<_>>()[..] {
@@ -108,6 +95,7 @@ impl Lambda {
                 _ => panic!("{path}"),
             }
         }
+        Ok(())
     }
 
     fn next(&self) -> (String, String, Duration) {

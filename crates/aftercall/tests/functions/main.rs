@@ -11,6 +11,9 @@ mod kills;
 mod lambda;
 mod messages;
 mod outage;
+#[path = "../end_to_end/recorder.rs"]
+#[expect(dead_code, reason = "other tests need more of it")]
+mod recorder;
 mod rotation;
 mod site;
 mod start;

@@ -145,6 +145,10 @@ fn people_decide_about_a_group_of_dead_letters() {
     crm.now_does(Does::Answer(422));
     ingest.answer(&signed(&body("e-4", "e-4")));
     site.deliver(&deliver);
+    let id = review.give(&json!({ "action": "discard", "group": group, "by": "ann" }), TIMEOUT);
+    let Said::Failure(failure) = review.said(&id) else { panic!("nothing is discarded without a reason") };
+    assert!(failure["errorMessage"].as_str().unwrap().contains("reason"), "{failure}");
+    assert_eq!(dead_letters(&site), 1);
     assert_eq!(ask(&decide("discard"))["done"], 1);
     assert_eq!(dead_letters(&site), 0);
     let id = review.give(&json!({ "action": "delete", "group": group, "by": "ann" }), TIMEOUT);
