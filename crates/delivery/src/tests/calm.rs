@@ -32,7 +32,7 @@ async fn the_limit_is_reached_and_never_exceeded() {
     assert_eq!(taken, (0..1_000).collect::<Vec<_>>(), "each once");
     let health = handle.health().snapshot();
     assert_eq!((health.delivered, health.in_flight), (1_000, 0));
-    assert_eq!(health.latency.iter().sum::<u64>(), 1_000);
+    assert_eq!((health.latency.iter().sum::<u64>(), health.latency_us), (1_000, 1_000 * 10_000));
 }
 
 #[tokio::test(start_paused = true)]
