@@ -1,6 +1,6 @@
 //! Object stores over the network: the real program with Parquet files, objects and an archive in an emulator of S3, one of
 //! Azure's, and a strict fake of Google's. It is killed in the middle, the store is too busy, answers are torn off and
-//! requests hang; in the end each event is there once, in the files as in the objects, and no budget was spent.
+//! requests hang or arrive late; in the end each event is there once, in the files as in the objects, and no budget was spent.
 
 mod store;
 
@@ -28,6 +28,9 @@ const TROUBLE: [(usize, Mode, u64); 4] =
     [(3, Mode::Slow, 12), (7, Mode::Torn, 6), (11, Mode::Hang, 4), (15, Mode::Slow, 6)];
 /// The program is killed behind each of these bodies.
 const KILLED: [usize; 5] = [3, 6, 11, 14, 18];
+/// Behind this one what it sent before it was killed is on the way still; it arrives behind the other one, when the next
+/// process has written the same.
+const LATE: (usize, usize) = (14, 17);
 const RECORDS: &str = include_str!("clouds/records.py");
 
 /// How many of the stores passed.
@@ -69,6 +72,10 @@ fn walk(kind: &'static str, python: &PathBuf) -> Result<()> {
         if let Some((_, mode, requests)) = spoils {
             until(&format!("{requests} requests have met {mode:?}"), || Ok(proxy.spoilt() >= before + requests))?;
         }
+        if number == LATE.0 {
+            proxy.set(Mode::Late);
+            until("a file is on the way", || Ok(proxy.kept_back().is_some()))?;
+        }
         if KILLED.contains(&number) {
             // Dropping it is kill -9; the store may be in trouble still.
             drop(server);
@@ -76,6 +83,11 @@ fn walk(kind: &'static str, python: &PathBuf) -> Result<()> {
             server = site.start()?;
         }
         proxy.set(Mode::Pass);
+        if let Some(file) = proxy.kept_back().filter(|_| number == LATE.1) {
+            let what = "what is on its way was written again and is in another file";
+            until(what, || Ok(site.copies(&mut store)? && site.is_replaced(&file)?))?;
+            println!("{} requests arrive late", proxy.release(store.address)?);
+        }
         request(&server.intake, "POST", "/in/calls", &body)?;
     }
     until("everything is delivered, and nothing is dead", || {
@@ -84,14 +96,8 @@ fn walk(kind: &'static str, python: &PathBuf) -> Result<()> {
         Ok(all_are_zero(&status, "unsettled"))
     })?;
     site.archive(&server.console)?;
-    let copy = site.folder.join("copy");
     until("the store has each event once, and small files are merged", || {
-        if copy.exists() {
-            fs::remove_dir_all(&copy)?;
-        }
-        fs::create_dir_all(&copy)?;
-        store.copy(&copy)?;
-        site.reads(python, true)
+        Ok(site.copies(&mut store)? && site.reads(python, true)?)
     })
     .or_else(|_| ensure_reads(&site, python))?;
     drop(server);
@@ -190,6 +196,31 @@ impl Site {
             ensure!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(())
+    }
+
+    /// Copies what is in the store.
+    fn copies(&self, store: &mut Store) -> Result<bool> {
+        let copy = self.folder.join("copy");
+        if copy.exists() {
+            fs::remove_dir_all(&copy)?;
+        }
+        fs::create_dir_all(&copy)?;
+        store.copy(&copy)?;
+        Ok(true)
+    }
+
+    /// Whether the copy's catalogue says that another file has a file's rows, and it is deleted.
+    fn is_replaced(&self, place: &str) -> Result<bool> {
+        let lake = self.folder.join("copy/lake");
+        let (_, file) = place.split_once("/lake/").with_context(|| format!("{place} is no file of the lake"))?;
+        // Nothing may have been written yet.
+        for entry in fs::read_dir(lake.join("_catalogue")).into_iter().flatten() {
+            let entry = fs::read_to_string(entry?.path())?;
+            if entry.split_once("\"replaces\"").is_some_and(|(_, replaced)| replaced.contains(file)) {
+                return Ok(!lake.join(file).exists());
+            }
+        }
+        Ok(false)
     }
 
     /// Whether the readers find what they should in the copy.

@@ -4,8 +4,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub(super) enum Mode {
     Torn,
     /// It is never answered, until the mode changes.
     Hang,
+    /// If it writes a Parquet file it is kept back, and passed on when it is [released](Proxy::release).
+    Late,
 }
 
 /// Longest time that a service takes for an answer.
@@ -39,13 +41,23 @@ pub(super) struct Proxy {
     pub(super) address: SocketAddr,
     mode: Arc<AtomicU8>,
     spoilt: Arc<AtomicU64>,
+    /// What is kept back.
+    late: Arc<Mutex<Vec<Kept>>>,
 }
+
+/// A request that is kept back: its head and its body, and whoever waits for the answer.
+type Kept = (String, Vec<u8>, TcpStream);
 
 impl Proxy {
     /// Starts one before a service.
     pub(super) fn start(service: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let proxy = Self { address: listener.local_addr()?, mode: Arc::default(), spoilt: Arc::default() };
+        let proxy = Self {
+            address: listener.local_addr()?,
+            mode: Arc::default(),
+            spoilt: Arc::default(),
+            late: Arc::default(),
+        };
         let handed_out = proxy.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -68,11 +80,27 @@ impl Proxy {
         self.spoilt.load(Ordering::SeqCst)
     }
 
+    /// The place of a file that is kept back, if one is.
+    pub(super) fn kept_back(&self) -> Option<String> {
+        let kept = self.late.lock().ok()?;
+        written(&kept.first()?.0)
+    }
+
+    /// Passes on what was kept back, long after whoever sent it has gone.
+    pub(super) fn release(&self, service: SocketAddr) -> Result<usize> {
+        let kept = self.late.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default();
+        for (head, body, _) in &kept {
+            ask(service, head, body)?;
+        }
+        Ok(kept.len())
+    }
+
     fn mode(&self) -> Mode {
         match self.mode.load(Ordering::SeqCst) {
             1 => Mode::Slow,
             2 => Mode::Torn,
             3 => Mode::Hang,
+            4 => Mode::Late,
             _ => Mode::Pass,
         }
     }
@@ -94,15 +122,29 @@ impl Proxy {
                     thread::sleep(LOOK_EVERY);
                 }
             }
-            Mode::Pass | Mode::Torn => {
+            Mode::Late if written(&head).is_some() => {
+                if let Ok(mut kept) = self.late.lock() {
+                    kept.push((head, body, client));
+                }
+            }
+            Mode::Pass | Mode::Torn | Mode::Late => {
                 let answer = ask(service, &head, &body)?;
-                if mode == Mode::Pass {
+                if mode != Mode::Torn {
                     client.write_all(&answer)?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// The place of the file of rows that a request writes.
+fn written(head: &str) -> Option<String> {
+    let place = head.strip_prefix("PUT ")?.split([' ', '?']).next()?;
+    // Some clients encode more of it than others.
+    let marks = [("%2F", "/"), ("%2D", "-"), ("%2E", "."), ("%3D", "=")];
+    let place = marks.iter().fold(place.to_owned(), |place, (code, mark)| place.replace(code, mark));
+    place.ends_with(".parquet").then_some(place)
 }
 
 /// The head of a request, without its last empty line, and its body.

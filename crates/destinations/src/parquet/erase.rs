@@ -88,6 +88,13 @@ impl Worker {
 
     fn erase_from_file(&mut self, name: &str, erasure: &Erasure, sum: &mut Erased) -> Result<(), String> {
         let failed = |error: Failed| format!("`{name}`: {error}");
+        if self.folders()?.is_replaced(name) {
+            // It came back; its rows are in another file.
+            return match erasure.dry_run {
+                true => Ok(()),
+                false => self.runtime.block_on(self.uploader.lake.delete(name)).map_err(failed),
+            };
+        }
         let Some(data) = self.runtime.block_on(self.uploader.lake.get(name)).map_err(failed)? else { return Ok(()) };
         let rows = match rewrite::count(&data, &erasure.conversation) {
             Ok(0) => return Ok(()),

@@ -86,6 +86,18 @@ impl Lake {
         Ok(sorted(found))
     }
 
+    /// The names of what is in a folder, those behind one name and before another.
+    pub(super) async fn names(&self, folder: &str, from: &str, to: &str) -> Result<Vec<String>, Failed> {
+        let found = self.objects.list_with_offset(Some(&path(folder)?), &path(from)?);
+        let names = found.map_ok(|meta| meta.location.to_string());
+        let is_before = |name: &String| std::future::ready(name.as_str() < to);
+        Ok(match self.directory {
+            // A directory is listed in no order.
+            Some(_) => names.try_filter(is_before).try_collect().await?,
+            None => names.try_take_while(|name| std::future::ready(Ok(name.as_str() < to))).try_collect().await?,
+        })
+    }
+
     /// The files of rows whose names come behind another name, sorted; no more than so many of them.
     pub(super) async fn list_behind(&self, name: &str, most: usize) -> Result<Vec<Found>, Failed> {
         let found = self.objects.list_with_offset(None, &path(name)?);

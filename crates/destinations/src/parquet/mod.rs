@@ -31,6 +31,7 @@ mod ddl;
 mod encode;
 mod erase;
 mod extra;
+mod folders;
 mod frame;
 mod held;
 mod ids;

@@ -11,7 +11,7 @@
 //! 5. The note is removed.
 //!
 //! A crash in the middle is gone on from at the start. Only files whose segment is dropped are replaced, since one of a
-//! segment that is there may be written again.
+//! segment that is there may be written again. One that comes back all the same counts no more ([`super::folders`]).
 
 use std::collections::BTreeSet;
 
@@ -53,6 +53,11 @@ impl Note {
         }
     }
 
+    /// The names of the files that are replaced.
+    pub(super) fn inputs(&self) -> &[String] {
+        &self.inputs
+    }
+
     /// As it is written.
     pub(super) fn to_json(&self) -> Result<Vec<u8>, Failed> {
         serde_json::to_vec_pretty(self).map_err(|error| Failed::Note(error.to_string()))
@@ -74,17 +79,18 @@ struct Inputs {
 }
 
 impl Uploader {
-    /// Reads the files that the rules choose, of one folder, and makes one of them; none if there are not two to merge.
+    /// Reads those that the rules choose of the files found in a folder, and makes one of them; none if there are not two to
+    /// merge.
     /// Whether a segment is still here is asked with its number.
     pub(super) async fn plan_merge(
         &self,
         folder: &str,
+        mut found: Vec<Found>,
         rules: &Rules,
         is_over: bool,
         now: i64,
         is_here: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<Option<Plan>, Failed> {
-        let mut found = self.lake.list(folder).await?;
         found.retain(|file| folder_of(&file.name) == folder && self.is_settled(&file.name, is_here));
         let mut made: Option<(Rewriter, Inputs)> = None;
         for Found { name, .. } in rules.choose(found, is_over) {

@@ -1,15 +1,15 @@
 //! The thread that goes to the object store: closes segments that are old enough, writes closed ones, merges small files and
 //! erases.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
+use super::folders::Folders;
 use super::merge::Rules;
-use super::partition::Partition;
-use super::replace::{Note, Plan, folder_of};
+use super::replace::{Note, Plan};
 use super::shared::{Orders, Shared, locked, now};
 use super::upload::{Failed, Uploader};
 
@@ -22,30 +22,16 @@ const MAX_PAUSE: Duration = Duration::from_secs(15);
 /// Pause after merging failed, and between merging and the requests of one erasure. It can wait, and whoever reads sees no
 /// difference.
 const MERGE_PAUSE: Duration = Duration::from_secs(60);
-/// How many days back folders are looked at, at the start, for small files that were not merged before.
-const DAYS_BACK: i64 = 8;
-/// Files that are looked at then, at most.
-const FILES_BACK: usize = 100_000;
-
 /// What the thread has.
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) uploader: Uploader,
     pub(super) runtime: Runtime,
     merging: Rules,
-    /// The folders that may have small files; none if it was not looked yet.
-    folders: Option<BTreeMap<Partition, Folder>>,
+    /// None if it was not looked yet.
+    folders: Option<Folders>,
     /// Nothing is merged before.
     merge_not_before: Option<Instant>,
-}
-
-/// What is known of a folder.
-#[derive(Default, Clone, Copy)]
-struct Folder {
-    /// Files that it got since it was looked at.
-    files: usize,
-    /// When it got the last one, in milliseconds since 1970.
-    written: i64,
 }
 
 impl Worker {
@@ -123,11 +109,7 @@ impl Worker {
         };
         dropped.map_err(|error| format!("dropping a segment of the journal: {error}"))?;
         if let Some(folders) = &mut self.folders {
-            for partition in written.folders {
-                let folder = folders.entry(partition).or_default();
-                folder.files += 1;
-                folder.written = now();
-            }
+            written.folders.into_iter().for_each(|partition| folders.got_file(partition, now()));
         }
         Ok(true)
     }
@@ -149,40 +131,36 @@ impl Worker {
 
     fn merge(&mut self) -> Result<(), String> {
         self.resume()?;
-        let now = now();
-        let folders = match &mut self.folders {
-            Some(folders) => folders,
-            none => {
-                let found = self.runtime.block_on(look_back(&self.uploader, now));
-                none.insert(found.map_err(|error| error.to_string())?)
-            }
-        };
-        let is_over = |partition: &Partition, folder: &Folder, rules: &Rules| {
-            rules.is_over(partition.ends(), folder.written, now)
-        };
-        let due = folders
-            .iter()
-            .find(|(partition, folder)| folder.files >= self.merging.files || is_over(partition, folder, &self.merging))
-            .map(|(partition, folder)| (*partition, *folder));
-        let Some((partition, folder)) = due else { return Ok(()) };
-        let is_over = is_over(&partition, &folder, &self.merging);
-        let here = self.segments();
+        let (rules, now) = (self.merging, now());
+        let Some(due) = self.folders()?.due(&rules, now) else { return Ok(()) };
+        let (name, here) = (due.partition.to_string(), self.segments());
         let is_here = |number: u64| here.contains(&number);
-        let name = partition.to_string();
-        let plan = self.uploader.plan_merge(&name, &self.merging, is_over, now, &is_here);
-        let plan = self.runtime.block_on(plan).map_err(|error| error.to_string())?;
-        let merged = plan.is_some();
+        let (mut done, mut plan) = (false, None);
+        if let Some(folders) = &self.folders {
+            let planned = self.runtime.block_on(async {
+                let (found, deleted) = self.uploader.counting(&name, folders).await?;
+                let plan = self.uploader.plan_merge(&name, found, &rules, due.is_over, now, &is_here).await?;
+                Ok::<_, Failed>((deleted > 0, plan))
+            });
+            (done, plan) = planned.map_err(|error| error.to_string())?;
+        }
         if let Some(plan) = plan {
+            done = true;
             self.carry_out(plan)?;
         }
-        match &mut self.folders {
-            // There may be more of it than is merged at once.
-            Some(_) if merged && is_over => {}
-            Some(folders) if is_over => drop(folders.remove(&partition)),
-            Some(folders) => drop(folders.insert(partition, Folder { files: 0, ..folder })),
-            None => {}
-        }
+        self.folders()?.looked(due, done, now);
         Ok(())
+    }
+
+    /// What is known of the folders and of replaced files; it is looked for once.
+    pub(super) fn folders(&mut self) -> Result<&mut Folders, String> {
+        match &mut self.folders {
+            Some(folders) => Ok(folders),
+            none => {
+                let found = self.runtime.block_on(Folders::look_back(&self.uploader, now()));
+                Ok(none.insert(found.map_err(|error| error.to_string())?))
+            }
+        }
     }
 
     /// The segments that are in the journal.
@@ -191,7 +169,7 @@ impl Worker {
     }
 
     /// Goes on with what a crash or the store has interrupted.
-    pub(super) fn resume(&self) -> Result<(), String> {
+    pub(super) fn resume(&mut self) -> Result<(), String> {
         let note = self.shared.kept.lock().journal.note().map_err(|error| format!("reading a note: {error}"))?;
         let Some(note) = note else { return Ok(()) };
         let note = Note::parse(&note).map_err(|error| error.to_string())?;
@@ -203,34 +181,27 @@ impl Worker {
             }
             return Err(error.to_string());
         }
-        self.remove_note()
+        self.replaced(&note)
     }
 
     /// Notes what is to be done, and does it.
-    pub(super) fn carry_out(&self, plan: Plan) -> Result<(), String> {
+    pub(super) fn carry_out(&mut self, plan: Plan) -> Result<(), String> {
         let Plan { note, data } = plan;
         let text = note.to_json().map_err(|error| error.to_string())?;
         self.shared.kept.lock().journal.leave_note(&text).map_err(|error| format!("leaving a note: {error}"))?;
         self.runtime.block_on(self.uploader.replace(&note, data)).map_err(|error| error.to_string())?;
+        self.replaced(&note)
+    }
+
+    /// What a note says is done.
+    fn replaced(&mut self, note: &Note) -> Result<(), String> {
+        if let Some(folders) = &mut self.folders {
+            folders.replaced(note, now());
+        }
         self.remove_note()
     }
 
     fn remove_note(&self) -> Result<(), String> {
         self.shared.kept.lock().journal.remove_note().map_err(|error| format!("removing a note: {error}"))
     }
-}
-
-/// The folders of the last days, and how many files of this journal each has.
-async fn look_back(uploader: &Uploader, now: i64) -> Result<BTreeMap<Partition, Folder>, Failed> {
-    const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-    let from = Partition::of(now - DAYS_BACK * DAY_MS, super::Grain::Day).to_string();
-    let mut folders = BTreeMap::<_, Folder>::new();
-    for file in uploader.lake.list_behind(&from, FILES_BACK).await? {
-        if let Some(partition) = Partition::parse(folder_of(&file.name)).filter(|_| uploader.is_own(&file.name)) {
-            let folder = folders.entry(partition).or_default();
-            folder.files += 1;
-            folder.written = folder.written.max(file.written);
-        }
-    }
-    Ok(folders)
 }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{StreamExt as _, TryFutureExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
@@ -25,11 +25,35 @@ pub(super) struct Failing {
     at: usize,
     /// It is made all the same, and only not answered.
     is_made: bool,
+    /// What is written by a request that arrives when a single file was found.
+    late: Arc<Mutex<Option<(Path, Bytes)>>>,
 }
 
 impl Failing {
     pub(super) fn new(inner: Arc<dyn ObjectStore>, at: usize, is_made: bool) -> Self {
-        Self { inner, changes: Arc::default(), lists: Arc::default(), at, is_made }
+        Self { inner, changes: Arc::default(), lists: Arc::default(), at, is_made, late: Arc::default() }
+    }
+
+    /// One that works, and to which a file is written late: when it was looked what is there, and there was one file.
+    pub(super) fn late(inner: Arc<dyn ObjectStore>, name: &str, data: Bytes) -> Self {
+        let late = Some((Path::from(name), data));
+        Self { late: Arc::new(Mutex::new(late)), ..Self::new(inner, usize::MAX, false) }
+    }
+
+    /// Whether what was to come late has come.
+    pub(super) fn has_come(&self) -> bool {
+        self.late.lock().unwrap().is_none()
+    }
+
+    async fn found(self, prefix: Option<Path>) -> Result<Vec<ObjectMeta>> {
+        let found: Vec<_> = self.inner.list(prefix.as_ref()).try_collect().await?;
+        let is_single =
+            prefix.is_some() && matches!(&found[..], [file] if file.location.extension() == Some("parquet"));
+        let late = if is_single { self.late.lock().unwrap().take() } else { None };
+        if let Some((name, data)) = late {
+            self.inner.put(&name, data.into()).await?;
+        }
+        Ok(found)
     }
 
     /// Changes that were asked for.
@@ -103,7 +127,10 @@ impl ObjectStore for Failing {
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         self.lists.fetch_add(1, Ordering::SeqCst);
         match self.look() {
-            Ok(()) => self.inner.list(prefix),
+            Ok(()) => {
+                let found = self.clone().found(prefix.cloned()).map_ok(|found| futures::stream::iter(found).map(Ok));
+                found.try_flatten_stream().boxed()
+            }
             Err(error) => futures::stream::iter([Err(error)]).boxed(),
         }
     }

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 
 use super::super::{Options, ParquetDestination};
 use super::failing::Failing;
 use super::{catalogued, delivery, files, id, options, reopen, rows, send, until, until_unlocked, until_written};
-use crate::Destination as _;
+use crate::{Destination as _, Erasure};
 
 /// Of the day on which the tests began: only folders of the last days are looked at when a lake is opened.
 fn at_nine() -> String {
@@ -187,4 +188,67 @@ async fn what_came_late_for_an_old_folder_is_merged_after_a_restart_when_that_ge
     }
     until("all of the old folder are one", || files(&dir.path().join("lake"), ".parquet").len() == 2);
     assert_eq!(catalogued(&dir.path().join("lake")), ids(0..FILES + 4));
+}
+
+/// One of the files before they were merged: its name below the lake, and what is in it.
+fn one_of(dir: &Path) -> (String, Bytes) {
+    let lake = dir.join("lake");
+    let file = files(&lake, ".parquet").remove(0);
+    let name = Path::new(&file).strip_prefix(&lake).unwrap().to_str().unwrap().to_owned();
+    (name, fs::read(file).unwrap().into())
+}
+
+#[tokio::test]
+async fn a_merged_file_that_comes_back_is_not_merged_again() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await;
+    let (name, data) = one_of(dir.path());
+    let comes_back = || fs::write(dir.path().join("lake").join(&name), &data).unwrap();
+    let is_gone = || !dir.path().join("lake").join(&name).exists();
+    let lake = reopen(&merging(dir.path()));
+    until_merged(dir.path());
+    comes_back();
+    for number in FILES..FILES + 2 {
+        send(&lake, delivery(number, &at_nine())).await.unwrap();
+        until_written(dir.path());
+    }
+    until("it is deleted again", is_gone);
+    until_merged(dir.path());
+    drop(lake);
+    until_unlocked(dir.path());
+    assert_eq!(catalogued(&dir.path().join("lake")), ids(0..FILES + 2));
+    // The same by a process that has not replaced it itself.
+    comes_back();
+    let lake = reopen(&merging(dir.path()));
+    until("it is deleted by the next process", is_gone);
+    comes_back();
+    let erasure = Erasure { conversation: "c-1".to_owned(), dry_run: true, cursor: None };
+    let counted = lake.erase(erasure.clone()).await.unwrap().unwrap();
+    assert_eq!((counted.files, counted.rows), (1, FILES as u64 + 2));
+    let erased = lake.erase(Erasure { dry_run: false, ..erasure }).await.unwrap().unwrap();
+    assert_eq!((erased.files, erased.rows), (1, FILES as u64 + 2));
+    assert!(is_gone() && rows(&dir.path().join("lake")).is_empty() && catalogued(&dir.path().join("lake")).is_empty());
+}
+
+#[tokio::test]
+async fn a_merged_file_that_comes_back_when_all_is_done_is_deleted_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = reopen(&options(dir.path()));
+    let yesterday = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24);
+    for number in 0..FILES {
+        send(&lake, delivery(number, &yesterday.to_string())).await.unwrap();
+        until_written(dir.path());
+    }
+    drop(lake);
+    until_unlocked(dir.path());
+    let (name, data) = one_of(dir.path());
+    let inner: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(dir.path().join("lake")).unwrap());
+    let late = Failing::late(inner, &name, data);
+    let mut merging = merging(dir.path());
+    merging.merge_after = Duration::from_millis(1);
+    let _lake = ParquetDestination::open_in(&merging, Arc::new(late.clone())).unwrap();
+    until("it has come late", || late.has_come());
+    until_merged(dir.path());
+    assert_eq!(rows(&dir.path().join("lake")), ids(0..FILES));
+    assert_eq!(catalogued(&dir.path().join("lake")), ids(0..FILES));
 }
