@@ -18,6 +18,7 @@ mod secrets;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod units;
 
 use std::path::Path;
@@ -40,6 +41,7 @@ pub(crate) use self::parts::{PARQUET_JOURNALS, parquet_options};
 pub(crate) use self::restart::{Started, needs_restart};
 pub(crate) use self::schema::schema;
 pub(crate) use self::secrets::Secrets;
+pub(crate) use self::traces::TraceOptions;
 
 /// The default file, every key commented.
 pub(crate) const DEFAULT_FILE: &str = include_str!("config/default.toml");

@@ -36,6 +36,11 @@ mod single;
 mod status;
 mod tokens;
 mod trace;
+#[cfg(feature = "otlp")]
+mod traces;
+#[cfg(not(feature = "otlp"))]
+#[path = "no_traces.rs"]
+mod traces;
 mod transcript;
 mod unmatched;
 mod unrecognised;

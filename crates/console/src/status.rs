@@ -33,6 +33,8 @@ pub struct Status {
     pub alarms: Alarms,
     /// The archive, if there is one.
     pub archive: Option<archive::Status>,
+    /// What became of spans since start, if traces are exported.
+    pub traces: Option<spans::Counts>,
     /// What was not recognised in the outcomes of events, since start: each member of which there was such a value.
     pub unrecognised: Vec<UnrecognisedCount>,
 }

@@ -112,6 +112,7 @@ fn http(count: u64, with_delivery: bool) -> Result<(Duration, Duration), AnyErro
                         behind_dead: false,
                         payload: event.body,
                         replayed: false,
+                        trace: None,
                     };
                     let _ = destination.send(delivery).await;
                 }

@@ -15,8 +15,10 @@ use destinations::{Destination, ErrorClass, OutgoingDelivery, SendError};
 use event::{Timestamp, shortened};
 use futures::FutureExt as _;
 use queue::{Failure, FailureClass, Lease, LeaseToken, Stage, Stored};
+use spans::Place;
 
 use crate::decide::{Failed, Tried};
+use crate::traced::{Delivering, Traced};
 use crate::{Clock, MapError, Mapper, complaint};
 
 /// Longest text of a panic or mapping error that is kept, in bytes.
@@ -24,6 +26,8 @@ const MESSAGE_LIMIT: usize = 512;
 
 /// What attempts need; shared by all of a destination.
 pub(crate) struct Tools {
+    /// The destination's name.
+    pub(crate) name: Arc<str>,
     pub(crate) mapper: Arc<dyn Mapper>,
     pub(crate) destination: Arc<dyn Destination>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -73,13 +77,24 @@ impl Future for Attempt {
 }
 
 pub(crate) async fn run(tools: Arc<Tools>, lease: Lease, began: Timestamp, last_success: Option<Timestamp>) -> Ended {
+    let traced = Traced::begin(&lease, &tools.name);
     let Lease { token, stored, route, attempts: before, behind_dead, .. } = lease;
     let suspect = suspect(&stored);
     let mapped = if stored.event.is_erased() { Ok(None) } else { tools.map(&stored, route) };
+    if let Some(traced) = &traced {
+        traced.mapped(tools.mapper.version(route).as_deref(), mapped.as_ref().err().map(|failed| &**failed));
+    }
     let result = match mapped {
         Err(failed) => Err(*failed),
         Ok(None) => Ok(Sent::Nothing),
-        Ok(Some(payload)) => tools.send(stored, payload, behind_dead).await,
+        Ok(Some(payload)) => {
+            let sending = traced.as_ref().and_then(Traced::sending);
+            let result = tools.send(stored, payload, behind_dead, sending.as_ref().map(Delivering::place)).await;
+            if let Some(sending) = sending {
+                sending.ended(&result);
+            }
+            result
+        }
     };
     let tried = Tried { before, began, ended: tools.clock.now(), last_success };
     over(token, suspect, tried, tools.mapper.version(route), result)
@@ -131,7 +146,13 @@ impl Tools {
     }
 
     /// Holds the event no longer than until the payload is on its way: the two may share nothing.
-    async fn send(&self, stored: Arc<Stored>, payload: Bytes, behind_dead: bool) -> Result<Sent, Failed> {
+    async fn send(
+        &self,
+        stored: Arc<Stored>,
+        payload: Bytes,
+        behind_dead: bool,
+        trace: Option<Place>,
+    ) -> Result<Sent, Failed> {
         let delivery = OutgoingDelivery {
             event: stored.event.id,
             source: stored.event.source.clone(),
@@ -141,6 +162,7 @@ impl Tools {
             behind_dead,
             payload,
             replayed: stored.is_replayed(),
+            trace,
         };
         drop(stored);
         let sending = async { self.destination.send(delivery).await };

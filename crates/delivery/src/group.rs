@@ -18,6 +18,7 @@ use queue::{Lease, LeaseToken};
 
 use crate::attempt::{Ended, Sent, Tools, over, refused, run, suspect};
 use crate::decide::Tried;
+use crate::traced::Traced;
 
 /// How many times longer than its event an outcome can be, as JSON: of an element that a list should not have, which takes two
 /// bytes, the path is told.
@@ -76,6 +77,8 @@ async fn attempt(
     began: Timestamp,
     last_success: Option<Timestamp>,
 ) -> Vec<Ended> {
+    let traced: Vec<_> = leases.iter().map(|lease| Traced::begin(lease, &tools.name)).collect();
+    let together = leases.len();
     let events = leases.iter().map(|lease| lease.stored.event.clone()).collect();
     let taking = async {
         match tools.destination.outcomes() {
@@ -89,7 +92,7 @@ async fn attempt(
     let ended = tools.clock.now();
     let (mut over_now, mut alone) = (Vec::with_capacity(leases.len()), Vec::new());
     let mut version: Option<(u16, Option<Arc<str>>)> = None;
-    for lease in leases {
+    for (lease, traced) in leases.into_iter().zip(traced) {
         let result = match results.next() {
             Some(Ok(Took::Taken { unrecognised })) => {
                 if unrecognised {
@@ -104,6 +107,9 @@ async fn attempt(
                 continue;
             }
         };
+        if let Some(traced) = traced {
+            traced.shared(together, &result);
+        }
         let mapping = match &version {
             Some((route, version)) if *route == lease.route => version.clone(),
             _ => tools.mapper.version(lease.route),

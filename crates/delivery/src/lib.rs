@@ -33,6 +33,7 @@ mod report;
 mod service;
 #[cfg(test)]
 mod tests;
+mod traced;
 
 pub use aside::{Group, Last, NotPutAside, PutAside};
 pub use backoff::{Backoff, RETRY_AFTER_MAX};

@@ -125,6 +125,7 @@ impl Service {
     ) -> Result<(), Error> {
         let Self { parts, options, health, day, another } = self;
         let tools = Tools {
+            name: Arc::clone(&parts.name),
             mapper: parts.mapper,
             destination: parts.destination,
             clock: parts.clock,

@@ -95,6 +95,8 @@ pub struct OutgoingDelivery {
     pub payload: Bytes,
     /// Whether it was delivered, or put aside, before and is replayed.
     pub replayed: bool,
+    /// The attempt's place among spans, for whoever goes on with the trace; none if there are no traces.
+    pub trace: Option<spans::Place>,
 }
 
 /// What a destination keeps of its own until it is where it belongs.

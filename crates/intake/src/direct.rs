@@ -26,6 +26,7 @@ use crate::receive;
 use crate::redact::{self, Events};
 use crate::server::{Clock, Peer, Shared};
 use crate::source::{ServedSource, Source};
+use crate::traced::Traced;
 
 /// What is logged as the sender of a message; it came over no connection.
 const NOWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
@@ -163,6 +164,21 @@ pub(crate) async fn receive_message(
     proof: Arc<str>,
     body: &Bytes,
 ) -> Result<(), Refusal> {
+    let traced = Traced::message();
+    let taken = take_message(shared, served, proof, body, traced.as_ref()).await;
+    if let Some(traced) = traced {
+        traced.taken(&served.source.name, taken.as_ref().err());
+    }
+    taken
+}
+
+async fn take_message(
+    shared: &Shared,
+    served: &Arc<ServedSource>,
+    proof: Arc<str>,
+    body: &Bytes,
+    traced: Option<&Traced>,
+) -> Result<(), Refusal> {
     let (size, received) = (body.len(), (shared.clock)());
     let mut reserved = Reserved::nothing(&shared.memory);
     reserved.grow_to(size).map_err(|_| receive::busy())?;
@@ -171,7 +187,7 @@ pub(crate) async fn receive_message(
         reserved.grow_to(size + events.as_ref().map_or(size, Events::bytes)).map_err(|_| receive::busy())?;
     }
     match events {
-        Ok(events) => receive::publish(shared, served, proof, events, received).await.map(drop)?,
+        Ok(events) => receive::publish(shared, served, proof, events, received, traced).await.map(drop)?,
         Err(error) => receive::reject(shared, served, proof, &error, body.clone(), received).await.map(drop)?,
     }
     served.counters.authentic(size);

@@ -43,6 +43,7 @@ pub mod sqs;
 mod stamp;
 mod tls;
 mod topics;
+mod traced;
 
 pub use counters::SourceCounts;
 pub use error::{Error, SpoolError};

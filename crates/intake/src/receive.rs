@@ -30,6 +30,7 @@ use crate::respond;
 use crate::server::{Peer, Shared};
 use crate::signature::{Claim, SignatureFailure};
 use crate::source::{Auth, ServedSource, Source};
+use crate::traced::{Storing, Traced};
 use refusals::not_redacted;
 
 pub(crate) use refusals::{busy, internal, not_stored, unread};
@@ -49,13 +50,18 @@ where
         return refuse(peer, &refusal, &head, &mut body).await;
     };
     served.counters.request();
-    match accept(peer, &served, &head, &mut body).await {
-        Ok(answer) => answer,
+    let traced = Traced::request(&head.headers);
+    let (answer, refusal) = match accept(peer, &served, &head, &mut body, traced.as_ref()).await {
+        Ok(answer) => (answer, None),
         Err(refusal) => {
             served.counters.refused(&refusal, name, peer.address, (shared.clock)());
-            refuse_and_keep(peer, &served, &refusal, &head, &mut body).await
+            (refuse_and_keep(peer, &served, &refusal, &head, &mut body).await, Some(refusal))
         }
+    };
+    if let Some(traced) = traced {
+        traced.answered(name, &answer, refusal.as_ref());
     }
+    answer
 }
 
 /// Answers a refusal. What is left of a small body is read first, so that the connection can go on; otherwise the
@@ -186,6 +192,7 @@ async fn accept<B: Body<Data = Bytes> + Unpin>(
     served: &Arc<ServedSource>,
     head: &Parts,
     body: &mut B,
+    traced: Option<&Traced>,
 ) -> Result<Answer, Refusal> {
     let shared = &*peer.shared;
     let source = &served.source;
@@ -242,7 +249,7 @@ async fn accept<B: Body<Data = Bytes> + Unpin>(
         reserved.grow_to(size + redacted).map_err(|_| busy())?;
     }
     match events {
-        Ok(events) => Ok(respond::accepted(&publish(shared, served, proof, events, received).await?)),
+        Ok(events) => Ok(respond::accepted(&publish(shared, served, proof, events, received, traced).await?)),
         Err(error) => Ok(respond::dead_lettered(reject(shared, served, proof, &error, body, received).await?, &error)),
     }
 }
@@ -326,6 +333,7 @@ pub(crate) async fn publish(
     proof: Arc<str>,
     Events { events, content }: Events,
     received: Timestamp,
+    traced: Option<&Traced>,
 ) -> Result<Vec<Published>, Refusal> {
     if events.is_empty() {
         return Ok(Vec::new());
@@ -339,7 +347,11 @@ pub(crate) async fn publish(
     }
     let topics: SmallVec<[_; 1]> = events.iter().map(|event| Arc::clone(&event.topic)).collect();
     let publication = Publication { source, received, proof, events, content };
+    let storing = Storing::begin(&publication);
     let published = shared.queue.publish(publication).await.map_err(|error| not_stored(&error))?;
+    if let Some(storing) = storing {
+        storing.end(&published, traced);
+    }
     let duplicates = published.iter().filter(|one| Published::is_duplicate(one)).count() as u64;
     served.counters.published(published.len() as u64 - duplicates, duplicates);
     let accepted = topics.iter().zip(&published).filter(|(_, one)| !one.is_duplicate());

@@ -123,7 +123,7 @@ async fn release_one(shared: &Shared, mut request: Quarantined, dry_run: bool) -
     }
     let now = (shared.clock)();
     match receive::split_apart(served, &request.body).await.map_err(refused)? {
-        Ok(events) => Ok(told(&receive::publish(shared, served, proof, events, now).await.map_err(refused)?)),
+        Ok(events) => Ok(told(&receive::publish(shared, served, proof, events, now, None).await.map_err(refused)?)),
         Err(error) => {
             let id = receive::reject(shared, served, proof, &error, request.body, now).await.map_err(refused)?;
             Ok(Released::DeadLetter { id, error: error.to_string() })
@@ -152,7 +152,7 @@ pub(crate) async fn publish_mended(
         return Ok(Released::Would);
     }
     let proof = Arc::from("mended by hand, of a body that was authentic");
-    let published = receive::publish(shared, served, proof, events, (shared.clock)()).await.map_err(refused)?;
+    let published = receive::publish(shared, served, proof, events, (shared.clock)(), None).await.map_err(refused)?;
     Ok(told(&published))
 }
 

@@ -92,6 +92,11 @@ impl Wired {
         self.router.as_ref().map(|router| router.route(event)).unwrap_or_default()
     }
 
+    /// Where an event goes that is being published.
+    pub(crate) fn routes_of_new(&self, event: &Event) -> Routes {
+        self.router.as_ref().map(|router| router.route_new(event)).unwrap_or_default()
+    }
+
     /// The route by which an event goes to the destination with this place in the topology.
     pub(crate) fn route(&self, event: &Event, place: u16) -> Option<u16> {
         self.routes(event).iter().find(|target| target.consumer == place).map(|target| target.route)

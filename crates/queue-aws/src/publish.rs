@@ -151,7 +151,7 @@ impl Inner {
                 conflict_of: *conflict_of,
                 body: new.body.clone(),
             };
-            let routes = wired.routes(&event);
+            let routes = wired.routes_of_new(&event);
             let placed: Vec<_> = routes.iter().filter_map(|target| wired.placed(target.consumer)).collect();
             let destinations = placed.iter().map(|destination| Arc::clone(&destination.name)).collect();
             let ids = placed.iter().map(|destination| destination.id).collect();

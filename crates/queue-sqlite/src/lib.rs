@@ -135,7 +135,7 @@ impl Queue for SqliteQueue {
                 conflict_of: None,
                 body: new.body,
             };
-            let routes = routing.as_ref().map(|routing| routing.router.route(&event)).unwrap_or_default();
+            let routes = routing.as_ref().map(|routing| routing.router.route_new(&event)).unwrap_or_default();
             Prepared { body_hash: body_hash(&event.body), digest: audit::Digest::of(&event.body), event, routes }
         };
         let events = events.into_iter().map(prepare).collect();

@@ -65,6 +65,22 @@ pub trait Router: Send + Sync {
     fn route(&self, event: &Event) -> Routes;
 }
 
+impl dyn Router {
+    /// [`Router::route`] for an event that is being published, which is told as a part of its story.
+    pub fn route_new(&self, event: &Event) -> Routes {
+        let began = spans::Moment::now();
+        let routes = self.route(event);
+        if let Some(began) = began
+            && let Some(story) = spans::Story::of(event.id).filter(spans::Story::is_sampled)
+        {
+            let mut span = story.open("route", spans::Kind::Internal, began);
+            span.set(spans::key::DESTINATIONS, routes.len());
+            span.end();
+        }
+        routes
+    }
+}
+
 /// The destinations of one event.
 pub type Routes = SmallVec<[Target; 4]>;
 

@@ -9,7 +9,7 @@ use super::{File, Finding};
 /// The layers, lowest first. A crate may depend on crates of lower layers only.
 const LAYERS: [&[&str]; 13] = [
     &["event"],
-    &["audit", "redaction", "routing"],
+    &["audit", "redaction", "routing", "spans"],
     &["queue"],
     &["queue-sqlite", "queue-aws"],
     &["outbound", "storage", "cloudformation"],

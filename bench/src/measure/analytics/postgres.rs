@@ -165,6 +165,7 @@ async fn by_destination(database: &Database, rows: usize) -> Result<Duration> {
             behind_dead: false,
             payload,
             replayed: false,
+            trace: None,
         })
     });
     let mut sends = futures::stream::iter(sends).buffer_unordered(2 * CONNECTIONS * STATEMENT);

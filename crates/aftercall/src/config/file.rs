@@ -17,6 +17,7 @@ pub(crate) use super::queue::QueueTable;
 use super::queue::{QueueSetting, table_or_kind};
 use super::schedule::ScheduleTable;
 use super::schema;
+use super::traces::TracesTable;
 use super::units::{Size, Time};
 
 /// The whole file.
@@ -39,6 +40,7 @@ pub(crate) struct File {
     pub(crate) routes: Vec<RouteTable>,
     pub(crate) alarms: AlarmsTable,
     pub(crate) notifiers: BTreeMap<String, NotifierTable>,
+    pub(crate) traces: TracesTable,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]

@@ -34,7 +34,7 @@ pub(crate) use self::queue::{QueueParts, QueuePlace};
 pub(crate) use self::source::scheme as signature_scheme;
 pub(crate) use self::unusable::{Fetching, Made, Trouble};
 use super::file::{File, On, RouteTable};
-use super::{ConfigError, Platform};
+use super::{ConfigError, Platform, TraceOptions};
 
 /// Where the data is, without a setting.
 const DATA_DIR: &str = "aftercall-data";
@@ -58,6 +58,7 @@ pub(crate) struct Parts {
     pub(crate) redaction: Option<Arc<::redaction::Keys>>,
     /// The platform that is asked for what no event tells.
     pub(crate) platform: Option<Platform>,
+    pub(crate) traces: Option<TraceOptions>,
 }
 
 /// One destination.
@@ -151,6 +152,7 @@ impl File {
             archive,
             redaction,
             platform,
+            traces: self.trace_options()?,
         })
     }
 
@@ -173,6 +175,7 @@ impl File {
         self.routes.iter().enumerate().try_for_each(|(number, table)| self.route(number, table).map(drop))?;
         self.check_sources_are_routed()?;
         self.alarm_parts()?;
+        self.trace_options()?;
         self.check_transcripts()?;
         self.check_console()
     }

@@ -55,6 +55,7 @@ pub(crate) fn needs_restart(old: &File, new: &File, started: &Started) -> Vec<St
         ("quarantine.enabled", quarantine.enabled != new.quarantine.enabled),
         ("quarantine.requests", quarantine.requests != new.quarantine.requests),
         ("quarantine.bytes", quarantine.bytes != new.quarantine.bytes),
+        ("traces", old.traces != new.traces),
         ("quarantine.retention", quarantine.retention != new.quarantine.retention),
     ];
     let mut keys: Vec<String> =

@@ -14,10 +14,17 @@ use super::runtime::{Failure, Invocation};
 use super::wake::Wake;
 use super::wired::{Wired, configured};
 use super::{deliver, ingest, review, route, upkeep};
+use crate::config::TraceOptions;
 use crate::serve::now;
+use crate::traces::Traces;
 
 /// How often secrets in files, and those that were asked for in the background, are taken over.
 const SECRETS_EVERY: Duration = Duration::from_secs(10);
+
+/// How long spans may take to be sent before a function answers. A collector that hangs costs this much once a pause.
+const FLUSH_MAX: Duration = Duration::from_millis(500);
+/// Time that is left for the answer.
+const FLUSH_MARGIN: Duration = Duration::from_millis(250);
 
 /// A function.
 pub(super) struct Function {
@@ -26,6 +33,7 @@ pub(super) struct Function {
     wired: ArcSwap<Wired>,
     looked: Mutex<Looked>,
     pub(super) wake: Wake,
+    traces: Option<Traces>,
 }
 
 /// When it was looked for changes last.
@@ -42,26 +50,32 @@ impl Function {
         let origin: Origin = environment.config.parse()?;
         let text = origin.read().await?;
         let file = configured(&origin.name(), &text, &environment)?;
+        let traces = file.trace_options()?.map(quick).map(Traces::start).transpose()?;
         let wired = Wired::open(file, None).await?;
         let (role, destinations) = (environment.role, wired.destinations.len());
         let started = now();
         let looked = Looked { config: started, hash: queue::body_hash(text.as_bytes()), secrets: started };
         let wake = Wake::new(&environment.wake);
         tracing::info!(%role, config = origin.name(), destinations, "aftercall {} is ready", env!("CARGO_PKG_VERSION"));
-        Ok(Self { environment, origin, wired: ArcSwap::from_pointee(wired), looked: Mutex::new(looked), wake })
+        Ok(Self { environment, origin, wired: ArcSwap::from_pointee(wired), looked: Mutex::new(looked), wake, traces })
     }
 
     /// Answers one invocation.
     pub(super) async fn answer(&self, invocation: &Invocation) -> Result<Bytes, Failure> {
         self.refresh().await;
         let wired = self.wired.load_full();
-        match self.environment.role {
+        let answer = match self.environment.role {
             Role::Ingest => ingest::answer(self, &wired, invocation).await,
             Role::Route => route::answer(self, &wired, invocation).await,
             Role::Deliver => deliver::answer(self, &wired, invocation).await,
             Role::Review => review::answer(self, &wired, invocation).await,
             Role::Upkeep => upkeep::answer(self, &wired, invocation).await,
+        };
+        // Behind the answer the function may be frozen, for ever.
+        if let Some(traces) = &self.traces {
+            traces.flush(left(invocation, FLUSH_MARGIN).min(FLUSH_MAX)).await;
         }
+        answer
     }
 
     /// Wakes the destinations for which there is something new.
@@ -110,6 +124,11 @@ impl Function {
         tracing::info!(config = self.origin.name(), "the configuration has changed and is in use");
         Ok(())
     }
+}
+
+/// The collector has as long as the function waits for it: what is under way when a function is frozen is broken off.
+fn quick(options: TraceOptions) -> TraceOptions {
+    TraceOptions { timeout: options.timeout.min(FLUSH_MAX), ..options }
 }
 
 /// The time until an invocation has to be answered, less a `margin`.

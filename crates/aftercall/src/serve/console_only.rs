@@ -163,6 +163,7 @@ impl console::Tell for Alone {
                 left: Vec::new(),
                 alarms: Alarms::default(),
                 archive: self.archive.as_deref().map(archive::Archive::status),
+                traces: None,
                 unrecognised: Vec::new(),
             })
         })

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -28,6 +29,10 @@ use super::store::{self, DataDir};
 use super::{Config, UPKEEP_EVERY, clock, now};
 use crate::config::{Parts, Started};
 use crate::router::{Table, Tables};
+use crate::traces::Traces;
+
+/// How long a stop waits for the last spans to be sent.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// Everything that runs.
 pub(crate) struct Server {
@@ -36,6 +41,7 @@ pub(crate) struct Server {
     console: SocketAddr,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    traces: Option<Traces>,
     _data_dir: DataDir,
 }
 
@@ -54,7 +60,9 @@ impl Server {
             archive,
             redaction,
             platform,
+            traces,
         } = parts;
+        let traces = traces.map(Traces::start).transpose()?;
         let dir = queue.dir.clone();
         let times = queue.queue.times;
         let (lease_time, longest_wait) = (times.lease, times.longest_wait);
@@ -127,7 +135,7 @@ impl Server {
         if watches_file {
             tasks.push(tokio::spawn(look_after(Arc::clone(&live), seen, stopped(&stop))));
         }
-        Ok(Self { live, tls, console: console_address, stop, tasks, _data_dir: data_dir })
+        Ok(Self { live, tls, console: console_address, stop, tasks, traces, _data_dir: data_dir })
     }
 
     /// What can be changed while it runs.
@@ -160,7 +168,11 @@ impl Server {
             // A task that panicked has been reported by the runtime.
             let _ = task.await;
         }
-        self.live.shared.queue.close().await.context("closing the queue")
+        let closed = self.live.shared.queue.close().await.context("closing the queue");
+        if let Some(traces) = self.traces {
+            traces.flush(LAST_SPANS).await;
+        }
+        closed
     }
 }
 
@@ -313,6 +325,7 @@ impl console::Tell for Teller {
                 left: self.live.left.lock().clone(),
                 alarms: self.live.watch.tell(),
                 archive: self.archive().map(archive::Archive::status),
+                traces: spans::counts(),
                 unrecognised: self.live.shared.tables.load().present.unrecognised().counts(),
             })
         })

@@ -27,6 +27,9 @@ mod batches;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+#[cfg(feature = "otlp")]
+mod collector;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod crowd;
@@ -102,6 +105,9 @@ mod sources;
 mod stories;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+#[cfg(feature = "otlp")]
+mod traces;
 #[cfg(test)]
 mod transcripts;
 #[cfg(test)]

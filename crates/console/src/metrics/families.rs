@@ -65,6 +65,7 @@ pub(super) fn write(status: &Status, encoder: DescriptorEncoder<'_>) -> fmt::Res
     gates(status, &mut to)?;
     quarantine(status, &mut to)?;
     archive(status, &mut to)?;
+    traces(status, &mut to)?;
     alarms(status, &mut to)
 }
 
@@ -208,6 +209,20 @@ fn archive(status: &Status, to: &mut Writer<'_>) -> fmt::Result {
     to.gauge("aftercall_archive_failing", "1 while the archive cannot be written", one(flag(archive.error.is_some())))?;
     let age = archive.oldest_waiting.map_or(0.0, |since| seconds(status.now - since.as_millis()).max(0.0));
     to.gauge("aftercall_archive_oldest_age_seconds", "Age of the oldest event that is not exported", one(age))
+}
+
+fn traces(status: &Status, to: &mut Writer<'_>) -> fmt::Result {
+    let Some(spans) = &status.traces else { return Ok(()) };
+    to.counter(
+        "aftercall_trace_spans_exported",
+        "Spans that the collector has taken, since start",
+        one(spans.exported),
+    )?;
+    let dropped = vec![
+        (vec![("reason", "queue-full")], spans.dropped_full),
+        (vec![("reason", "not-taken")], spans.dropped_refused),
+    ];
+    to.counter("aftercall_trace_spans_dropped", "Spans that were dropped, since start", dropped)
 }
 
 fn alarms(status: &Status, to: &mut Writer<'_>) -> fmt::Result {

@@ -24,6 +24,7 @@ fn delivery(id: &str, payload: impl Into<bytes::Bytes>) -> OutgoingDelivery {
         behind_dead: false,
         payload: payload.into(),
         replayed: false,
+        trace: None,
     }
 }
 

@@ -24,6 +24,7 @@ fn delivery(payload: impl Into<String>) -> OutgoingDelivery {
         behind_dead: false,
         payload: payload.into().into(),
         replayed: false,
+        trace: None,
     }
 }
 

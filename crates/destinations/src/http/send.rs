@@ -18,6 +18,9 @@ const BEHIND_DEAD_LETTER: HeaderName = HeaderName::from_static("aftercall-behind
 /// Says that the delivery is a replay. The idempotency key is that of the first time.
 const REPLAYED: HeaderName = HeaderName::from_static("aftercall-replayed");
 
+/// The attempt's span, for a receiver that has traces too: <https://www.w3.org/TR/trace-context/#traceparent-header>
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// A CRM, or anything else that takes a request for each delivery. Cheap to clone.
 #[derive(Clone)]
 pub struct HttpDestination(Arc<Caller>);
@@ -68,6 +71,12 @@ fn asking(caller: &Caller, delivery: OutgoingDelivery) -> Result<Asking, SendErr
     }
     if delivery.replayed {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    if let Some(place) = delivery.trace
+        && let Ok(place) = HeaderValue::try_from(place.to_string())
+    {
+        // One that is configured stays.
+        headers.entry(TRACE_PARENT).or_insert(place);
     }
     let body = match options.method {
         Method::DELETE => Bytes::new(),

@@ -27,6 +27,7 @@ fn delivery(payload: &str) -> OutgoingDelivery {
         behind_dead: false,
         payload: payload.to_owned().into(),
         replayed: false,
+        trace: None,
     }
 }
 

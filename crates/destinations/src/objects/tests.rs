@@ -21,6 +21,7 @@ pub(super) fn delivery(id: &str, conversation: Option<&str>, payload: &str) -> O
         behind_dead: false,
         payload: payload.to_owned().into(),
         replayed: false,
+        trace: None,
     }
 }
 

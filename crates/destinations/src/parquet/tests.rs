@@ -61,6 +61,7 @@ fn delivery(number: usize, time: &str) -> OutgoingDelivery {
         behind_dead: false,
         payload: outcome(id(number), &body).into(),
         replayed: false,
+        trace: None,
     }
 }
 

@@ -25,6 +25,7 @@ fn delivery(number: usize, payload: &str) -> OutgoingDelivery {
         behind_dead: false,
         payload: payload.to_owned().into(),
         replayed: false,
+        trace: None,
     }
 }
 

@@ -25,6 +25,7 @@ fn delivery(id: &str, conversation: Option<&str>, payload: impl Into<bytes::Byte
         behind_dead: false,
         payload: payload.into(),
         replayed: false,
+        trace: None,
     }
 }
 

@@ -27,6 +27,7 @@ use crate::receive::{internal, not_stored};
 use crate::redact::{self, Events};
 use crate::server::{Mode, Shared};
 use crate::spool::{Head, InFile, Spooled};
+use crate::traced::Storing;
 
 /// The next events; `None` behind the last ones.
 type Made = Result<Option<Events>, String>;
@@ -182,8 +183,12 @@ impl Work {
         (self.publication.events, self.publication.content) = (events, content);
         let mut waited = Duration::ZERO;
         loop {
+            let storing = Storing::begin(&self.publication);
             match self.shared.queue.publish(self.publication.clone()).await {
                 Ok(published) => {
+                    if let Some(storing) = storing {
+                        storing.end(&published, None);
+                    }
                     self.count(&published);
                     return Ok(());
                 }

@@ -63,6 +63,7 @@ impl Address {
             behind_dead: false,
             payload: body,
             replayed: false,
+            trace: None,
         };
         let sent = self.client()?.send_with(delivery, headers).await;
         sent.map(drop).map_err(|error| match error.class {

@@ -137,7 +137,7 @@ impl State {
             conflict_of,
             body: new.body,
         };
-        let routes = self.topology.as_ref().map(|topology| topology.router.route(&event)).unwrap_or_default();
+        let routes = self.topology.as_ref().map(|topology| topology.router.route_new(&event)).unwrap_or_default();
         if routes.is_empty() {
             self.counts.unmatched += 1;
         }

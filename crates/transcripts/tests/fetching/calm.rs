@@ -126,6 +126,7 @@ async fn an_update_event_asks_for_nothing_and_an_event_without_a_conversation_sa
         behind_dead: false,
         payload: "{}".into(),
         replayed: false,
+        trace: None,
     };
     rig.transcripts.send(delivery(transcripts::SOURCE)).await.unwrap();
     let error = rig.transcripts.send(delivery("calls")).await.unwrap_err();

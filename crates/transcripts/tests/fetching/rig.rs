@@ -106,6 +106,7 @@ pub(crate) async fn send(transcripts: &Transcripts, event: u8, received: Timesta
         behind_dead: false,
         payload: "{}".into(),
         replayed: false,
+        trace: None,
     };
     transcripts.send(delivery).await.map(drop)
 }

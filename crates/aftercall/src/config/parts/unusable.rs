@@ -261,6 +261,7 @@ mod tests {
             behind_dead: false,
             payload: Bytes::from_static(b"{}"),
             replayed: false,
+            trace: None,
         }
     }
 

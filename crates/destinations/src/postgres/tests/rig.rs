@@ -79,6 +79,7 @@ pub(super) async fn send(destination: &PostgresDestination, payload: impl Into<S
         behind_dead: false,
         payload: payload.into().into(),
         replayed: false,
+        trace: None,
     };
     destination.send(delivery).await.map(drop)
 }
