@@ -113,6 +113,11 @@ fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
 /// An alarm with everything that it says.
 fn one(alarm: &Value) -> String {
     let (severity, since) = (text(&alarm["severity"]).to_uppercase(), since(&alarm["opened"]));
+    if let Some(ending) = ending(alarm) {
+        // How it was, and what was to be done then, would send somebody who is just woken up the wrong way.
+        let (key, summary) = (text(&alarm["key"]), text(&alarm["summary"]));
+        return format!("{ending}\n  it was: {severity} {summary}\n  opened {since} ago, {key}\n\n");
+    }
     let mut shown = format!("{severity} {}\n", text(&alarm["summary"]));
     shown.push_str(&format!("  open for {since}, {}\n", text(&alarm["key"])));
     shown.push_str(&format!("  {}\n  What to do:\n", text(&alarm["detail"])));
@@ -123,6 +128,12 @@ fn one(alarm: &Value) -> String {
     shown
 }
 
+/// What is said of an alarm whose reason is gone.
+fn ending(alarm: &Value) -> Option<String> {
+    alarm["gone_since"].as_i64()?;
+    Some(format!("OVER for {}; nothing to do, its alarm ends by itself if that lasts", since(&alarm["gone_since"])))
+}
+
 /// The lines of `status` about alarms; nothing if all is well.
 pub(crate) fn in_status(status: &Value) -> String {
     let alarms = &status["alarms"];
@@ -130,9 +141,13 @@ pub(crate) fn in_status(status: &Value) -> String {
     let mut shown = String::new();
     for alarm in open {
         let severity = text(&alarm["severity"]).to_uppercase();
-        shown.push_str(&format!("{severity} for {}: {}\n", since(&alarm["opened"]), text(&alarm["summary"])));
+        let summary = text(&alarm["summary"]);
+        shown.push_str(&match ending(alarm) {
+            None => format!("{severity} for {}: {summary}\n", since(&alarm["opened"])),
+            Some(ending) => format!("{ending}; it was: {summary}\n"),
+        });
     }
-    if !open.is_empty() {
+    if open.iter().any(|alarm| ending(alarm).is_none()) {
         shown.push_str("What to do: aftercall alarms\n");
     }
     for notifier in alarms["notifiers"].as_array().into_iter().flatten() {

@@ -14,6 +14,7 @@ mod dead_letters;
 mod demo;
 mod erase;
 mod genesys;
+mod in_force;
 #[cfg(feature = "lambda")]
 mod lambda;
 #[cfg(not(feature = "lambda"))]

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::admin::Admin;
 use crate::cli::RedriveArgs;
 use crate::dead_letters::text;
+use crate::in_force::InForce;
 use crate::{output, serve};
 
 /// Dead letters of one request: few enough for a smooth rate and a bar that moves.
@@ -62,6 +63,7 @@ pub(crate) fn run(args: &RedriveArgs) -> anyhow::Result<ExitCode> {
     let selection: Vec<_> = args.which.query(now).into_iter().chain([until]).collect();
     let there: u64 = admin.groups(&selection)?.iter().filter_map(|group| group["count"].as_u64()).sum();
     let total = args.limit.map_or(there, |limit| limit.min(there));
+    let in_force = args.dry_run.then(|| InForce::now(&admin)).transpose()?;
     let bar = output::bar(total, if args.dry_run { "trying" } else { "redriving" })?;
     let mut tally = Tally::default();
     let worked = work(args, &admin, &selection, total, &bar, &mut tally);
@@ -69,10 +71,11 @@ pub(crate) fn run(args: &RedriveArgs) -> anyhow::Result<ExitCode> {
     if let Err(error) = worked {
         return broken_off(error, &tally, total, args);
     }
+    let tried_with = in_force.map(|before| before.still(&admin)).transpose()?;
     if args.json {
         output::print_json(&tally.to_json(args.dry_run))?;
     } else {
-        output::print(&show(&tally, args))?;
+        output::print(&show(&tally, tried_with.as_deref()))?;
     }
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
 }
@@ -160,10 +163,11 @@ fn one_step(args: &RedriveArgs, admin: &Admin, ids: &[u64], tally: &mut Tally) -
     Ok(last)
 }
 
-fn show(tally: &Tally, args: &RedriveArgs) -> String {
-    let mut shown = match args.dry_run {
-        true => format!("{} would pass, {} would fail; nothing was changed\n", tally.passed, tally.failed),
-        false => format!("{} redriven, {} refused\n", tally.passed, tally.failed),
+/// `tried_with` says with what a dry run has tried them.
+fn show(tally: &Tally, tried_with: Option<&str>) -> String {
+    let mut shown = match tried_with {
+        Some(with) => format!("{} would pass, {} would fail; nothing was changed\n{with}", tally.passed, tally.failed),
+        None => format!("{} redriven, {} refused\n", tally.passed, tally.failed),
     };
     for (reason, count) in tally.reasons.iter().take(REASONS) {
         shown.push_str(&format!("  {count} × {reason}\n"));
@@ -172,7 +176,7 @@ fn show(tally: &Tally, args: &RedriveArgs) -> String {
         let (id, before, payload) = (text(&sample["id"]), text(&sample["before"]), text(&sample["payload"]));
         shown.push_str(&format!("\ndead letter {id}\n  before: {before}\n  now:    {payload}\n"));
     }
-    if !args.dry_run && tally.passed > 0 {
+    if tried_with.is_none() && tally.passed > 0 {
         shown.push_str("They are on their way; what fails again is in `aftercall dead-letters groups`.\n");
     }
     shown

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::admin::Admin;
 use crate::cli::{ServerArgs, text_or_file};
 use crate::dead_letters::text;
+use crate::in_force::InForce;
 use crate::{output, serve};
 
 /// Events of one request: few enough for a smooth rate and a bar that moves.
@@ -83,6 +84,7 @@ struct Tally {
     pass: u64,
     fail: u64,
     not_routed: u64,
+    missing: u64,
     reason: Option<String>,
     samples: Vec<Value>,
 }
@@ -156,7 +158,12 @@ fn replay(args: &ReplayArgs, admin: &Admin, choice: &Value) -> anyhow::Result<Ex
     let step = args.rate.min(STEP_MAX);
     let last = loop {
         let answer = admin.post("replays", &json!({ "choice": choice, "limit": step, "anew": anew }));
-        let answer = answer.inspect_err(|_| bar.bar.finish_and_clear())?;
+        let answer = answer.inspect_err(|_| bar.bar.finish_and_clear()).with_context(|| {
+            format!(
+                "the replay was broken off: {queued} events were put on their way for certain by this command; when the server \
+                 answers again, the same command, without --anew, goes on where it was"
+            )
+        })?;
         anew = false;
         queued += answer["queued"].as_u64().unwrap_or_default();
         bar.show(&answer["reached"], queued);
@@ -168,9 +175,11 @@ fn replay(args: &ReplayArgs, admin: &Admin, choice: &Value) -> anyhow::Result<Ex
     };
     bar.bar.finish_and_clear();
     let (replay, was_done) = (&last["replay"], last["was_done"] == true);
+    let missing = last["missing"].as_u64().unwrap_or_default();
+    let code = if missing == 0 { ExitCode::SUCCESS } else { ExitCode::from(output::NO) };
     if args.json {
-        output::print_json(&json!({ "replay": replay, "queued": queued, "was_done": was_done }))?;
-        return Ok(ExitCode::SUCCESS);
+        output::print_json(&json!({ "replay": replay, "queued": queued, "was_done": was_done, "missing": missing }))?;
+        return Ok(code);
     }
     let (all, not_routed) = (text(&replay["queued"]), replay["not_routed"].as_u64().unwrap_or_default());
     let mut shown = match was_done {
@@ -183,12 +192,14 @@ fn replay(args: &ReplayArgs, admin: &Admin, choice: &Value) -> anyhow::Result<Ex
     if not_routed > 0 {
         shown.push_str(&format!("  {not_routed} more were left out, because no route leads them there\n"));
     }
+    shown.push_str(&gone(missing, &args.destination));
     output::print(&shown)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 fn dry_run(args: &ReplayArgs, admin: &Admin, choice: &Value) -> anyhow::Result<ExitCode> {
     let (mut tally, mut cursor) = (Tally::default(), Value::Null);
+    let in_force = InForce::now(admin)?;
     let bar = Bar::new(args, "trying")?;
     loop {
         let answer = admin.post("replays/dry-run", &json!({ "choice": choice, "limit": STEP_MAX, "cursor": cursor }));
@@ -200,6 +211,7 @@ fn dry_run(args: &ReplayArgs, admin: &Admin, choice: &Value) -> anyhow::Result<E
         if tally.samples.is_empty() {
             tally.samples = answer["samples"].as_array().cloned().unwrap_or_default();
         }
+        tally.missing = count("missing");
         tally.reason = tally.reason.or_else(|| answer["reason"].as_str().map(str::to_owned));
         bar.show(&answer["reached"], tally.pass);
         cursor = answer["next"].clone();
@@ -208,22 +220,38 @@ fn dry_run(args: &ReplayArgs, admin: &Admin, choice: &Value) -> anyhow::Result<E
         }
     }
     bar.bar.finish_and_clear();
-    let Tally { pass, fail, not_routed, reason, samples } = tally;
+    let tried_with = in_force.still(admin)?;
+    let Tally { pass, fail, not_routed, missing, reason, samples } = tally;
     if args.json {
-        let counts =
-            json!({ "pass": pass, "fail": fail, "not_routed": not_routed, "reason": reason, "samples": samples });
+        let counts = json!({
+            "pass": pass, "fail": fail, "not_routed": not_routed, "missing": missing, "reason": reason, "samples": samples
+        });
         output::print_json(&counts)?;
     } else {
         let mut shown = format!(
-            "{pass} would be sent to {}, {fail} would fail, {not_routed} are not led there; nothing was changed\n",
+            "{pass} would be sent to {}, {fail} would fail, {not_routed} are not led there; nothing was changed\n\
+             {tried_with}",
             args.destination
         );
+        shown.push_str(&gone(missing, &args.destination));
         if let Some(reason) = reason {
             shown.push_str(&format!("  the first failure: {reason}\n"));
         }
         output::print(&shown)?;
     }
-    Ok(if fail == 0 { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
+    Ok(if fail == 0 && missing == 0 { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
+}
+
+/// Of events that were put aside and are nowhere; nothing if there are none.
+fn gone(missing: u64, destination: &str) -> String {
+    match missing {
+        0 => String::new(),
+        missing => format!(
+            "{missing} MORE WERE PUT ASIDE FOR {destination} AND ARE GONE from the archive: restore their parts from a copy, and \
+             give this command again; or replay the time of the outage from the store: aftercall replay --source store \
+             --destination {destination} --from TIME --to TIME\n"
+        ),
+    }
 }
 
 /// A time: RFC 3339, or a date, which begins at midnight UTC.

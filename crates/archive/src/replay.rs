@@ -143,6 +143,9 @@ pub struct Stepped {
     pub reached: Option<Timestamp>,
     /// It was done before, and nothing was put on its way.
     pub was_done: bool,
+    /// At the end of a replay of all that was put aside: events that are in no part any more, so that somebody has to look
+    /// for them.
+    pub missing: u64,
 }
 
 /// What a step of a dry run found.
@@ -164,6 +167,8 @@ pub struct DryRun {
     pub looked_at: u64,
     /// When the last event that was looked at was received.
     pub reached: Option<Timestamp>,
+    /// In the last step for all that was put aside: events that are in no part any more.
+    pub missing: u64,
     /// Where the next step begins; none at the end.
     pub next: Option<String>,
 }
@@ -210,7 +215,14 @@ async fn one_step(
         mark(archive, &position, &id).await?;
     }
     if let Some(replay) = known.as_ref().filter(|replay| replay.done && !anew && !outage) {
-        return Ok(Stepped { replay: replay.clone(), queued: 0, looked_at: 0, reached: None, was_done: true });
+        return Ok(Stepped {
+            replay: replay.clone(),
+            queued: 0,
+            looked_at: 0,
+            reached: None,
+            was_done: true,
+            missing: 0,
+        });
     }
     let known = known.filter(|replay| !replay.done);
     let place = known.as_ref().and(position.next);
@@ -231,11 +243,13 @@ async fn one_step(
         events: chosen.events,
     };
     let replay = queue.replay(piece, now).await?;
+    let mut missing = 0;
     if outage && done {
         mark(archive, &position, &id).await?;
+        missing = gone(queue, archive, filter, now).await;
     }
     let queued = replay.queued - known.map_or(0, |before| before.queued);
-    Ok(Stepped { replay, queued, looked_at: chosen.looked_at, reached: chosen.reached, was_done: false })
+    Ok(Stepped { replay, queued, looked_at: chosen.looked_at, reached: chosen.reached, was_done: false, missing })
 }
 
 /// Looks at more events as a replay would; `judge` says what would be sent of one: none if no route leads it there.
@@ -248,6 +262,7 @@ pub async fn try_out(
     filter: &Filter,
     cursor: Option<&str>,
     limit: usize,
+    now: Timestamp,
     judge: impl Fn(&Event) -> Option<Result<(), String>> + Send,
 ) -> Result<DryRun, Error> {
     let unusable = || Error::Invalid("this is no cursor of a dry run; take it as `next` of the step before".to_owned());
@@ -272,7 +287,16 @@ pub async fn try_out(
             }
         }
     }
+    if run.next.is_none() && filter.brings_back_all() {
+        run.missing = gone(queue, archive, filter, now).await;
+    }
     Ok(run)
+}
+
+/// What is missing of what was put aside. If that cannot be found out, a check of the archive says why.
+async fn gone(queue: &dyn Queue, archive: Option<&Archive>, filter: &Filter, now: Timestamp) -> u64 {
+    let Some(archive) = archive else { return 0 };
+    archive.missing_aside(queue, &filter.choice.destination, now).await.unwrap_or(0)
 }
 
 async fn mark(archive: Option<&Archive>, position: &Position, replay: &str) -> Result<(), Error> {

@@ -291,7 +291,10 @@ async fn a_dry_run_goes_page_by_page_and_changes_nothing() {
         let (mut pass, mut fail, mut cursor) = (0, 0, None::<String>);
         loop {
             let judge = |event: &Event| Some(if event.body.contains(&b'c') { Err("no".to_owned()) } else { Ok(()) });
-            let run = crate::try_out(&site.queue, Some(&archive), &filter, cursor.as_deref(), 2, judge).await.unwrap();
+            let run =
+                crate::try_out(&site.queue, Some(&archive), &filter, cursor.as_deref(), 2, Timestamp::default(), judge)
+                    .await
+                    .unwrap();
             (pass, fail, cursor) = (pass + run.pass, fail + run.fail, run.next);
             if cursor.is_none() {
                 break;
@@ -303,7 +306,12 @@ async fn a_dry_run_goes_page_by_page_and_changes_nothing() {
     for wrong in ["", "x", "s", "s000000000000001g", "a00", "{}"] {
         let filter = Filter::new(all(ReplayFrom::Store)).unwrap();
         let judge = |_: &Event| None;
-        assert!(crate::try_out(&site.queue, Some(&archive), &filter, Some(wrong), 2, judge).await.is_err(), "{wrong}");
+        assert!(
+            crate::try_out(&site.queue, Some(&archive), &filter, Some(wrong), 2, Timestamp::default(), judge)
+                .await
+                .is_err(),
+            "{wrong}"
+        );
     }
 }
 
@@ -337,7 +345,8 @@ async fn what_is_erased_is_in_no_object_and_the_rest_stays() {
     assert_eq!((again.parts, again.events), (0, 0));
     let filter = Filter::new(all(ReplayFrom::Archive)).unwrap();
     let judge = |_: &Event| Some(Ok(()));
-    let run = crate::try_out(&site.queue, Some(&archive), &filter, None, 10, judge).await.unwrap();
+    let run =
+        crate::try_out(&site.queue, Some(&archive), &filter, None, 10, Timestamp::default(), judge).await.unwrap();
     assert_eq!((run.pass, run.fail), (0, 0), "nothing of it comes back");
 }
 
@@ -384,7 +393,9 @@ async fn a_part_that_is_missing_is_found_refused_and_written_again_while_the_que
         let refused = step(&site.queue, Some(&archive), &filter, false, 10, START).await.unwrap_err();
         assert!(refused.to_string().contains("its manifest is gone"), "{refused}");
         let judge = |_: &Event| Some(Ok(()));
-        assert!(crate::try_out(&site.queue, Some(&archive), &filter, None, 10, judge).await.is_err());
+        assert!(
+            crate::try_out(&site.queue, Some(&archive), &filter, None, 10, Timestamp::default(), judge).await.is_err()
+        );
         // Another process, which remembers only what is in its file.
         assert_eq!(site.archive().mend(&site.queue).await.unwrap(), gone.len() as u64, "{gone:?}");
         assert_eq!(manifests(&archive).await, all_of_it);

@@ -122,7 +122,11 @@ struct Verification {
     security(("token" = ["read"]))
 )]
 async fn verify(State(tell): Shared, Query(query): Query<VerifyQuery>) -> Answer<Verification> {
-    let page = of(&*tell)?.verify(page::part(query.cursor.as_deref())?, VERIFY_MAX).await?;
+    let archive = of(&*tell)?;
+    let mut page = archive.verify(page::part(query.cursor.as_deref())?, VERIFY_MAX).await?;
+    if page.next.is_none() {
+        page.parts.extend(archive.verify_aside(tell.queue(), tell.now()).await?);
+    }
     Ok(Json(Verification { parts: page.parts, next: page.next }))
 }
 

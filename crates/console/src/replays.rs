@@ -154,5 +154,8 @@ async fn dry_run(State(tell): Shared, Query(Nothing {}): Query<Nothing>, Body(as
     find(&*tell, &destination).await?;
     let filter = Filter::new(asked.choice)?;
     let judge = |event: &event::Event| tell.try_event(&destination, event);
-    Ok(Json(archive::try_out(tell.queue(), tell.archive(), &filter, asked.cursor.as_deref(), limit, judge).await?))
+    Ok(Json(
+        archive::try_out(tell.queue(), tell.archive(), &filter, asked.cursor.as_deref(), limit, tell.now(), judge)
+            .await?,
+    ))
 }

@@ -433,3 +433,32 @@ fn a_resolved_group_is_opened_again_by_a_new_letter_after_a_kill_and_pages_once(
     assert!(again.to_string().contains("It is open again"), "{again}");
     assert_eq!(server.stop(), Some(0));
 }
+
+/// Somebody who is woken up late must not be sent to mend what works again.
+#[test]
+fn what_is_over_is_told_as_over_while_its_alarm_waits_to_end() {
+    let down = Arc::new(AtomicBool::new(true));
+    let is_down = Arc::clone(&down);
+    let crm = Recorder::start(move |_| if is_down.load(Ordering::SeqCst) { 503 } else { 200 });
+    let site = Site::new(&format!(
+        "[alarms]\nevery = \"50ms\"\nhold = \"1h\"\ndisk_free = 0\nbreaker_open = \"0s\"\n\
+         [destinations.crm]\nkind = \"http\"\nmethod = \"PUT\"\nurl = \"http://{}/{{event_id}}\"\n\
+         breaker = {{ minimum = 5, pause = \"500ms\" }}\nbackoff = {{ base = \"50ms\", cap = \"100ms\" }}\n\
+         [[routes]]\ndestination = \"crm\"\n",
+        crm.address
+    ));
+    let server = site.start();
+    post(&server, 0, 30);
+    waiting::until_so("it pages", || open(&server).iter().any(|alarm| alarm["kind"] == "breaker-open"));
+    let said = run(&site, &server, &["alarms"], 1);
+    assert!(said.contains("ERROR destination crm is down for") && !said.contains("OVER"), "{said}");
+    assert!(open(&server).iter().all(|alarm| alarm["gone_since"].is_null()));
+    down.store(false, Ordering::SeqCst);
+    server.until_settled("crm");
+    waiting::until_so("it is over", || open(&server).iter().all(|alarm| alarm["gone_since"].is_i64()));
+    for said in [run(&site, &server, &["alarms"], 1), run(&site, &server, &["status"], 0)] {
+        assert!(said.contains("OVER for ") && said.contains("nothing to do, its alarm ends by itself"), "{said}");
+        assert!(said.contains("it was: ") && !said.contains("mend crm") && !said.contains("What to do"), "{said}");
+    }
+    assert_eq!(server.stop(), Some(0));
+}

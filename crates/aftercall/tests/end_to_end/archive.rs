@@ -210,10 +210,11 @@ fn a_replay_that_is_killed_goes_on_and_repeats_nothing() {
         let server = site.start();
         let console = server.console.to_string();
         let mut command = site.command(&[&args[..], &["--rate", rate, "--console", &console]].concat());
-        let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let running = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         waiting::until_so("some are replayed", || crm.requests().len() > before + 200);
         server.kill();
-        assert_eq!(running.wait().unwrap().code(), Some(2), "it says that the server is gone");
+        let said = expect(&running.wait_with_output().unwrap(), 2);
+        assert!(said.contains("broken off") && said.contains("the same command, without --anew, goes on"), "{said}");
         let server = site.start();
         let console = server.console.to_string();
         let said = expect(&site.run(&[&args[..], &["--console", &console]].concat()), 0);

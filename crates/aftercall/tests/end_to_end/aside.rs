@@ -260,3 +260,44 @@ fn a_part_of_the_archive_that_is_gone_is_told_refused_and_written_again() {
     waiting::until_so("a start writes it again", || manifests[1].exists());
     assert_eq!(server.stop(), Some(0));
 }
+
+#[test]
+fn a_part_of_an_outage_that_somebody_has_deleted_is_told_and_comes_when_it_is_restored() {
+    let crm = Crm::down();
+    let site = crm.site();
+    let server = site.start();
+    post(&server, 0..40, 40);
+    waiting::until_so("it is put aside", || put_aside(&server) >= 35);
+    let before = files(&site.path("archive/outages"), ".json");
+    post(&server, 40..60, 60);
+    waiting::until_so("more is put aside", || files(&site.path("archive/outages"), ".json").len() > before.len());
+    waiting::until_so("nearly all is put aside", || server.consumer("crm")["unsettled"].as_u64().unwrap() <= 5);
+    crm.down.store(false, Ordering::SeqCst);
+    post(&server, 60..61, 61);
+    server.until_settled("crm");
+    let (aside, came) = (put_aside(&server) as usize, crm.taken().len());
+    assert!(run(&site, &server, &["archive", "verify"], 0).contains(" 0 damaged"));
+
+    let object = before[0].with_extension("ndjson.zst");
+    let part = [(before[0].as_path(), "a"), (object.as_path(), "b")];
+    part.iter().for_each(|(file, away)| fs::rename(file, site.path(away)).unwrap());
+    let said = run(&site, &server, &["archive", "verify"], 1);
+    assert!(said.contains("outages/crm:") && said.contains("are in none of its parts: restore"), "{said}");
+    let replay = |what| run(&site, &server, &["replay", "--destination", "crm", "--source", "outage", what], 1);
+    let said = replay("--dry-run");
+    assert!(said.contains("MORE WERE PUT ASIDE FOR crm AND ARE GONE from the archive"), "{said}");
+    let said = replay("--yes");
+    server.until_settled("crm");
+    let gone = put_aside(&server) as usize;
+    assert!((1..aside).contains(&gone), "{gone} of {aside}");
+    assert!(said.contains(&format!("{gone} MORE WERE PUT ASIDE FOR crm AND ARE GONE from the archive")), "{said}");
+    assert_eq!(crm.taken().len(), came + aside - gone);
+
+    part.iter().for_each(|(file, away)| fs::rename(site.path(away), file).unwrap());
+    assert!(run(&site, &server, &["archive", "verify"], 0).contains(" 0 damaged"));
+    run(&site, &server, &["replay", "--destination", "crm", "--source", "outage", "--yes"], 0);
+    server.until_settled("crm");
+    let taken = crm.taken();
+    assert_eq!((taken.len(), taken.values().max(), put_aside(&server)), (61, Some(&1), 0), "each once");
+    assert_eq!(server.stop(), Some(0));
+}

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -464,4 +465,57 @@ fn a_reload_that_the_queue_cannot_store_changes_nothing_and_is_taken_over_later(
 
 fn json(recorder: &Recorder, number: usize) -> Value {
     serde_json::from_slice(&recorder.requests()[number].body).unwrap()
+}
+
+/// Numbers of which one half was tried with one mapping and the other half with the next would be those of neither.
+#[test]
+fn a_dry_run_is_never_half_of_one_configuration_and_half_of_the_next() {
+    const LETTERS: usize = 2_000;
+    let recorder = Recorder::start(|_| 200);
+    let site = Site::new(&(crm("crm", &recorder, "") + &route("crm", FAULTY)));
+    let server = site.start();
+    let events = |from: usize| (from..from + 500).map(|number| event(number, 0)).collect::<Vec<_>>().join(",");
+    for from in (0..LETTERS).step_by(500) {
+        assert_eq!(server.post(format!("[{}]", events(from))).counts(), (500, 0));
+    }
+    waiting::until_so("all are dead", || server.count("dead_letters") == LETTERS as u64);
+    let console = server.console.to_string();
+    let dry_run = || site.run(&["redrive", "--all", "--dry-run", "--console", &console]);
+    let said = expect(&dry_run(), 1);
+    assert!(said.contains("tried with the configuration that was read "), "{said}");
+
+    let config = fs::read_to_string(site.path("aftercall.toml")).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for turn in 0.. {
+                if stop.load(Ordering::SeqCst) {
+                    return;
+                }
+                let mapping = if turn % 2 == 0 { MENDED } else { FAULTY };
+                let text = config.replace(FAULTY, mapping);
+                fs::write(site.path("aftercall.toml"), format!("{text}# {turn}\n")).unwrap();
+                let reload = site.run(&["reload", "--console", &console]);
+                assert_eq!(reload.status.code(), Some(0));
+            }
+        });
+        waiting::until_so("a dry run sees two configurations", || {
+            let output = dry_run();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+            let whole = [format!("{LETTERS} would pass, 0 would fail"), format!("0 would pass, {LETTERS} would fail")];
+            let mixed = said.contains("so what was counted is of both; run it again");
+            let told = mixed || whole.iter().any(|one| said.starts_with(one));
+            stop.fetch_or(mixed || !told, Ordering::SeqCst);
+            assert!(told, "{said}");
+            mixed && output.status.code() == Some(2)
+        });
+        stop.store(true, Ordering::SeqCst);
+    });
+    // What is refused is told where it would be believed to be in force.
+    fs::write(site.path("aftercall.toml"), format!("bogus = 1\n{config}")).unwrap();
+    server.hang_up();
+    waiting::until_so("it is refused", || !server.status()["config"]["error"].is_null());
+    let output = dry_run();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("what is in the file now is REFUSED: ") && said.contains("bogus"), "{said}");
 }

@@ -136,6 +136,9 @@ pub struct Alarm {
     pub opened: Timestamp,
     /// When this text was last true.
     pub seen: Timestamp,
+    /// Since when what it is about is gone; it ends by itself when that has lasted for a while. None while it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_since: Option<Timestamp>,
 }
 
 /// What became of an alarm.
@@ -194,6 +197,7 @@ impl Notice {
             level: 0,
             opened: at,
             seen: at,
+            gone_since: None,
         };
         Self { change, at, alarm }
     }

@@ -120,14 +120,16 @@ fn dead_letters(reading: &Reading, memory: &Memory<'_>, options: &Options) -> Ve
         // Those with an alarm of their own keep it; then the largest. While there is one for all others, none of those
         // gets its own, or a redrive of the first groups would open alarms about the next.
         groups.sort_by_key(|group| (!(memory.open)(&key(group)), std::cmp::Reverse(group.count), group.fingerprint));
-        let found: Vec<_> = groups.into_iter().filter_map(|group| dead_group(group, memory, options)).collect();
+        let of = reading.destinations.iter().find(|of| Some(of.name.as_str()) == destination);
+        let held = of.map_or(0, |of| of.held);
+        let found: Vec<_> = groups.into_iter().filter_map(|group| dead_group(group, held, memory, options)).collect();
         let open = found.iter().filter(|condition| (memory.open)(&condition.key)).count();
         let own = if (memory.open)(&others) { open } else { open.max(GROUPS_PER_DESTINATION) };
         let rest = found.get(own..).unwrap_or_default();
         let (letters, fading) =
             (rest.iter().map(|group| group.level).sum(), rest.iter().all(|condition| condition.fading));
         let many = (!rest.is_empty()).then(|| {
-            let text = text::many_groups(destination, rest.len(), letters, &options.ask);
+            let text = text::many_groups(destination, rest.len(), letters, held, &options.ask);
             Condition { key: others, ..condition(Kind::DeadLetters, subject, letters, fading, text) }
         });
         all.extend(found.into_iter().take(own));
@@ -140,7 +142,7 @@ fn key(group: &DeadLetterGroup) -> String {
     format!("dead-letters/{}/{}", group.destination.as_deref().unwrap_or("intake"), group.fingerprint)
 }
 
-fn dead_group(group: &DeadLetterGroup, memory: &Memory<'_>, options: &Options) -> Option<Condition> {
+fn dead_group(group: &DeadLetterGroup, held: u64, memory: &Memory<'_>, options: &Options) -> Option<Condition> {
     let key = key(group);
     let open = (memory.open)(&key);
     let hush = match group.review.state {
@@ -165,7 +167,7 @@ fn dead_group(group: &DeadLetterGroup, memory: &Memory<'_>, options: &Options) -
     let fading = open && !over(most) && !options.new_group && !reopened && hush == Hush::None;
     is.then(|| {
         let subject = group.destination.as_deref().unwrap_or("intake");
-        let text = text::dead_letters(group, new, &options.ask);
+        let text = text::dead_letters(group, new, held, &options.ask);
         Condition { key, hush, ..condition(Kind::DeadLetters, subject, group.count, fading, text) }
     })
 }

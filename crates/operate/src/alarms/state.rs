@@ -103,7 +103,7 @@ impl State {
     /// The open alarms, the worst first, then the oldest.
     pub fn open(&self) -> Vec<Alarm> {
         let alarm = |tracked: &Tracked| match tracked {
-            Tracked::Open { alarm, .. } => Some(Alarm::clone(alarm)),
+            Tracked::Open { alarm, gone_since, .. } => Some(Alarm { gone_since: *gone_since, ..Alarm::clone(alarm) }),
             _ => None,
         };
         let mut open: Vec<_> = self.tracked.values().filter_map(alarm).collect();
@@ -237,6 +237,7 @@ impl State {
             level: 0,
             opened: now,
             seen: now,
+            gone_since: None,
         };
         refresh(&mut alarm, &condition, now);
         let (told, told_level, told_text) = (now, condition.level, words(&alarm));

@@ -564,3 +564,38 @@ fn what_was_refused_can_be_released() {
     let release = "aftercall quarantine release --source genesys --dry-run --console http://127.0.0.1:1";
     assert!(text.todo.iter().any(|line| line.contains(release)), "{text:?}");
 }
+
+#[test]
+fn an_alarm_says_since_when_its_reason_is_gone_and_no_more_when_it_is_back() {
+    let mut run = Run::new(Options::default());
+    let down = |now: Timestamp| destination(Breaker::Open(now.minus(Duration::from_secs(600))), None);
+    run.show(60, down);
+    assert_eq!(run.state.open()[0].gone_since, None);
+    let gone = run.now;
+    assert_eq!(run.show(30, |_| calm()), [], "it waits to end");
+    assert_eq!(run.state.open()[0].gone_since, Some(gone));
+    assert_eq!(run.show(30, down), []);
+    assert_eq!(run.state.open()[0].gone_since, None, "it is back");
+}
+
+#[test]
+fn a_group_says_its_status_and_what_waits_behind_it() {
+    let refused = DeadLetterGroup {
+        status: Some(503),
+        stage: Stage::Deliver,
+        message: "the destination answered # (Service Unavailable)".to_owned(),
+        ..group(1, 2)
+    };
+    let none = super::text::dead_letters(&refused, true, 0, "");
+    assert_eq!(none.summary, "2 dead letters at destination crm: the destination answered 503 (Service Unavailable)");
+    assert!(none.assurance.ends_with("Other events go on."), "{none:?}");
+    // What waits behind dead letters does not go on.
+    let mut reading = groups(vec![refused]);
+    reading.destinations = destination(Breaker::Closed, None).destinations;
+    reading.destinations[0].held = 36;
+    let mut run = Run::new(Options::default());
+    run.show(5, |_| reading.clone());
+    let assurance = &run.state.open()[0].assurance;
+    assert!(assurance.contains("36 later events of conversations with dead letters there wait"), "{assurance}");
+    assert!(!assurance.contains("Other events go on"), "{assurance}");
+}

@@ -14,7 +14,7 @@ const QUOTED_MAX: usize = 160;
 pub const BY_ITSELF: &str = "nothing else";
 const WAITS: &str = "Nothing is lost: what was accepted is on disk and waits; no retry budget is spent.";
 const KEPT: &str = "Nothing is lost: each dead letter keeps its event, also beyond retention, until it is redriven or \
-                    discarded. Other events go on.";
+                    discarded.";
 
 /// The words of an alarm.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +86,8 @@ pub(super) fn commit(took: Duration, most: Duration) -> Text {
     text(format!("commits are slow: {} ms", took.as_millis()), detail, todo, assurance)
 }
 
-pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, ask: &str) -> Text {
+/// `held` is how many deliveries of the destination wait behind its dead letters.
+pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, held: u64, ask: &str) -> Text {
     let place = group.destination.as_deref().map_or("intake".to_owned(), |name| format!("destination {name}"));
     let status = group.status.map(|status| format!(", status {status}")).unwrap_or_default();
     let before = if new { " This reason was not seen before.".to_owned() } else { reviewed(group) };
@@ -113,12 +114,30 @@ pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, ask: &str) -> Tex
         todo.insert(0, on_it);
     }
     let letters = if group.count == 1 { "dead letter" } else { "dead letters" };
-    text(format!("{} {letters} at {place}: {}", group.count, masked(group)), detail, todo, KEPT)
+    text(format!("{} {letters} at {place}: {}", group.count, masked(group)), detail, todo, &kept(held))
+}
+
+/// That dead letters are kept, and what becomes of the events behind them; so many wait for dead letters of the
+/// destination.
+fn kept(held: u64) -> String {
+    match held {
+        0 => format!("{KEPT} Other events go on."),
+        held => format!(
+            "{KEPT} {held} later events of conversations with dead letters there wait for them (behind_dead = \"hold\"); other \
+             conversations go on."
+        ),
+    }
 }
 
 /// What its letters died of, in one short line.
 fn masked(group: &DeadLetterGroup) -> String {
-    quoted(&shown_masked(&told(&group.message)))
+    let told = told(&group.message);
+    // The letters of a group have one status, so that need not be left out.
+    let told = match group.status {
+        Some(status) => told.replacen("answered # (", &format!("answered {status} ("), 1),
+        None => told.to_string(),
+    };
+    quoted(&shown_masked(&told))
 }
 
 /// What somebody has said about a group.
@@ -132,12 +151,12 @@ fn reviewed(group: &DeadLetterGroup) -> String {
     }
 }
 
-pub(super) fn many_groups(destination: Option<&str>, groups: usize, letters: u64, ask: &str) -> Text {
+pub(super) fn many_groups(destination: Option<&str>, groups: usize, letters: u64, held: u64, ask: &str) -> Text {
     let place = destination.map_or("intake".to_owned(), |name| format!("destination {name}"));
     let only = destination.map(|name| format!(" --destination {name}")).unwrap_or_default();
     let detail = format!("{groups} more groups besides those with an alarm of their own.");
     let todo = vec![format!("aftercall dead-letters groups{only}{ask}")];
-    text(format!("{letters} dead letters at {place} for {groups} other reasons"), detail, todo, KEPT)
+    text(format!("{letters} dead letters at {place} for {groups} other reasons"), detail, todo, &kept(held))
 }
 
 pub(super) fn breaker(destination: &DestinationReading, open_for: Duration, ask: &str) -> Text {
