@@ -29,19 +29,25 @@ const REASONS: usize = 10;
 struct Tally {
     passed: u64,
     failed: u64,
-    reasons: BTreeMap<String, u64>,
+    /// With how often, and the first one as it was told.
+    reasons: BTreeMap<String, (u64, String)>,
     samples: Vec<Value>,
 }
 
 impl Tally {
     fn refuse(&mut self, reason: &Value) {
         self.failed += 1;
-        *self.reasons.entry(queue::normalise(&text(reason))).or_default() += 1;
+        let told = text(reason);
+        let (count, first) = self.reasons.entry(queue::normalise(&told)).or_insert_with(|| (0, told.clone()));
+        *count += 1;
+        if *first != told {
+            *first = queue::shown_masked(&queue::normalise(&told));
+        }
     }
 
     fn to_json(&self, dry_run: bool) -> Value {
         let reasons: Vec<_> =
-            self.reasons.iter().map(|(reason, count)| json!({ "reason": reason, "count": count })).collect();
+            self.reasons.iter().map(|(reason, (count, _))| json!({ "reason": reason, "count": count })).collect();
         match dry_run {
             true => json!({ "pass": self.passed, "fail": self.failed, "reasons": reasons, "samples": self.samples }),
             false => json!({ "redriven": self.passed, "refused": self.failed, "reasons": reasons }),
@@ -169,7 +175,7 @@ fn show(tally: &Tally, tried_with: Option<&str>) -> String {
         Some(with) => format!("{} would pass, {} would fail; nothing was changed\n{with}", tally.passed, tally.failed),
         None => format!("{} redriven, {} refused\n", tally.passed, tally.failed),
     };
-    for (reason, count) in tally.reasons.iter().take(REASONS) {
+    for (count, reason) in tally.reasons.values().take(REASONS) {
         shown.push_str(&format!("  {count} × {reason}\n"));
     }
     for sample in &tally.samples {
@@ -180,4 +186,20 @@ fn show(tally: &Tally, tried_with: Option<&str>) -> String {
         shown.push_str("They are on their way; what fails again is in `aftercall dead-letters groups`.\n");
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_reason_is_told_as_it_is_and_several_alike_as_what_they_share() {
+        let mut tally = Tally::default();
+        for _ in 0..2 {
+            tally.refuse(&"no route leads its event to `crm2` now".into());
+        }
+        assert!(show(&tally, None).contains("2 × no route leads its event to `crm2` now"), "{}", show(&tally, None));
+        (1..4).for_each(|number| tally.refuse(&format!("event {number} has no name").into()));
+        assert!(show(&tally, None).contains("3 × event … has no name"), "{}", show(&tally, None));
+    }
 }

@@ -5,6 +5,8 @@
 //! has a time limit, so a disk that hangs is found and does not stop the alarms. What alarms must remember is saved
 //! before the next reading; a crash before that opens the same alarm again, under the same key.
 
+mod letters;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,15 +15,15 @@ use arc_swap::ArcSwap;
 use console::Alarms;
 use delivery::BreakerState;
 use operate::alarms::{
-    Breaker, Change, DestinationReading, Ledger, Mismatch, Notice, Options, Reading, Severity, SourceReading, State,
-    TopicReading,
+    Breaker, Change, DestinationReading, Notice, Options, Reading, Severity, SourceReading, State, TopicReading,
 };
 use operate::notifier::Notifiers;
 use operate::store::Kept;
-use queue::{ConsumerStatus, DeadLetterQuery, Queue, QueueError, QueueStatus};
+use queue::{ConsumerStatus, Queue, QueueError};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use self::letters::Letters;
 use super::destinations::{View, Views};
 use super::now;
 use super::standing::Standing;
@@ -31,13 +33,6 @@ use crate::config::{Action, AlarmParts};
 const READING_LIMIT: Duration = Duration::from_secs(10);
 /// A commit that takes longer is looked at again by the next reading.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
-/// Dead letters that are read at a time.
-const LETTERS_PAGE: usize = 1_000;
-/// Pages of new dead letters in one reading; more are read by the next ones.
-const PAGES_MAX: usize = 20;
-/// Groups are counted anew at most so often, and never for more than a twentieth of the time.
-const RECOUNT_EVERY: Duration = Duration::from_secs(10);
-const RECOUNT_SHARE: u32 = 20;
 /// What was learnt is saved at least so often.
 const SAVE_EVERY: Duration = Duration::from_secs(300);
 /// Refusals that speak of a wrong secret, or of somebody who has none.
@@ -62,6 +57,8 @@ pub(crate) struct Watch {
     /// Held while something is told, so that nothing is told to those that are being replaced.
     notifiers: Mutex<Arc<Notifiers>>,
     state: Mutex<State>,
+    /// Why the file of the configuration is not in force, if so.
+    refused: Mutex<Option<String>>,
     saving: Mutex<()>,
 }
 
@@ -95,6 +92,7 @@ impl Watch {
             settings: ArcSwap::from_pointee(settings),
             notifiers: Mutex::new(Arc::new(notifiers)),
             state: Mutex::new(kept.state),
+            refused: Mutex::default(),
             saving: Mutex::default(),
         }))
     }
@@ -118,6 +116,11 @@ impl Watch {
             let mut present = self.notifiers();
             *present = Arc::new(Notifiers::start(notifiers, &old.waiting(), &instance, &clock));
         }
+    }
+
+    /// Why the file of the configuration is not in force; none if it is.
+    pub(crate) fn set_refused(&self, problem: Option<String>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
     /// Lets nothing more go out to a destination, or lets it again; also after a restart.
@@ -227,6 +230,7 @@ impl Watch {
             quarantine_closed: intake.quarantine().and_then(|quarantine| quarantine.status().closed),
             notifiers: self.notifiers().readings(),
             archive_failing: self.archive_failing(),
+            configuration_refused: self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
@@ -260,51 +264,6 @@ impl Watch {
 fn asking(mut options: Options, ask: Option<&String>) -> Options {
     options.ask = ask.cloned().unwrap_or(options.ask);
     options
-}
-
-/// The groups of dead letters, kept up with what is new.
-#[derive(Default)]
-struct Letters {
-    ledger: Ledger,
-    /// The ledger has once had all there were.
-    complete: bool,
-    /// When it was begun, and how long reading took until it was complete.
-    begun: Option<Instant>,
-    took: Duration,
-}
-
-impl Letters {
-    /// Reads letters that are new; a bounded number, the others next time.
-    async fn read_new(&mut self, queue: &dyn Queue) -> Result<(), QueueError> {
-        let begin = Instant::now();
-        self.begun.get_or_insert(begin);
-        let was_complete = self.complete;
-        for _ in 0..PAGES_MAX {
-            let after = self.ledger.last();
-            let page = queue.dead_letters(DeadLetterQuery { after, limit: LETTERS_PAGE, ..Default::default() }).await?;
-            self.ledger.add(&page);
-            if page.len() < LETTERS_PAGE {
-                self.complete = true;
-                break;
-            }
-        }
-        if !was_complete {
-            self.took += begin.elapsed();
-        }
-        Ok(())
-    }
-
-    /// The groups, after those that are gone were found out; `None` while that is not known.
-    fn settle(&mut self, status: &QueueStatus) -> Option<Vec<queue::DeadLetterGroup>> {
-        if self.ledger.compare(status) == Mismatch::Recount {
-            let pause = RECOUNT_EVERY.max(self.took * RECOUNT_SHARE);
-            if self.begun.is_none_or(|begun| begun.elapsed() >= pause) {
-                *self = Self::default();
-            }
-            return None;
-        }
-        self.complete.then(|| self.ledger.groups())
-    }
 }
 
 async fn within_limit<T>(work: impl Future<Output = T>) -> Option<T> {

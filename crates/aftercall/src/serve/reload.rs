@@ -133,6 +133,7 @@ impl Live {
     fn succeeded(&self, trigger: Trigger, changes: Vec<ConfigChange>, hash: Option<String>) -> Reloaded {
         let loaded_at = now().as_millis();
         *self.config.lock() = ConfigStatus { loaded_at, hash: hash.clone(), error: None };
+        self.watch.set_refused(None);
         let mended = self.refused.lock().take().is_some();
         if !changes.is_empty() {
             let changed: Vec<_> = changes.iter().map(|change| change.key.as_str()).collect();
@@ -146,6 +147,8 @@ impl Live {
     /// Takes note of what was refused; the same is logged once.
     fn failed(&self, problem: String, hash: Option<String>) -> String {
         self.config.lock().error = Some(problem.clone());
+        // Without a file nothing is refused that somebody could mend.
+        self.watch.set_refused(self.origin.path.as_ref().map(|_| problem.clone()));
         let known = self.refused.lock().replace((hash.clone(), problem.clone()));
         if known != Some((hash, problem.clone())) {
             tracing::error!(

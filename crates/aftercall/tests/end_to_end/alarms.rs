@@ -462,3 +462,23 @@ fn what_is_over_is_told_as_over_while_its_alarm_waits_to_end() {
     }
     assert_eq!(server.stop(), Some(0));
 }
+
+#[test]
+fn a_refused_configuration_is_an_alarm_until_it_is_mended() {
+    let pager = Recorder::start(|_| 202);
+    let site = site("", &format!("{FAULTY}{}", pagerduty(&pager)));
+    let server = site.start();
+    let config = fs::read_to_string(site.path("aftercall.toml")).unwrap();
+    fs::write(site.path("aftercall.toml"), format!("bogus = 1\n{config}")).unwrap();
+    run(&site, &server, &["reload"], 3);
+    waiting::until_so("it pages", || !pager.requests().is_empty());
+    let said = run(&site, &server, &["alarms"], 1);
+    assert!(said.contains("WARNING the changed configuration is refused; the one before is in force"), "{said}");
+    assert!(said.contains("aftercall.toml:1:1: unknown field `bogus`") && said.contains("mend the file"), "{said}");
+    assert!(said.contains("it does not start with this file"), "{said}");
+    fs::write(site.path("aftercall.toml"), config).unwrap();
+    run(&site, &server, &["reload"], 0);
+    waiting::until_so("it is over", || open(&server).is_empty());
+    waiting::until_so("that is told", || pager.requests().len() == 2);
+    assert_eq!(server.stop(), Some(0));
+}

@@ -30,13 +30,15 @@ pub enum Kind {
     QuarantineClosed,
     /// The archive cannot be used, so events are kept beyond retention.
     ArchiveFailing,
+    /// The changed configuration is refused, and the one before is in force.
+    ConfigurationRefused,
     /// Nothing is wrong: sent by `aftercall alarms test`.
     Test,
 }
 
 impl Kind {
     /// Those that a configuration can name.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::QueueStopped,
         Self::DiskLow,
         Self::CommitLatency,
@@ -48,6 +50,7 @@ impl Kind {
         Self::NotifierFailing,
         Self::QuarantineClosed,
         Self::ArchiveFailing,
+        Self::ConfigurationRefused,
     ];
 
     /// As it is written.
@@ -64,6 +67,7 @@ impl Kind {
             Self::NotifierFailing => "notifier-failing",
             Self::QuarantineClosed => "quarantine-closed",
             Self::ArchiveFailing => "archive-failing",
+            Self::ConfigurationRefused => "configuration-refused",
             Self::Test => "test",
         }
     }
@@ -76,7 +80,8 @@ impl Kind {
             | Self::RefusedSignatures
             | Self::SourceSilent
             | Self::NotifierFailing
-            | Self::QuarantineClosed => Severity::Warning,
+            | Self::QuarantineClosed
+            | Self::ConfigurationRefused => Severity::Warning,
             Self::DeadLetters | Self::BreakerOpen | Self::Undelivered | Self::ArchiveFailing => Severity::Error,
             Self::Test => Severity::Info,
         }

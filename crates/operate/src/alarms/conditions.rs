@@ -73,6 +73,11 @@ pub(super) fn conditions(reading: &Reading, memory: &Memory<'_>, options: &Optio
             condition(Kind::QuarantineClosed, "", 1, false, text::quarantine_closed(reason, &options.ask))
         }),
     );
+    let refused = reading.configuration_refused.as_deref().filter(|_| options.configuration_refused);
+    all.extend(refused.map(|problem| {
+        let text = text::configuration_refused(problem, &options.ask);
+        condition(Kind::ConfigurationRefused, "", 1, false, text)
+    }));
     all.extend(reading.notifiers.iter().filter_map(|notifier| failing(notifier, options, now)));
     all.extend(archive(reading, options, now));
     all

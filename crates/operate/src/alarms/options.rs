@@ -52,6 +52,8 @@ pub struct Options {
     pub notifier_failing: Option<Duration>,
     /// The quarantine is out of order.
     pub quarantine_closed: bool,
+    /// The changed configuration is refused.
+    pub configuration_refused: bool,
     /// The archive has failed for longer than this.
     pub archive_failing: Option<Duration>,
     /// An alarm is resolved when its condition was gone for this long.
@@ -82,6 +84,7 @@ impl Default for Options {
             commit_latency: Some(Duration::from_secs(1)),
             notifier_failing: Some(minutes(5)),
             quarantine_closed: true,
+            configuration_refused: true,
             archive_failing: Some(minutes(15)),
             hold: minutes(1),
             cool_down: minutes(5),

@@ -24,6 +24,8 @@ pub struct Reading {
     pub commit: Option<Duration>,
     /// Why the quarantine is out of order, if so.
     pub quarantine_closed: Option<String>,
+    /// Why the file of the configuration is not in force, if so.
+    pub configuration_refused: Option<String>,
     /// Each notifier.
     pub notifiers: Vec<NotifierReading>,
     /// Since when the archive has failed, and with what; none while it works, or if there is none.

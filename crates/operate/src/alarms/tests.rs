@@ -108,6 +108,11 @@ fn each_kind_opens_at_its_threshold_lasts_while_it_fades_and_ends() {
             Box::new(|_| Reading { quarantine_closed: Some("it is damaged".to_owned()), ..calm() }),
         ),
         (
+            "configuration-refused",
+            Box::new(|_| Reading { configuration_refused: Some("a.toml:1:1: no".to_owned()), ..calm() }),
+            Box::new(|_| Reading { configuration_refused: Some("a.toml:1:1: no".to_owned()), ..calm() }),
+        ),
+        (
             "dead-letters/crm/0000000000000001",
             Box::new(|_| groups(vec![group(1, 1)])),
             Box::new(|_| groups(vec![group(1, 1)])),
@@ -149,7 +154,7 @@ fn each_kind_opens_at_its_threshold_lasts_while_it_fades_and_ends() {
         assert_eq!(run.show(60, |_| calm()), [(Change::Resolved, key.to_owned())], "{key}: ends once");
         assert!(run.state.open().is_empty());
         // What fades without having been there opens nothing.
-        if !["dead", "queue", "quarantine"].iter().any(|same| key.starts_with(same)) {
+        if !["dead", "queue", "quarantine", "configuration"].iter().any(|same| key.starts_with(same)) {
             assert_eq!(Run::new(Options::default()).show(600, &fading), [], "{key}");
         }
         let off = Options {
@@ -163,6 +168,7 @@ fn each_kind_opens_at_its_threshold_lasts_while_it_fades_and_ends() {
             commit_latency: None,
             notifier_failing: None,
             quarantine_closed: false,
+            configuration_refused: false,
             archive_failing: None,
             ..Options::default()
         };
@@ -598,4 +604,14 @@ fn a_group_says_its_status_and_what_waits_behind_it() {
     let assurance = &run.state.open()[0].assurance;
     assert!(assurance.contains("36 later events of conversations with dead letters there wait"), "{assurance}");
     assert!(!assurance.contains("Other events go on"), "{assurance}");
+}
+
+#[test]
+fn refused_credentials_are_told_as_what_is_to_be_renewed() {
+    let of = |status| {
+        let refused = DeadLetterGroup { status: Some(status), stage: Stage::Deliver, ..group(1, 2) };
+        super::text::dead_letters(&refused, true, 0, "").todo.join("\n")
+    };
+    assert!(of(401).contains("renew the credentials of destination crm") && of(403).contains("renew"));
+    assert!(of(422).contains("mend what destination crm complains about"));
 }

@@ -102,6 +102,9 @@ pub(super) fn dead_letters(group: &DeadLetterGroup, new: bool, held: u64, ask: &
             todo.push("aftercall map --mapping @new.jq --event @event.json     # until it passes".to_owned());
             todo.push(format!("put the mapping into the configuration; it is taken over by itself, or at once by aftercall reload{ask}"));
         }
+        Stage::Deliver if matches!(group.status, Some(401 | 403)) => todo.push(format!(
+            "renew the credentials of {place}, which it refuses; a secret file is read again by itself, env:NAME wants a restart"
+        )),
         Stage::Deliver | Stage::Queue => todo.push(format!("mend what {place} complains about")),
     }
     if group.stage != Stage::Intake {
@@ -267,6 +270,17 @@ pub(super) fn quarantine_closed(reason: &str, ask: &str) -> Text {
     let assurance = "Nothing that was accepted is lost, and genuine events are taken as ever. Requests that are refused \
                      are not kept; a genuine sender whose secret is wrong here has to send them again.";
     text("the quarantine is closed: refused requests are not kept".to_owned(), quoted(reason), todo, assurance)
+}
+
+pub(super) fn configuration_refused(problem: &str, ask: &str) -> Text {
+    let todo = vec![
+        "mend the file; it is read again by itself".to_owned(),
+        format!("aftercall reload{ask}     # reads it at once, and says everything that is wrong with it"),
+    ];
+    let assurance = "Nothing is lost: the server goes on with the configuration of before. But it does not start with this \
+                     file, should it be restarted.";
+    let summary = "the changed configuration is refused; the one before is in force".to_owned();
+    text(summary, format!("{}.", quoted(problem)), todo, assurance)
 }
 
 /// What an alarm says when it is over: how it was is past.

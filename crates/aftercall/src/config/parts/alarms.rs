@@ -71,6 +71,7 @@ impl File {
                 Kind::ArchiveFailing => options.archive_failing = None,
                 Kind::NotifierFailing => options.notifier_failing = None,
                 Kind::QuarantineClosed => options.quarantine_closed = false,
+                Kind::ConfigurationRefused => options.configuration_refused = false,
                 // That nothing works cannot be turned off.
                 Kind::QueueStopped | Kind::Test => {}
             }
