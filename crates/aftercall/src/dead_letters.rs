@@ -216,5 +216,5 @@ pub(crate) fn ago(value: &Value) -> String {
 /// A time, and how long ago it was.
 pub(crate) fn when(value: &Value) -> String {
     let time = value.as_i64().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
-    time.map_or_else(|| "-".to_owned(), |time| format!("{time} ({})", ago(value)))
+    time.map_or_else(|| "-".to_owned(), |time| format!("{time:.3} ({})", ago(value)))
 }

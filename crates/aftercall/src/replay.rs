@@ -52,6 +52,9 @@ pub(crate) struct ReplayArgs {
     /// Replay the same once more, although it was done
     #[arg(long, conflicts_with = "dry_run")]
     anew: bool,
+    /// Replay nothing, but count no longer what was put aside and is in no part of the archive any more
+    #[arg(long, conflicts_with_all = ["dry_run", "anew", "from", "to", "pattern", "conversation"])]
+    write_off: bool,
     /// At most so many a second
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
@@ -117,6 +120,10 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         }
     }
     let admin = Admin::of(&args.server)?;
+    if args.write_off {
+        ensure!(args.source == Source::Outage, "only what was put aside can be written off; say --source outage too");
+        return write_off(args, &admin);
+    }
     if args.dry_run {
         return dry_run(args, &admin, &choice);
     }
@@ -242,6 +249,19 @@ fn dry_run(args: &ReplayArgs, admin: &Admin, choice: &Value) -> anyhow::Result<E
     Ok(if fail == 0 && missing == 0 { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
 }
 
+fn write_off(args: &ReplayArgs, admin: &Admin) -> anyhow::Result<ExitCode> {
+    let question = format!("Give up what was put aside for `{}` and is in no part of the archive?", args.destination);
+    output::confirm(args.yes, "that gives up events that are gone", &question)?;
+    let answer = admin.post("replays/write-off", &json!({ "destination": args.destination }))?;
+    if args.json {
+        output::print_json(&answer)?;
+    } else {
+        let count = answer["written_off"].as_u64().unwrap_or_default();
+        output::print(&format!("{} written off; they are counted no longer\n", output::counted(count, "event")))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Of events that were put aside and are nowhere; nothing if there are none.
 fn gone(missing: u64, destination: &str) -> String {
     match missing {
@@ -249,7 +269,8 @@ fn gone(missing: u64, destination: &str) -> String {
         missing => format!(
             "{missing} MORE WERE PUT ASIDE FOR {destination} AND ARE GONE from the archive: restore their parts from a copy, and \
              give this command again; or replay the time of the outage from the store: aftercall replay --source store \
-             --destination {destination} --from TIME --to TIME\n"
+             --destination {destination} --from TIME --to TIME; then, so that they are counted no longer: aftercall replay --source \
+             outage --destination {destination} --write-off\n"
         ),
     }
 }

@@ -40,7 +40,7 @@ pub use erase::ErasedParts;
 pub use error::Error;
 pub use manifest::{Kind, Manifest};
 pub use outage::PutAsidePart;
-pub use replay::{Choice, DryRun, Filter, From as ReplayFrom, Stepped, step, try_out};
+pub use replay::{Choice, DryRun, Filter, From as ReplayFrom, Stepped, step, try_out, write_off};
 pub use status::Status;
 pub use store::Store;
 pub use verify::{Listed, Verified, VerifiedPage};

@@ -252,6 +252,38 @@ async fn one_step(
     Ok(Stepped { replay, queued, looked_at: chosen.looked_at, reached: chosen.reached, was_done: false, missing })
 }
 
+/// Gives up what was put aside for a destination and is in no part any more: it is counted no longer, and nothing is put on
+/// its way. Returns how much that was. What is restored afterwards is replayed all the same.
+///
+/// # Errors
+/// When the archive cannot be asked, or the queue cannot take it down.
+pub async fn write_off(
+    queue: &dyn Queue,
+    archive: Option<&Archive>,
+    destination: &str,
+    now: Timestamp,
+) -> Result<u64, Error> {
+    let erasures = queue.erasures();
+    let missing = archive.ok_or(Error::NotConfigured)?.missing_aside(queue, destination, now).await?;
+    if missing == 0 {
+        return Ok(0);
+    }
+    let selection = serde_json::json!({ "written_off": missing, "destination": destination }).to_string();
+    let piece = ReplayPiece {
+        id: sha256(format!("{selection} {}", now.as_millis()).as_bytes())[..16].to_owned(),
+        selection,
+        destination: Arc::from(destination),
+        from: None,
+        to: write(&Position::default()),
+        done: true,
+        erasures,
+        put_aside: missing,
+        events: Vec::new(),
+    };
+    queue.replay(piece, now).await?;
+    Ok(missing)
+}
+
 /// Looks at more events as a replay would; `judge` says what would be sent of one: none if no route leads it there.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use crate::request::{Body, Nothing, Number, Query};
 use crate::{Answer, Shared, Tell};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
-    OpenApiRouter::new().routes(routes!(list, replay)).routes(routes!(dry_run))
+    OpenApiRouter::new().routes(routes!(list, replay)).routes(routes!(dry_run)).routes(routes!(write_off))
 }
 
 /// Which page of replays.
@@ -158,4 +158,53 @@ async fn dry_run(State(tell): Shared, Query(Nothing {}): Query<Nothing>, Body(as
         archive::try_out(tell.queue(), tell.archive(), &filter, asked.cursor.as_deref(), limit, tell.now(), judge)
             .await?,
     ))
+}
+
+/// What is given up.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = WriteOffRequest)]
+struct WriteOffBody {
+    /// The destination that it was put aside for.
+    destination: String,
+}
+
+/// What was given up.
+#[derive(Debug, Serialize, ToSchema)]
+struct WrittenOff {
+    destination: String,
+    /// Events that were put aside and are in no part any more: they are counted no longer.
+    written_off: u64,
+}
+
+/// Gives up what was put aside for a destination and is in no part of the archive any more
+#[utoipa::path(
+    post, path = "/api/v1/replays/write-off", operation_id = "write_off", tag = "replays", request_body = WriteOffBody,
+    responses(
+        (status = 200, description = "What was given up", body = WrittenOff),
+        (status = 404, response = crate::openapi::NotFound),
+        (status = 409, response = crate::openapi::Conflict)
+    ),
+    security(("token" = ["operate"]))
+)]
+async fn write_off(
+    State(tell): Shared,
+    Extension(caller): Extension<Caller>,
+    Query(Nothing {}): Query<Nothing>,
+    Body(WriteOffBody { destination }): Body<WriteOffBody>,
+) -> Answer<WrittenOff> {
+    find(&*tell, &destination).await?;
+    let written_off = archive::write_off(tell.queue(), tell.archive(), &destination, tell.now()).await?;
+    if written_off > 0 {
+        let by = &*caller.name;
+        tracing::warn!(
+            destination,
+            events = written_off,
+            by,
+            "events that were put aside and are gone were written off"
+        );
+        let detail = format!("{written_off} events that were put aside and are in no part of the archive");
+        caller.note(&*tell, "write off", &destination, detail).await;
+    }
+    Ok(Json(WrittenOff { destination, written_off }))
 }

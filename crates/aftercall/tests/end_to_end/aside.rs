@@ -301,3 +301,35 @@ fn a_part_of_an_outage_that_somebody_has_deleted_is_told_and_comes_when_it_is_re
     assert_eq!((taken.len(), taken.values().max(), put_aside(&server)), (61, Some(&1), 0), "each once");
     assert_eq!(server.stop(), Some(0));
 }
+
+#[test]
+fn what_was_put_aside_and_is_gone_for_good_is_counted_until_it_is_written_off() {
+    let crm = Crm::down();
+    let site = crm.site();
+    let server = site.start();
+    post(&server, 0..40, 40);
+    waiting::until_so("nearly all is put aside", || server.consumer("crm")["unsettled"].as_u64().unwrap() <= 5);
+    let write_off = ["replay", "--destination", "crm", "--source", "outage", "--write-off", "--yes"];
+    assert!(run(&site, &server, &write_off, 0).starts_with("0 events written off"), "nothing is missing");
+    let aside = put_aside(&server);
+    fs::remove_dir_all(site.path("archive/outages")).unwrap();
+    crm.down.store(false, Ordering::SeqCst);
+    post(&server, 40..41, 41);
+    server.until_settled("crm");
+    let said = run(&site, &server, &["replay", "--destination", "crm", "--source", "outage", "--yes"], 1);
+    assert!(said.contains(&format!("{aside} MORE WERE PUT ASIDE")) && said.contains("--write-off"), "{said}");
+    // They are in the store still, and what is there twice has the same id.
+    let store = ["replay", "--destination", "crm", "--source", "store", "--from", "2020-01-01", "--to", "2100-01-01"];
+    run(&site, &server, &[&store[..], &["--yes"]].concat(), 0);
+    server.until_settled("crm");
+    assert_eq!((crm.taken().len(), put_aside(&server)), (41, aside), "all have come, and nobody has said so");
+    assert!(run(&site, &server, &write_off, 0).starts_with(&format!("{aside} events written off")));
+    assert_eq!(put_aside(&server), 0);
+    assert!(run(&site, &server, &["archive", "verify"], 0).contains(" 0 damaged"));
+    run(&site, &server, &["audit", "export", "--out", "trail.ndjson"], 0);
+    assert!(fs::read_to_string(site.path("trail.ndjson")).unwrap().contains("write off"), "who did it is on record");
+    server.kill();
+    let server = site.start();
+    assert_eq!(put_aside(&server), 0, "also after a kill");
+    assert_eq!(server.stop(), Some(0));
+}
