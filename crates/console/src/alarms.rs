@@ -81,7 +81,9 @@ async fn resume(
 
 async fn set_paused(tell: &dyn Tell, caller: &Caller, destination: String, paused: bool) -> Answer<Switched> {
     if !tell.set_paused(&destination, paused, &caller.name) {
-        return Err(Problem::not_found(format!("there is no destination `{destination}`")));
+        return Err(Problem::not_found(format!(
+            "there is no destination `{destination}`; `aftercall status` lists them"
+        )));
     }
     tracing::info!(destination, paused, by = &*caller.name, "a destination was paused or resumed by hand");
     caller.note(tell, if paused { "pause" } else { "resume" }, &destination, "").await;

@@ -184,6 +184,20 @@ impl Health {
         *self.last_error.lock() = Some(LastError { at: now, status: failure.status, message: failure.message.clone() });
     }
 
+    /// What is known of the last failure from before this process; what has failed since is newer.
+    pub(crate) fn restore_failure(&self, at: Timestamp, status: Option<u16>) {
+        let message = match status {
+            Some(status) => format!("the destination answered {status}, before this process began"),
+            None => "it failed without a status, before this process began; the next probe says why".to_owned(),
+        };
+        self.last_error.lock().get_or_insert(LastError { at, status, message });
+    }
+
+    /// The status of the last failure, if it had one.
+    pub(crate) fn last_status(&self) -> Option<u16> {
+        self.last_error.lock().as_ref().and_then(|error| error.status)
+    }
+
     pub(crate) fn put_aside(&self, count: usize) {
         self.put_aside.fetch_add(count as u64, Relaxed);
     }

@@ -81,6 +81,8 @@ fn a_restart_in_an_outage_ends_no_alarm_and_goes_on_probing() {
         let goes_on =
             waiting::until("the service runs", || Some(breaker(&server)).filter(|breaker| breaker.is_object()));
         assert_eq!(goes_on["since"], stood["since"], "{goes_on}");
+        let why = server.status()["destinations"][0]["health"]["last_error"]["message"].to_string();
+        assert!(why.contains("the destination answered 503"), "nobody has to wait for a probe to know why: {why}");
         assert!(["open", "half-open"].contains(&goes_on["state"].as_str().unwrap()), "{goes_on}");
         let now = probed(&server, goes_on["probes"].as_u64().unwrap() + 2);
         let probes = now["probes"].as_u64().unwrap() - goes_on["probes"].as_u64().unwrap();

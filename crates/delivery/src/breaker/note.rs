@@ -17,6 +17,9 @@ pub(crate) struct Note {
     version: u32,
     #[serde(flatten)]
     stood: Stood,
+    /// Status of the last failure, if the destination answered. Its words are not kept, since they may be those of an event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,20 @@ impl Note {
     pub(crate) fn pack(&self) -> Vec<u8> {
         // What could not be packed would be no note when it is read.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The same with the status of the last failure; a ramp has none.
+    pub(crate) fn with_status(self, status: Option<u16>) -> Self {
+        Self { status: status.filter(|_| self.stood != Stood::Ramp), ..self }
+    }
+
+    /// When the last failure was, and its status; none in a ramp.
+    pub(crate) fn failure(&self) -> Option<(Timestamp, Option<u16>)> {
+        match self.stood {
+            Stood::Open { paused, .. } => Some((paused, self.status)),
+            Stood::Waiting { since, .. } => Some((since, self.status)),
+            Stood::Ramp => None,
+        }
     }
 
     /// Reads back what [`Self::pack`] gave.
@@ -57,7 +74,7 @@ impl Breaker {
             State::Open { since, paused, next, probes } => Stood::Open { since, paused, next, probes },
             State::Waiting { since, probes } => Stood::Waiting { since, probes },
         };
-        Some(Note { version: VERSION, stood })
+        Some(Note { version: VERSION, stood, status: None })
     }
 
     /// Goes on where a breaker stood. Whatever a note says, it keeps probes back no longer than a pause may last.

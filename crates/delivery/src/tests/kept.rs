@@ -57,6 +57,9 @@ async fn the_service_that_follows_goes_on_probing_where_the_one_before_it_stood(
     let goes_on = breaker(&handle).unwrap();
     assert_eq!((goes_on.state, goes_on.since, goes_on.probes), (BreakerState::Open, stood.since, stood.probes));
     assert_eq!(goes_on.next_probe, stood.next_probe, "and not before");
+    let failure = handle.health().snapshot().last_error.unwrap();
+    assert_eq!((failure.status, failure.at <= rig.clock.now()), (Some(503), true), "{failure:?}");
+    assert!(failure.message.starts_with("the destination answered 503"), "{failure:?}");
     probed(&handle, stood.probes + 3).await;
     assert_eq!(destination.ledger().len(), before + 3, "probes, and nothing else");
     is_down.store(false, Ordering::SeqCst);

@@ -40,6 +40,9 @@ impl Running<'_> {
         let Some(note) = before.note else { return };
         self.kept = Some(note);
         self.gate.restore(note, before.another, self.tools.clock.now());
+        if let Some((at, status)) = note.failure() {
+            self.health.restore_failure(at, status);
+        }
     }
 
     /// Whether what was leased, if anything, is not to be tried: another process delivers, or has until now, and where that
@@ -68,7 +71,8 @@ impl Running<'_> {
 
     /// Begins to keep where the breaker stands, if that is another place than the one that is kept.
     pub(super) fn remember(&mut self) {
-        let note = self.gate.note(self.kept);
+        let status = self.health.last_status();
+        let note = self.gate.note(self.kept).map(|note| note.with_status(status));
         if self.remember.is_none() && note != self.kept && !self.is_cut() {
             self.kept = note;
             self.remember = Some(self.queue.remember(self.consumer, note.map(|note| Bytes::from(note.pack()))));
