@@ -8,6 +8,7 @@
 //! The truth is the queue. What goes through SQS for `deliver` only says where to look ([`wake`]), so it may be late, lost or
 //! doubled without harm.
 
+mod alarms;
 mod deliver;
 mod environment;
 mod function;

@@ -24,6 +24,8 @@ use anyhow::Context;
 use event::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
+#[cfg(feature = "lambda")]
+pub(crate) use self::alarms::{Letters, log as log_notice};
 use self::origin::{Look, Origin};
 use self::reload::Trigger;
 #[cfg(feature = "aws")]

@@ -27,6 +27,7 @@ use serde::Serialize;
 
 use self::evidence::Evidence;
 pub(crate) use self::note::Note;
+pub use self::note::stands_open_since;
 
 /// Shortest pause between probes.
 const PAUSE_MIN: Duration = Duration::from_millis(500);

@@ -37,7 +37,7 @@ mod traced;
 
 pub use aside::{Group, Last, NotPutAside, PutAside};
 pub use backoff::{Backoff, RETRY_AFTER_MAX};
-pub use breaker::{BreakerOptions, BreakerState, BreakerStatus};
+pub use breaker::{BreakerOptions, BreakerState, BreakerStatus, stands_open_since};
 pub use clock::{Clock, SystemClock};
 pub use error::Error;
 pub use gate::GateStatus;

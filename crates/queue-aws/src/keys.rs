@@ -20,6 +20,7 @@
 //! | `owners` | id of a destination | which server delivers to it |
 //! | `notes` | id of a destination | what whoever delivers to it wants to find again |
 //! | `replays` | name | how far a replay has come |
+//! | `queue` | `watched` | what those who watch the queue must not forget |
 //!
 //! Numbers have leading zeros, so that their order is that of the texts.
 
@@ -108,6 +109,10 @@ pub(crate) fn letter_copy(id: DeadLetterId) -> Key {
 
 pub(crate) fn refused(body_hash: u64) -> Key {
     Key::new(format!("refused {body_hash:016x}"), "letter")
+}
+
+pub(crate) fn watched() -> Key {
+    Key::new(QUEUE, "watched")
 }
 
 pub(crate) fn reviews() -> Key {

@@ -52,6 +52,7 @@ mod trail;
 mod unmatched;
 mod upkeep;
 mod watch;
+mod watched;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -78,6 +79,7 @@ pub use options::{
     ATTEMPTS, BODY_BYTES_MAX, Bodies, INLINE_BYTES, OBJECT_BYTES_MAX, OPERATION_TIME, OWNERSHIP, Options, UNUSED_FOR,
 };
 pub use table::{Lack, back_up, check_table, create_table, expire};
+pub use watched::{Seen, WATCHED_BYTES_MAX};
 
 /// The queue in a table of DynamoDB.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use super::wake::Wake;
 use super::wired::{Wired, configured};
 use super::{deliver, ingest, review, route, upkeep};
 use crate::config::TraceOptions;
-use crate::serve::now;
+use crate::serve::{Letters, now};
 use crate::traces::Traces;
 
 /// How often secrets in files, and those that were asked for in the background, are taken over.
@@ -34,6 +34,8 @@ pub(super) struct Function {
     looked: Mutex<Looked>,
     pub(super) wake: Wake,
     traces: Option<Traces>,
+    /// The dead letters that are known already, for alarms.
+    pub(super) letters: tokio::sync::Mutex<Letters>,
 }
 
 /// When it was looked for changes last.
@@ -57,7 +59,15 @@ impl Function {
         let looked = Looked { config: started, hash: queue::body_hash(text.as_bytes()), secrets: started };
         let wake = Wake::new(&environment.wake);
         tracing::info!(%role, config = origin.name(), destinations, "aftercall {} is ready", env!("CARGO_PKG_VERSION"));
-        Ok(Self { environment, origin, wired: ArcSwap::from_pointee(wired), looked: Mutex::new(looked), wake, traces })
+        Ok(Self {
+            environment,
+            origin,
+            wired: ArcSwap::from_pointee(wired),
+            looked: Mutex::new(looked),
+            wake,
+            traces,
+            letters: tokio::sync::Mutex::default(),
+        })
     }
 
     /// Answers one invocation.

@@ -1,6 +1,6 @@
 //! Does once a minute what nobody is woken for: drops what is older than retention, wakes the destinations that have
 //! something to do (retries, leases of a function that was killed, probes of a destination that was down, wake-ups that got
-//! lost), and writes metrics. All of it may be done twice or not at all for a while without harm.
+//! lost), writes metrics, and evaluates alarms ([`super::alarms`]). All of it may be done twice or not at all for a while without harm.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use queue::ConsumerStatus;
 
+use super::alarms;
 use super::function::{Function, left};
 use super::metrics::{self, Metric};
 use super::runtime::{Failure, Invocation};
@@ -35,6 +36,7 @@ pub(super) async fn answer(function: &Function, wired: &Wired, invocation: &Invo
     }
     configured.for_each(tell);
     metrics::emit(("Queue", "all"), &[("AllDeadLetters", "Count", status.dead_letters)], now());
+    alarms::round(function, wired, invocation, &status).await;
     let mut expired = 0;
     while !left(invocation, REST_MARGIN).is_zero() {
         let done = wired.queue.maintain(now()).await.map_err(failed)?;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -9,10 +10,11 @@ use event::Event;
 use intake::direct::Direct;
 use parking_lot::Mutex;
 use queue::{Consumer, ConsumerId, Queue, Router, Routes, Topology};
+use queue_aws::AwsQueue;
 
 use super::environment::Environment;
 use super::records;
-use crate::config::{ConfigError, DestinationParts, File, FunctionParts};
+use crate::config::{AlarmParts, ConfigError, DestinationParts, File, FunctionParts, QueueParts, QueuePlace};
 use crate::router::{Table, Tables};
 use crate::serve::{clock, store};
 
@@ -22,6 +24,12 @@ const SCRATCH: &str = "/tmp/aftercall-data";
 /// All of it, made of one configuration.
 pub(super) struct Wired {
     pub(super) queue: Arc<dyn Queue>,
+    /// The same, as what it is.
+    pub(super) table_queue: Arc<AwsQueue>,
+    /// The destinations' ids in the queue, in the order of their names.
+    pub(super) ids: Vec<ConsumerId>,
+    /// Alarms, once they were asked for.
+    alarms: Mutex<Option<Arc<AlarmParts>>>,
     pub(super) intake: Direct,
     pub(super) tables: Arc<ArcSwap<Tables>>,
     table: Arc<Table>,
@@ -41,21 +49,25 @@ impl Wired {
     /// Makes everything; of the queue `before` has open, if that is the same.
     pub(super) async fn open(file: File, before: Option<&Self>) -> anyhow::Result<Self> {
         let FunctionParts { intake, sources, consumers, routes, redaction } = file.function_parts()?;
-        let queue = match before.filter(|before| before.file.queue == file.queue) {
-            Some(before) => Arc::clone(&before.queue),
-            None => store::open(&file.queue_options()?).await?,
+        let table_queue = match before.filter(|before| before.file.queue == file.queue) {
+            Some(before) => Arc::clone(&before.table_queue),
+            None => Arc::new(open_table(&file.queue_options()?).await?),
         };
+        let queue: Arc<dyn Queue> = Arc::<AwsQueue>::clone(&table_queue);
         let names: Vec<Arc<str>> = consumers.iter().map(|consumer| Arc::clone(&consumer.name)).collect();
         // Numbered anew each time: functions and servers on one table mean the same routes by the same numbers as long as
         // they have the same configuration.
         let table = Arc::new(Table::new(names.clone(), routes, Arc::default()));
         let touched = Arc::new(Touched { table: Arc::clone(&table), places: Mutex::default() });
-        configure(&queue, &consumers, Arc::clone(&touched) as Arc<dyn Router>).await?;
+        let ids = configure(&queue, &consumers, Arc::clone(&touched) as Arc<dyn Router>).await?;
         let direct = Direct::new(intake, sources, Arc::clone(&queue), clock())?;
         direct.handle().set_redaction_keys(redaction);
         let queues = file.queue_sources().into_iter().map(|(name, url)| (name, records::name_of(&url).to_owned()));
         Ok(Self {
             queue,
+            table_queue,
+            ids,
+            alarms: Mutex::default(),
             intake: direct,
             tables: Arc::new(ArcSwap::from_pointee(Tables { present: Arc::clone(&table), before: None })),
             table,
@@ -100,11 +112,38 @@ impl Wired {
         }))
     }
 
+    /// Alarms, and who is told of them; none if nobody is. Made when they are asked for first, and tried again if that fails:
+    /// only upkeep needs the secrets of notifiers, and what else it does must go on without them.
+    pub(super) async fn alarms(&self) -> Result<Option<Arc<AlarmParts>>, String> {
+        let made = self.alarms.lock().clone();
+        if made.is_some() || !self.file.notifies() {
+            return Ok(made);
+        }
+        // Secrets may be asked for.
+        let file = self.file.clone();
+        let parts = tokio::task::spawn_blocking(move || file.alarm_parts()).await.map_err(|error| error.to_string())?;
+        let parts = Arc::new(parts.map_err(|error| error.in_a_line())?);
+        *self.alarms.lock() = Some(Arc::clone(&parts));
+        Ok(Some(parts))
+    }
+
+    /// How long a delivery to this destination may wait for what it is about.
+    pub(super) fn patience(&self, name: &str) -> Duration {
+        self.file.patience_of(name)
+    }
+
     /// The destinations for which something was published or redriven since this was asked last.
     pub(super) fn take_touched(&self) -> Vec<Arc<str>> {
         let places = std::mem::take(&mut *self.touched.places.lock());
         let named = |place: u16| self.destinations.get(usize::from(place)).cloned();
         places.into_iter().filter_map(named).filter(|name| !self.local.contains(name)).collect()
+    }
+}
+
+async fn open_table(parts: &QueueParts) -> anyhow::Result<AwsQueue> {
+    match &parts.place {
+        QueuePlace::Aws(place) => store::open_table(parts, place).await,
+        QueuePlace::Embedded => anyhow::bail!("functions need the queue on AWS: write [queue] kind = \"aws\""),
     }
 }
 

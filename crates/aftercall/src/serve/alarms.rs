@@ -23,7 +23,7 @@ use queue::{ConsumerStatus, Queue, QueueError};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use self::letters::Letters;
+pub(crate) use self::letters::Letters;
 use super::destinations::{View, Views};
 use super::now;
 use super::standing::Standing;
@@ -342,7 +342,8 @@ fn source(counts: intake::SourceCounts) -> SourceReading {
     SourceReading { name: counts.source, refused, topics: counts.topics.into_iter().map(topic).collect() }
 }
 
-fn log(notice: &Notice) {
+/// Logs what is told.
+pub(crate) fn log(notice: &Notice) {
     let alarm = &notice.alarm;
     let (key, summary) = (&alarm.key, &alarm.summary);
     let change = notice.change.as_str();

@@ -30,21 +30,28 @@ pub(crate) async fn open(parts: &QueueParts) -> anyhow::Result<Arc<dyn Queue>> {
             Ok(Arc::new(opened.with_context(|| format!("opening the queue in {}", parts.dir.display()))?))
         }
         #[cfg(feature = "aws")]
-        QueuePlace::Aws(place) => {
-            let client = client(place).await;
-            let ownership = Some(queue_aws::OWNERSHIP);
-            let options = queue_aws::Options {
-                queue: parts.queue,
-                table: place.table.clone(),
-                ownership,
-                bodies: bodies(place)?,
-                audit_retention: parts.audit_retention,
-            };
-            let opened = queue_aws::AwsQueue::open(&client, options)?;
-            opened.probe().await.with_context(|| format!("opening the queue in the table `{}`", place.table))?;
-            Ok(Arc::new(opened))
-        }
+        QueuePlace::Aws(place) => Ok(Arc::new(open_table(parts, place).await?)),
     }
+}
+
+/// Opens the queue in a table.
+#[cfg(feature = "aws")]
+pub(crate) async fn open_table(
+    parts: &QueueParts,
+    place: &crate::config::AwsPlace,
+) -> anyhow::Result<queue_aws::AwsQueue> {
+    let client = client(place).await;
+    let ownership = Some(queue_aws::OWNERSHIP);
+    let options = queue_aws::Options {
+        queue: parts.queue,
+        table: place.table.clone(),
+        ownership,
+        bodies: bodies(place)?,
+        audit_retention: parts.audit_retention,
+    };
+    let opened = queue_aws::AwsQueue::open(&client, options)?;
+    opened.probe().await.with_context(|| format!("opening the queue in the table `{}`", place.table))?;
+    Ok(opened)
 }
 
 /// The bucket of what is too large for the table.

@@ -64,6 +64,17 @@ impl Note {
     }
 }
 
+/// Since when the destination is down whose service has kept this note ([`queue::Queue::remembered`]); none if deliveries go out.
+///
+/// # Errors
+/// When it is no such note, or was written by another version.
+pub fn stands_open_since(note: &[u8]) -> Result<Option<Timestamp>, String> {
+    Ok(match Note::unpack(note)?.stood {
+        Stood::Open { since, .. } | Stood::Waiting { since, .. } => Some(since),
+        Stood::Ramp => None,
+    })
+}
+
 impl Breaker {
     /// What is to be kept of it in place of this; nothing while it is closed.
     pub(crate) fn note(&self, kept: Option<Note>) -> Option<Note> {

@@ -208,7 +208,8 @@ def everything(account):
     outputs = account.deploy(
         {
             "Architecture": "x86_64", "ConfigKey": "config/aftercall.toml", "ConfigVersion": "v3",
-            "DestinationSecretArns": f"{secret}a-123456,{secret}b-123456", "EventBusName": "default", "ProvisionedIngest": "2",
+            "DestinationSecretArns": f"{secret}a-123456,{secret}b-123456", "NotifierSecretArns": f"{secret}pager-123456", "EventBusName": "default",
+            "ProvisionedIngest": "2",
             "DomainName": "calls.example.com", "HostedZoneId": zone, "TruststoreUri": "s3://code/clients.pem",
             "TruststoreVersion": "1", "AlarmEmail": "anna@example.com", "ArchiveDays": "400", "AccessLogsBucket": "code",
             "KmsKeyArn": account("kms").create_key()["KeyMetadata"]["Arn"], "VpcId": vpc, "SubnetIds": ",".join(subnets),

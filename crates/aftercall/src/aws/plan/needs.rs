@@ -9,7 +9,6 @@ use toml::{Table, Value};
 use super::obstacles::{self, Obstacle};
 use super::rights;
 use super::secrets::{self, SecretNeed};
-use crate::output;
 
 /// Bytes that a standard parameter of Systems Manager takes, and an advanced one:
 /// <https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html>.
@@ -121,6 +120,11 @@ fn parameters(file: &Table, bytes: usize, place: &Place, secrets: &[SecretNeed],
             add(name, &arns.join(","), "secrets that the template does not make");
         }
     }
+    let told = secrets.iter().filter(|one| one.of_notifiers && !one.of_sources);
+    let told: Vec<&str> = told.map(|one| one.arn.as_str()).collect();
+    if !told.is_empty() {
+        add("NotifierSecretArns", &told.join(","), "secrets of notifiers, for upkeep");
+    }
     if has_policy {
         add("DeliverPolicyArn", "ARN", "a managed policy with what is printed below");
     }
@@ -181,9 +185,4 @@ fn queues(sources: &[(&str, &Table)], place: &Place) -> Vec<Queue> {
     all.push(("upkeep-failures", "runs of upkeep that failed"));
     let name = |end| format!("{}-{end}", place.stack);
     all.into_iter().map(|(end, what)| Queue { name: name(end), what }).collect()
-}
-
-/// `1 destination`, as in other commands.
-pub(super) fn count(number: usize, noun: &str) -> String {
-    output::count(number, noun)
 }

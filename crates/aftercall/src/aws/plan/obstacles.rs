@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::needs::{Place, count, intake_queue, kind, tables};
+use super::needs::{Place, intake_queue, kind, tables};
 use super::secrets;
 
 /// The timeout of `deliver` in the template, and what it keeps of it for settling.
@@ -199,11 +199,11 @@ impl Found {
             self.add(Effect::Server, "archive", what, cure);
             self.keys("archive", archive);
         }
-        let notifiers = tables(file, "notifiers").len();
-        if notifiers > 0 {
-            let what = format!("functions tell {} nothing", count(notifiers, "notifier"));
-            let cure = "subscribe people to the template's topic, or run `aftercall serve` on the same table";
-            self.add(Effect::Server, "notifiers", what, cure);
+        let silent = tables(file, "notifiers").len();
+        if silent > 0 {
+            let what = "functions tell of dead letters, of what is undelivered and of breakers, and of no source, disk or archive";
+            let cure = "none; the template's alarms tell of refused requests";
+            self.add(Effect::Ignored, "notifiers", what, cure);
         }
         if file.get("quarantine").is_some() {
             let what = "requests that fail verification are answered 401 and counted, and not kept";

@@ -29,8 +29,10 @@ pub(super) struct SecretNeed {
     pub(super) is_own: bool,
     /// Every function reads it, and not only `deliver`.
     pub(super) of_sources: bool,
-    /// A function reads it at all.
+    /// `deliver` reads it.
     pub(super) is_read: bool,
+    /// `upkeep` reads it, which tells of alarms.
+    pub(super) of_notifiers: bool,
 }
 
 /// A secret that no function can read.
@@ -66,19 +68,22 @@ pub(super) fn unreachable(file: &Table) -> Vec<Unreachable> {
 fn need(name: String, at: Vec<String>, place: &Place) -> SecretNeed {
     let Place { stack, region, account } = place;
     let begins = |with: &[&str]| at.iter().any(|at| with.iter().any(|with| at.starts_with(with)));
-    let of_sources = begins(&["sources.", "redaction."]);
+    let of_sources = begins(&["sources.", "redaction.", "traces."]);
     let is_read = of_sources || begins(&["destinations.", "genesys."]);
     let is_own = if of_sources { name == format!("{stack}/webhook") } else { name == format!("{stack}/crm") };
-    let read_by = match (of_sources, is_read) {
-        (true, _) => "every function",
-        (false, true) => "deliver",
-        (false, false) => "a server",
+    let of_notifiers = begins(&["notifiers."]);
+    let read_by = match (of_sources, is_read, of_notifiers) {
+        (true, ..) => "every function",
+        (false, true, true) => "deliver and upkeep",
+        (false, true, false) => "deliver",
+        (false, false, true) => "upkeep",
+        (false, false, false) => "a server",
     };
     let arn = match name.starts_with("arn:") {
         true => name.clone(),
         false => format!("arn:aws:secretsmanager:{region}:{account}:secret:{name}-??????"),
     };
-    SecretNeed { name, arn, at, read_by, is_own, of_sources, is_read }
+    SecretNeed { name, arn, at, read_by, is_own, of_sources, is_read, of_notifiers }
 }
 
 /// Every text of the file that may name a secret, with where it stands.
@@ -90,7 +95,9 @@ fn walk(file: &Table, mut see: impl FnMut(&str, &str)) {
             Value::String(text) => see(&at, text),
             Value::Array(values) => rest.extend(values.iter().rev().map(|value| (at.clone(), value))),
             Value::Table(table) => {
-                let members = table.iter().filter(|(key, _)| !NO_SECRETS.contains(&key.as_str()));
+                // The address of a notifier may be one.
+                let may_be = |key: &str| !NO_SECRETS.contains(&key) || key == "url" && at.starts_with("notifiers.");
+                let members = table.iter().filter(|(key, _)| may_be(key));
                 let members: Vec<_> = members.map(|(key, value)| (format!("{at}.{key}"), value)).collect();
                 rest.extend(members.into_iter().rev());
             }

@@ -54,6 +54,17 @@ fn secrets_that_the_template_does_not_make_are_parameters_for_those_who_read_the
 }
 
 #[test]
+fn secrets_of_notifiers_are_upkeeps() {
+    let notifiers = "[notifiers.pager]\nkind = \"pagerduty\"\nrouting_key = \"secretsmanager:pager\"\n\
+                     [notifiers.chat]\nkind = \"slack\"\nurl = \"secretsmanager:chat\"\n";
+    let plan = of(&format!("{READY}{notifiers}"));
+    let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:";
+    let both = format!("{arn}chat-??????,{arn}pager-??????");
+    assert_eq!(parameter(&plan, "NotifierSecretArns"), Some(both.as_str()));
+    assert!(parameter(&plan, "DestinationSecretArns").is_none());
+}
+
+#[test]
 fn secrets_in_files_and_the_environment_are_refused_by_their_keys() {
     let text = READY
         .replace("secretsmanager:aftercall/crm", "env:CRM")

@@ -56,6 +56,17 @@ impl File {
         local.map(|(name, _)| Arc::from(name.as_str())).collect()
     }
 
+    /// Whether anybody is to be told of alarms.
+    pub(crate) fn notifies(&self) -> bool {
+        !self.notifiers.is_empty()
+    }
+
+    /// How long a delivery to this destination may wait for what it is about.
+    pub(crate) fn patience_of(&self, name: &str) -> std::time::Duration {
+        let table = self.destinations.get(name).filter(|table| table.kind == DestinationKind::Transcripts);
+        table.map(|table| table.schedule().give_up).unwrap_or_default()
+    }
+
     /// The sources that are queues of SQS, with the addresses of these.
     pub(crate) fn queue_sources(&self) -> Vec<(Arc<str>, String)> {
         let sources = self.sources.iter().filter(|(_, table)| table.kind == SourceKind::Sqs);

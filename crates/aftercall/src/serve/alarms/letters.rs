@@ -16,7 +16,7 @@ const RECOUNT_SHARE: u32 = 20;
 
 /// The groups of dead letters, kept up with what is new.
 #[derive(Default)]
-pub(super) struct Letters {
+pub(crate) struct Letters {
     ledger: Ledger,
     /// The ledger has once had all there were.
     complete: bool,
@@ -27,7 +27,7 @@ pub(super) struct Letters {
 
 impl Letters {
     /// Reads letters that are new; a bounded number, the others next time.
-    pub(super) async fn read_new(&mut self, queue: &dyn Queue) -> Result<(), QueueError> {
+    pub(crate) async fn read_new(&mut self, queue: &dyn Queue) -> Result<(), QueueError> {
         let begin = Instant::now();
         self.begun.get_or_insert(begin);
         let was_complete = self.complete;
@@ -47,7 +47,7 @@ impl Letters {
     }
 
     /// The groups, after those that are gone were found out; `None` while that is not known.
-    pub(super) fn settle(&mut self, status: &QueueStatus) -> Option<Vec<queue::DeadLetterGroup>> {
+    pub(crate) fn settle(&mut self, status: &QueueStatus) -> Option<Vec<queue::DeadLetterGroup>> {
         if self.ledger.compare(status) == Mismatch::Recount {
             let pause = RECOUNT_EVERY.max(self.took * RECOUNT_SHARE);
             if self.begun.is_none_or(|begun| begun.elapsed() >= pause) {
