@@ -1,6 +1,6 @@
 //! Fills a queue so that every table has rows, for the fixtures of old formats: see `tests/formats/README.md`.
 //!
-//! `cargo run -p queue-sqlite --example fill -- DIRECTORY`
+//! `cargo run -p queue-sqlite --example fill_queue -- DIRECTORY`
 #![expect(clippy::expect_used, clippy::panic, reason = "a tool of the tests")]
 
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Makes a quarantine with one request of each kind and the use of one key: the database of a format, for its test.
 //!
-//! `cargo run -p quarantine-sqlite --example fill -- DIR`; the directory must exist.
+//! `cargo run -p quarantine-sqlite --example fill_quarantine -- DIR`; the directory must exist.
 
 use std::path::PathBuf;
 use std::sync::Arc;
