@@ -30,6 +30,7 @@ use crate::config::TraceOptions;
 const SERVICE: &str = "aftercall";
 /// Flushes that are asked for and not begun.
 const FLUSHES: usize = 8;
+
 /// Spans are being taken and sent.
 pub(crate) struct Traces {
     flush: mpsc::Sender<oneshot::Sender<()>>,

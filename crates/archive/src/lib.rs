@@ -55,7 +55,7 @@ pub struct Archive {
     state: StateFile,
     /// How far the export has come; one export at a time holds it.
     exporting: tokio::sync::Mutex<Option<progress::Progress>>,
-    /// Held to read while something is put aside, and to write while something is erased.
+    /// Held to read while something is put aside, and to write while something is erased or written off.
     putting: tokio::sync::RwLock<()>,
     told: Mutex<Told>,
     /// The part that was read and checked last, because a replay takes many steps for one.

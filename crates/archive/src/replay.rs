@@ -264,7 +264,10 @@ pub async fn write_off(
     now: Timestamp,
 ) -> Result<u64, Error> {
     let erasures = queue.erasures();
-    let missing = archive.ok_or(Error::NotConfigured)?.missing_aside(queue, destination, now).await?;
+    let archive = archive.ok_or(Error::NotConfigured)?;
+    // Of two that give up the same at once, the second finds nothing.
+    let _alone = archive.putting.write().await;
+    let missing = archive.missing_aside(queue, destination, now).await?;
     if missing == 0 {
         return Ok(0);
     }

@@ -133,7 +133,7 @@ async fn reading(function: &Function, wired: &Wired, status: &QueueStatus) -> Re
         let consumer = status.consumers.iter().find(|consumer| consumer.configured && *consumer.name == **name);
         let patience = wired.patience(name);
         // Nothing is known of it while what was kept cannot be read.
-        let breaker = match queue.remembered(*id).await.map_err(|error| error.to_string()) {
+        let breaker = match queue.remembered(*id).await {
             Ok(None) => Breaker::Closed,
             Ok(Some(note)) => delivery::stands_open_since(&note).map_or(Breaker::Unknown, |since| match since {
                 Some(since) => Breaker::Open(since),
