@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Method, Request};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
@@ -33,7 +34,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: Arc<Peer>, mut mode: watch::R
     let Some(tls) = &peer.shared.tls else {
         return serve_http1(stream, peer, mode).await;
     };
-    let handshake = tls.acceptor().accept(stream);
+    let handshake = Box::pin(tls.acceptor().accept(stream));
     let limit = peer.shared.options.limits.header_timeout;
     let stopped = mode.wait_for(|mode| *mode >= Mode::Draining);
     let stream = tokio::select! {
@@ -45,9 +46,9 @@ pub(crate) async fn serve(stream: TcpStream, peer: Arc<Peer>, mut mode: watch::R
         _ = stopped => return,
     };
     if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
-        serve_http2(stream, peer, mode).await;
+        Box::pin(serve_http2(stream, peer, mode)).await;
     } else {
-        serve_http1(stream, peer, mode).await;
+        Box::pin(serve_http1(stream, peer, mode)).await;
     }
 }
 
@@ -66,13 +67,13 @@ where
     let mut transport = connection.into_parts().io.into_inner().transport;
     match end {
         End::Finished if !peer.activity.lingers() => drop(timeout(LINGER_TIME, transport.shutdown()).await),
-        End::Finished | End::Failed => linger(transport).await,
+        End::Finished | End::Failed => Box::pin(linger(transport)).await,
         End::TooSlow if peer.activity.is_in_head() => {
             let detail = format!("a request's head must be there within {} s", limits.header_timeout.as_secs_f32());
             let refusal = Refusal::new(Reason::Timeout, detail);
             peer.shared.unnamed.refused(&refusal, "", peer.address, (peer.shared.clock)());
             drop(timeout(LINGER_TIME, transport.write_all(&refusal.raw())).await);
-            linger(transport).await;
+            Box::pin(linger(transport)).await;
         }
         End::TooSlow | End::Cut => {}
     }
@@ -234,8 +235,9 @@ impl Service<Request<Incoming>> for Requests {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let peer = Arc::clone(&self.0);
         let serving = peer.activity.begin();
+        let (head, mut body) = request.into_parts();
         Box::pin(async move {
-            let answer = answer(&peer, request).await;
+            let answer = answer(&peer, &head, &mut body).await;
             drop(serving);
             Ok(answer)
         })
@@ -243,14 +245,12 @@ impl Service<Request<Incoming>> for Requests {
 }
 
 /// Answers one request, however it came.
-pub(crate) async fn answer<B>(peer: &Peer, request: Request<B>) -> Answer
+pub(crate) async fn answer<B>(peer: &Peer, head: &Parts, body: &mut B) -> Answer
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let (head, mut body) = request.into_parts();
     if let Some(name) = head.uri.path().strip_prefix("/in/").filter(|_| !peer.reserve) {
-        let name = name.to_owned();
-        return receive(peer, &name, head, body).await;
+        return receive(peer, name, head, body).await;
     }
     let refusal = match head.uri.path() {
         "/health/live" | "/health/ready" if head.method != Method::GET && head.method != Method::HEAD => {
@@ -264,5 +264,5 @@ where
     let shared = &peer.shared;
     shared.unnamed.request();
     shared.unnamed.refused(&refusal, "", peer.address, (shared.clock)());
-    receive::refuse(peer, &refusal, &head, &mut body).await
+    Box::pin(receive::refuse(peer, &refusal, head, body)).await
 }

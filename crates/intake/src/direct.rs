@@ -99,7 +99,8 @@ impl Direct {
             activity: Arc::new(Activity::new()),
             reserve: false,
         };
-        let (head, body) = connection::answer(&peer, request.map(Full::new)).await.into_parts();
+        let (asked, body) = request.into_parts();
+        let (head, body) = connection::answer(&peer, &asked, &mut Full::new(body)).await.into_parts();
         let body = match body.collect().await {
             Ok(whole) => whole.to_bytes(),
             Err(never) => match never {},

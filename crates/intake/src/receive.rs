@@ -35,8 +35,9 @@ use refusals::not_redacted;
 
 pub(crate) use refusals::{busy, internal, not_stored, unread};
 
-/// Answers a request to the source `name`.
-pub(crate) async fn receive<B>(peer: &Peer, name: &str, head: Parts, mut body: B) -> Answer
+/// Answers a request to the source `name`. What seldom happens is boxed, here and below: the state of each request under
+/// way has room for all that it may wait for, and with hundreds of them it is the cache that counts.
+pub(crate) async fn receive<B>(peer: &Peer, name: &str, head: &Parts, body: &mut B) -> Answer
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -47,15 +48,15 @@ where
         let refusal = Refusal::new(Reason::UnknownSource, detail);
         shared.unnamed.request();
         shared.unnamed.refused(&refusal, "", peer.address, (shared.clock)());
-        return refuse(peer, &refusal, &head, &mut body).await;
+        return Box::pin(refuse(peer, &refusal, head, body)).await;
     };
     served.counters.request();
     let traced = Traced::request(&head.headers);
-    let (answer, refusal) = match accept(peer, &served, &head, &mut body, traced.as_ref()).await {
+    let (answer, refusal) = match accept(peer, &served, head, body, traced.as_ref()).await {
         Ok(answer) => (answer, None),
         Err(refusal) => {
             served.counters.refused(&refusal, name, peer.address, (shared.clock)());
-            (refuse_and_keep(peer, &served, &refusal, &head, &mut body).await, Some(refusal))
+            (Box::pin(refuse_and_keep(peer, &served, &refusal, head, body)).await, Some(refusal))
         }
     };
     if let Some(traced) = traced {
@@ -224,7 +225,7 @@ async fn accept<B: Body<Data = Bytes> + Unpin>(
                 return Err(not_redacted(head::too_large(max), source, limits));
             };
             let large = Large { peer, served, headers: &head.headers, max, spool };
-            match large.take(proof, longer, body, reading).await? {
+            match Box::pin(large.take(proof, longer, body, reading)).await? {
                 Taken::Answered(answer) => return Ok(answer),
                 Taken::Small(proof, body, reserved) => (proof, body, reserved),
             }
@@ -340,7 +341,7 @@ pub(crate) async fn publish(
     }
     let source = Arc::clone(&served.source.name);
     let conversations = events.iter().filter_map(|event| event.conversation.as_deref());
-    if !shared.pending.behind(&source, conversations, ORDER_PATIENCE).await {
+    if shared.pending.any() && !Box::pin(shared.pending.behind(&source, conversations, ORDER_PATIENCE)).await {
         let detail = "an earlier batch of this source, with events of the same conversation, is still being published; \
                       nothing of this request was stored, send it again later";
         return Err(Refusal::new(Reason::BatchPending, detail).retry_after(BUSY_RETRY));

@@ -21,6 +21,7 @@
 //! | `notes` | id of a destination | what whoever delivers to it wants to find again |
 //! | `replays` | name | how far a replay has come |
 //! | `queue` | `watched` | what those who watch the queue must not forget |
+//! | `watched` | number | the rest of it, if it is much |
 //!
 //! Numbers have leading zeros, so that their order is that of the texts.
 
@@ -113,6 +114,10 @@ pub(crate) fn refused(body_hash: u64) -> Key {
 
 pub(crate) fn watched() -> Key {
     Key::new(QUEUE, "watched")
+}
+
+pub(crate) fn watched_part(part: usize) -> Key {
+    Key::new("watched", format!("{part:02}"))
 }
 
 pub(crate) fn reviews() -> Key {

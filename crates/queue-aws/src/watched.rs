@@ -1,5 +1,8 @@
-//! What those who watch the queue must not forget, in one item. Whoever writes it has read what was there: of several who watch
-//! at once, one goes on, and the others see that.
+//! What those who watch the queue must not forget, in one item and, if it is much, further ones beside it. Whoever writes it
+//! has read what was there: of several who watch at once, one goes on, and the others see that.
+//!
+//! The first item and its parts are written in one transaction and have the same stamp; what has another is of a state
+//! before or after.
 
 use std::fmt;
 
@@ -7,15 +10,26 @@ use queue::QueueError;
 use rand::RngExt;
 
 use crate::AwsQueue;
+use crate::inner::Inner;
 use crate::keys;
-use crate::table::{Expected, Stamp, Write, Written};
+use crate::table::{Committed, Direction, Expected, Stamp, Write, Written};
 
-/// Bytes that are kept at most: an item of DynamoDB has 400 KB, with its names and what is around it.
-pub const WATCHED_BYTES_MAX: usize = 380_000;
+/// Bytes of one item: one of DynamoDB has 400 KB, with its names and what is around it.
+const PART_BYTES: usize = 380_000;
+/// Items at most: a transaction has 4 MB.
+const PARTS_MAX: usize = 10;
+/// Bytes that are kept at most.
+pub const WATCHED_BYTES_MAX: usize = PART_BYTES * PARTS_MAX;
+/// Tries to read a state that others write meanwhile; they do so once a minute.
+const READS_MAX: u32 = 10;
 
-/// A state of the item.
+/// A state of the items.
 #[derive(Clone, Copy)]
-pub struct Seen(Option<Stamp>);
+pub struct Seen {
+    stamp: Option<Stamp>,
+    /// Items beside the first.
+    beside: usize,
+}
 
 impl fmt::Debug for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,9 +44,13 @@ impl AwsQueue {
     /// When the table cannot be asked, or what is there is damaged.
     pub async fn watched(&self) -> Result<(Seen, Option<Vec<u8>>), QueueError> {
         self.run(|inner| async move {
-            let item = inner.table.get(&keys::watched()).await?;
-            let seen = Seen(item.as_ref().map(|item| item.stamp));
-            Ok((seen, item.map(|item| item.read()).transpose()?))
+            for _ in 0..READS_MAX {
+                if let Some(whole) = whole(&inner).await? {
+                    return Ok(whole);
+                }
+            }
+            let detail = "what alarms remember changes while it is read; try again";
+            Err(QueueError::Transient { detail: detail.to_owned() })
         })
         .await
     }
@@ -48,14 +66,46 @@ impl AwsQueue {
             return Err(QueueError::Invalid(detail));
         }
         self.run(move |inner| async move {
-            let expected = seen.0.map_or(Expected::Nothing, Expected::Stamp);
-            let stamp: Stamp = rand::rng().random();
-            let write = Write::put(keys::watched(), expected, &kept)?;
-            Ok(match inner.table.write_as(write, stamp).await? {
-                Written::Done => Some(Seen(Some(stamp))),
-                Written::Refused(_) => None,
+            let expected = seen.stamp.map_or(Expected::Nothing, Expected::Stamp);
+            let (first, rest) = kept.split_at(kept.len().min(PART_BYTES));
+            let head = Write::put(keys::watched(), expected, &first)?;
+            let rest: Vec<_> = rest.chunks(PART_BYTES).collect();
+            let beside = rest.len();
+            if beside == 0 && seen.beside == 0 {
+                let stamp: Stamp = rand::rng().random();
+                return Ok(match inner.table.write_as(head, stamp).await? {
+                    Written::Done => Some(Seen { stamp: Some(stamp), beside }),
+                    Written::Refused(_) => None,
+                });
+            }
+            let parts =
+                (0..).zip(&rest).map(|(part, bytes)| Write::put(keys::watched_part(part), Expected::Anything, bytes));
+            let mut writes = parts.collect::<Result<Vec<_>, _>>()?;
+            writes
+                .extend((beside..seen.beside).map(|part| Write::delete(keys::watched_part(part), Expected::Anything)));
+            writes.push(head);
+            Ok(match inner.table.commit(writes).await? {
+                Committed::Done(stamp) => Some(Seen { stamp: Some(stamp), beside }),
+                Committed::Refused(_) => None,
             })
         })
         .await
     }
+}
+
+/// All of what is kept; `None` if it was changed while it was read.
+async fn whole(inner: &Inner) -> Result<Option<(Seen, Option<Vec<u8>>)>, QueueError> {
+    let Some(head) = inner.table.get(&keys::watched()).await? else {
+        return Ok(Some((Seen { stamp: None, beside: 0 }, None)));
+    };
+    let (first, last) = (keys::watched_part(0), keys::watched_part(PARTS_MAX));
+    let parts = inner.table.range(&first.partition, &first.sort, &last.sort, Direction::Up, PARTS_MAX).await?;
+    if inner.table.get(&keys::watched()).await?.is_none_or(|now| now.stamp != head.stamp) {
+        return Ok(None);
+    }
+    let mut kept: Vec<u8> = head.read()?;
+    for part in &parts {
+        kept.extend(part.read::<Vec<u8>>()?);
+    }
+    Ok(Some((Seen { stamp: Some(head.stamp), beside: parts.len() }, Some(kept))))
 }

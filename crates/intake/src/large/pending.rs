@@ -90,6 +90,11 @@ impl Pending {
         Place { pending: Arc::clone(self), batch }
     }
 
+    /// Whether any batch is not all in the queue.
+    pub(crate) fn any(&self) -> bool {
+        self.count.load(Ordering::Acquire) > 0
+    }
+
     /// Waits for the batches of a source that go before events of these conversations. False if that takes too long.
     pub(crate) async fn behind<'a>(
         &self,
@@ -97,9 +102,6 @@ impl Pending {
         conversations: impl Iterator<Item = &'a str>,
         patience: Duration,
     ) -> bool {
-        if self.count.load(Ordering::Acquire) == 0 {
-            return true;
-        }
         let ahead = self.ahead(source, conversations);
         let end = Instant::now() + patience;
         for batch in ahead {

@@ -86,3 +86,25 @@ async fn a_server_that_lacks_a_destination_drops_nothing_of_it() {
     assert_eq!(has.status(later).await.expect("tells").retained, 0);
     assert_eq!(has.dead_letters(DeadLetterQuery::default()).await.expect("lists").len(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_watchers_remember_is_whole_whatever_its_size_and_one_of_two_keeps_it() {
+    let options = table(OPTIONS);
+    let (queue, other) = (open(&options), open(&options));
+    let (mut seen, nothing) = queue.watched().await.expect("reads");
+    assert_eq!(nothing, None);
+    let (unseen, _) = other.watched().await.expect("reads");
+    for bytes in [10, 379_999, 380_001, 3_800_000, 760_000, 760_001, 0, 1_000_000] {
+        let kept: Vec<u8> = (0..bytes).map(|at: usize| (at.wrapping_mul(2_654_435_761) >> 7) as u8).collect();
+        let (stale, _) = other.watched().await.expect("reads");
+        seen = queue.keep_watched(seen, kept.clone()).await.expect("keeps").expect("nobody else has");
+        for stale in [stale, unseen] {
+            let lost = other.keep_watched(stale, b"of another".to_vec()).await.expect("is answered");
+            assert!(lost.is_none(), "{bytes} bytes: what was kept since is not overwritten");
+        }
+        let read = other.watched().await.expect("reads").1.expect("is there");
+        assert!(read == kept, "{bytes} bytes were kept, {} are there", read.len());
+    }
+    let error = queue.keep_watched(seen, vec![0; queue_aws::WATCHED_BYTES_MAX + 1]).await.expect_err("is too large");
+    assert!(error.to_string().contains("3800000 is the most"), "{error}");
+}
