@@ -61,6 +61,8 @@ where
     let mut connection = http1::Builder::new()
         .half_close(true)
         .header_read_timeout(None)
+        // An answer is small: copying it behind its head costs less than a vector of two pieces costs the system.
+        .writev(false)
         .max_buf_size(limits.header_bytes + READ_BUFFER_SPARE)
         .serve_connection(TokioIo::new(transport), Requests(Arc::clone(&peer)));
     let end = supervise(&mut connection, &peer.activity, limits, mode).await;
