@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
-use queue::{Again, ConsumerId, Seq, Stored, Why};
+use queue::{Again, Attempts, ConsumerId, Left, Seq, Stored, Why};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -29,8 +29,29 @@ pub(crate) struct Kept {
     conflict_of: Option<EventId>,
     /// Whether a route led it anywhere when it was accepted.
     pub(crate) matched: bool,
-    again: Option<KeptAgain>,
+    mark: Mark,
     body: ByteBuf,
+}
+
+/// Whom an event in the log is for. Stored as `Option<KeptAgain>` was before there was a third.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Mark {
+    /// For all to whom routes lead it.
+    Accepted,
+    /// It stands there again, for one.
+    Again(KeptAgain),
+    /// It was moved here from another queue, and is left for these.
+    Moved(Vec<KeptLeft>),
+}
+
+/// A destination that an event was left for when it was moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptLeft {
+    pub(crate) consumer: u16,
+    made: u32,
+    charged: u32,
+    tried: (Option<Timestamp>, Option<Timestamp>),
+    pub(crate) due: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,15 +73,22 @@ impl Kept {
             received: event.received,
             conflict_of: event.conflict_of,
             matched,
-            again: again.map(|again| KeptAgain {
-                consumer: again.consumer.0,
-                at: again.at,
-                replayed: again.why == Why::Replayed,
-                edited: again.edited,
-                first: again.first.0,
+            mark: again.map_or(Mark::Accepted, |again| {
+                Mark::Again(KeptAgain {
+                    consumer: again.consumer.0,
+                    at: again.at,
+                    replayed: again.why == Why::Replayed,
+                    edited: again.edited,
+                    first: again.first.0,
+                })
             }),
             body: ByteBuf::from(event.body.to_vec()),
         }
+    }
+
+    /// One that was moved here, and is left for these.
+    pub(crate) fn moved(event: &Event, left: Vec<KeptLeft>, matched: bool) -> Self {
+        Self { mark: Mark::Moved(left), ..Self::new(event, None, matched) }
     }
 
     fn bytes(&self) -> usize {
@@ -78,7 +106,11 @@ impl Kept {
             conflict_of: self.conflict_of,
             body: Bytes::copy_from_slice(&self.body),
         };
-        let again = self.again.map(|again| Again {
+        let again = match self.mark {
+            Mark::Again(again) => Some(again),
+            Mark::Accepted | Mark::Moved(_) => None,
+        };
+        let again = again.map(|again| Again {
             consumer: ConsumerId(again.consumer),
             at: again.at,
             why: if again.replayed { Why::Replayed } else { Why::Redriven },
@@ -86,6 +118,18 @@ impl Kept {
             first: Seq(again.first),
         });
         Stored { again, ..Stored::new(Seq(place), event) }
+    }
+}
+
+impl KeptLeft {
+    pub(crate) fn new(consumer: ConsumerId, left: &Left) -> Self {
+        let Attempts { made, charged, first, last } = left.attempts;
+        Self { consumer: consumer.0, made, charged, tried: (first, last), due: left.due }
+    }
+
+    pub(crate) fn attempts(&self) -> Attempts {
+        let (first, last) = self.tried;
+        Attempts { made: self.made, charged: self.charged, first, last }
     }
 }
 
@@ -120,6 +164,23 @@ impl Chunk {
     pub(crate) fn at(&self, place: u64) -> Option<Stored> {
         let at = usize::try_from(place.checked_sub(self.first)?).ok()?;
         self.events.get(at).map(|kept| kept.stored(place))
+    }
+
+    /// To whom an event was left that was moved here; nothing of one that came otherwise.
+    pub(crate) fn left(&self, place: u64) -> Option<&[KeptLeft]> {
+        let at = usize::try_from(place.checked_sub(self.first)?).ok()?;
+        match &self.events.get(at)?.mark {
+            Mark::Moved(left) => Some(left),
+            Mark::Accepted | Mark::Again(_) => None,
+        }
+    }
+
+    /// What was tried of an event that a destination has not looked at yet; nothing if it is not for it.
+    pub(crate) fn ahead(&self, place: u64, consumer: ConsumerId) -> Option<(Attempts, Timestamp)> {
+        match self.left(place) {
+            None => Some((Attempts::default(), Timestamp::default())),
+            Some(left) => left.iter().find(|left| left.consumer == consumer.0).map(|left| (left.attempts(), left.due)),
+        }
     }
 
     /// Erases the body at a place. No event has an empty one otherwise.

@@ -64,6 +64,11 @@ impl Inner {
     /// # Errors
     /// `Busy` when another publication has claimed it and has no fate yet.
     pub(crate) async fn claim(&self, id: EventId, claim: &Claim) -> Result<Claimed, QueueError> {
+        self.claim_as(id, claim, false).await
+    }
+
+    /// The same; whoever is `alone` knows that nobody is at what has no fate.
+    pub(crate) async fn claim_as(&self, id: EventId, claim: &Claim, alone: bool) -> Result<Claimed, QueueError> {
         let (mut expected, mut tries) = (Expected::Nothing, 0);
         loop {
             let write = Write::put(keys::claim(id), expected, claim)?.expiring(self.expiry(claim.received));
@@ -81,7 +86,7 @@ impl Inner {
             if before.by == claim.by {
                 return Ok(Claimed::Ours);
             }
-            expected = match self.fate_for(&before, claim.received).await? {
+            expected = match self.fate_for(&before, claim.received, alone).await? {
                 Some(Fate::Committed { first, count }) if self.is_known(&before, claim.received) => {
                     return Ok(Claimed::Known(Known { body_hash: before.body_hash, first, count }));
                 }
@@ -100,11 +105,11 @@ impl Inner {
     }
 
     /// What became of a claim's publication; it is prevented if it has had its time. `None`: somebody may be at it.
-    async fn fate_for(&self, claim: &Claim, now: Timestamp) -> Result<Option<Fate>, QueueError> {
+    async fn fate_for(&self, claim: &Claim, now: Timestamp, alone: bool) -> Result<Option<Fate>, QueueError> {
         if let Some(fate) = self.fate(&claim.by).await? {
             return Ok(Some(fate));
         }
-        if claim.received.until(now) < CLAIM_LEASE {
+        if !alone && claim.received.until(now) < CLAIM_LEASE {
             return Ok(None);
         }
         self.prevent(&claim.by, now).await.map(Some)

@@ -1,6 +1,8 @@
 //! Dead letters: what is known of one in one item, its body in another, and an edited copy in a third, so that a list
 //! reads no bodies and each may be as large as an item can be.
 
+mod moved;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -49,6 +51,9 @@ pub(crate) struct Letter {
     edit: Option<KeptEdit>,
     #[serde(skip)]
     body: Option<Vec<u8>>,
+    /// The edited copy that it comes with.
+    #[serde(skip)]
+    copy: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +99,7 @@ impl Letter {
             shard: 0,
             edit: None,
             body: Some(event.body.to_vec()),
+            copy: None,
         })
     }
 
@@ -125,6 +131,7 @@ impl Letter {
             shard: 0,
             edit: None,
             body: None,
+            copy: None,
         })
     }
 
@@ -148,6 +155,7 @@ impl Letter {
             shard: 0,
             edit: None,
             body: Some(rejection.body.to_vec()),
+            copy: None,
         })
     }
 
@@ -202,6 +210,9 @@ pub(crate) fn creation(id: u64, letter: &Letter) -> Result<Vec<Write>, QueueErro
     let mut writes = vec![Write::put(keys::letter(id), Expected::Nothing, letter)?];
     if let Some(body) = &letter.body {
         writes.push(Write::put(keys::letter_body(id), Expected::Nothing, &ByteBuf::from(body.clone()))?);
+    }
+    if let Some(copy) = &letter.copy {
+        writes.push(Write::put(keys::letter_copy(id), Expected::Nothing, &ByteBuf::from(copy.clone()))?);
     }
     Ok(writes)
 }

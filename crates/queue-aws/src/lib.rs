@@ -36,6 +36,7 @@ mod keys;
 mod lease;
 mod letter;
 mod log;
+mod moved;
 mod note;
 mod options;
 mod owner;
@@ -65,9 +66,9 @@ use bytes::Bytes;
 use event::{EventId, Timestamp};
 use queue::{
     AuditPage, BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Erased, Erasure,
-    Fingerprint, Lease, LogPage, Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome,
-    Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology, UnmatchedGroups, UnmatchedPage,
-    UnmatchedQuery,
+    Fingerprint, Lease, LeftPage, LogPage, Maintained, Moved, Publication, Published, Queue, QueueError, QueueStatus,
+    RedriveOutcome, Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, TakenOver, Topology,
+    UnmatchedGroups, UnmatchedPage, UnmatchedQuery,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -277,6 +278,14 @@ impl Queue for AwsQueue {
 
     fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<Replay>, QueueError>> {
         self.run(|inner| async move { inner.replays(id).await })
+    }
+
+    fn left(&self, after: Seq, events: usize, bytes: usize) -> BoxFuture<'_, Result<LeftPage, QueueError>> {
+        self.run(move |inner| async move { inner.left(after, events, bytes).await })
+    }
+
+    fn take_over(&self, moved: Vec<Moved>) -> BoxFuture<'_, Result<TakenOver, QueueError>> {
+        self.run(|inner| async move { inner.take_over(moved).await })
     }
 
     fn remember(&self, consumer: ConsumerId, note: Option<Bytes>) -> BoxFuture<'_, Result<(), QueueError>> {

@@ -9,7 +9,7 @@ use event::Timestamp;
 use queue::{Again, LogPage, QueueError, Replay, ReplayPiece, Seq, Stored, Why};
 use serde::{Deserialize, Serialize};
 
-use crate::chunk::{Chunk, Kept};
+use crate::chunk::{Chunk, Kept, KeptLeft};
 use crate::head::{self, contended};
 use crate::inner::{Destination, Inner};
 use crate::keys;
@@ -38,29 +38,41 @@ struct KeptReplay {
 
 impl Inner {
     pub(crate) async fn read_log(&self, after: Seq, events: usize, bytes: usize) -> Result<LogPage, QueueError> {
+        Ok(self.read_marked(after, events, bytes).await?.0)
+    }
+
+    /// The same, and of each event for whom it was left if it was moved here.
+    pub(crate) async fn read_marked(
+        &self,
+        after: Seq,
+        events: usize,
+        bytes: usize,
+    ) -> Result<(LogPage, Vec<Option<Vec<KeptLeft>>>), QueueError> {
+        let mut marks = Vec::new();
         let (head, _) = self.head().await?;
         let mut page = LogPage { through: after, ..LogPage::default() };
         let mut read = 0;
         // One more than is asked for, to see whether there is one.
         let chunks = self.log(&head, after.0.saturating_add(1), events.saturating_add(1), bytes).await?;
         let mut last = after.0.max(head.begin.saturating_sub(1));
-        for stored in chunks.iter().flat_map(|chunk| chunk.all()) {
+        for (chunk, stored) in chunks.iter().flat_map(|chunk| chunk.all().map(move |stored| (chunk, stored))) {
             last = stored.seq.0;
             if stored.seq.0 < head.begin || stored.seq <= after {
                 continue;
             }
             if page.events.len() >= events || read >= bytes {
-                return Ok(page);
+                return Ok((page, marks));
             }
             read += stored.event.body.len();
             page.through = stored.seq;
+            marks.push(chunk.left(stored.seq.0).map(<[KeptLeft]>::to_vec));
             page.events.push(stored);
         }
         if last >= head.last {
             page.through = page.through.max(Seq(head.last));
             page.end = true;
         }
-        Ok(page)
+        Ok((page, marks))
     }
 
     pub(crate) async fn replay(&self, piece: ReplayPiece, now: Timestamp) -> Result<Replay, QueueError> {

@@ -114,6 +114,21 @@ impl Delivery {
         }
     }
 
+    /// One that was tried elsewhere, before it was moved here.
+    pub(crate) fn tried_before(mut self, attempts: Attempts, due: Timestamp) -> Self {
+        self.tried(attempts);
+        self.phase = Phase::Due(due);
+        self
+    }
+
+    /// When it may be leased; long ago if it is out on a lease.
+    pub(crate) fn due(&self) -> Timestamp {
+        match self.phase {
+            Phase::Due(at) => at,
+            Phase::Leased(..) => Timestamp::default(),
+        }
+    }
+
     pub(crate) fn is_live(&self) -> bool {
         self.again.is_none()
     }

@@ -110,10 +110,12 @@ impl Inner {
         let mut at = before.max(head.begin.saturating_sub(1));
         'looking: for chunk in &chunks {
             for stored in chunk.all().filter(|stored| stored.seq.0 > before) {
-                let wanted = stored.again.is_none()
-                    && !stored.event.is_erased()
-                    && self.wired.read().route(&stored.event, place).is_some();
-                if wanted {
+                let ahead = chunk.ahead(stored.seq.0, destination.id).filter(|_| {
+                    stored.again.is_none()
+                        && !stored.event.is_erased()
+                        && self.wired.read().route(&stored.event, place).is_some()
+                });
+                if let Some((attempts, due)) = ahead {
                     let number = shard_of(stored.event.conversation.as_deref(), stored.seq.0);
                     let shard = &mut state.part(number).shard;
                     if !touched.contains(&number) {
@@ -126,7 +128,9 @@ impl Inner {
                     }
                     touched.insert(number);
                     wanted_ones += 1;
-                    shard.deliveries.insert(stored.seq.0, Delivery::new(&stored, chunk.first));
+                    shard
+                        .deliveries
+                        .insert(stored.seq.0, Delivery::new(&stored, chunk.first).tried_before(attempts, due));
                 }
                 at = stored.seq.0;
             }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use event::{Event, EventId, Timestamp};
 use parking_lot::{Condvar, Mutex};
 use queue::{
-    By, ConsumerId, DeadLetter, DeadLetterId, Maintained, Published, QueueError, RedriveOutcome, Rejection, Replay,
-    ReplayPiece, Review, Routes, Settle, Topology,
+    By, ConsumerId, DeadLetter, DeadLetterId, Maintained, Moved, Published, QueueError, RedriveOutcome, Rejection,
+    Replay, ReplayPiece, Review, Routes, Settle, TakenOver, Topology,
 };
 use tokio::sync::oneshot;
 
@@ -57,6 +57,11 @@ pub(crate) enum Op {
         piece: Box<ReplayPiece>,
         now: Timestamp,
         reply: Reply<Replay>,
+    },
+    /// Takes over what another queue has.
+    TakeOver {
+        moved: Vec<Moved>,
+        reply: Reply<TakenOver>,
     },
     /// Drops dead letters.
     Discard {
@@ -229,6 +234,7 @@ impl Op {
             Self::Replay { piece, .. } => {
                 piece.events.iter().map(|event| event.body.len() + EVENT_OVERHEAD_BYTES).sum()
             }
+            Self::TakeOver { moved, .. } => moved.iter().map(|moved| moved.bytes() + EVENT_OVERHEAD_BYTES).sum(),
             _ => 0,
         }
     }
@@ -239,6 +245,7 @@ impl Op {
             Self::Settle { settlements, .. } => settlements.len(),
             Self::Note { entries, .. } => entries.len(),
             Self::Replay { piece, .. } => piece.events.len().max(1),
+            Self::TakeOver { moved, .. } => moved.len().max(1),
             Self::Redrive { ids, .. } | Self::Discard { ids, .. } => ids.len(),
             // A transaction of its own, or almost.
             Self::Erase { .. } => MAX_COMMIT_EVENTS,
@@ -259,6 +266,7 @@ impl Op {
             Self::Configure { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Redrive { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Replay { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Self::TakeOver { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Discard { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Edit { reply, .. } | Self::EmptyLog { reply } => drop(reply.send(Err(error.clone()))),
             Self::Review { reply, .. } => drop(reply.send(Err(error.clone()))),

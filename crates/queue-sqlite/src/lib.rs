@@ -21,6 +21,7 @@ mod erase;
 mod failure;
 mod inbox;
 mod late;
+mod left;
 mod lock;
 mod log;
 mod migrate;
@@ -52,9 +53,9 @@ use event::{Event, EventId, Timestamp};
 use parking_lot::Mutex;
 use queue::{
     AuditPage, BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Erased, Erasure,
-    Fingerprint, Lease, LogPage, Maintained, Publication, Published, Queue, QueueError, QueueStatus, RedriveOutcome,
-    Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology, UnmatchedGroups, UnmatchedPage,
-    UnmatchedQuery, body_hash, check_note,
+    Fingerprint, Lease, LeftPage, LogPage, Maintained, Moved, Publication, Published, Queue, QueueError, QueueStatus,
+    RedriveOutcome, Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, TakenOver, Topology,
+    UnmatchedGroups, UnmatchedPage, UnmatchedQuery, body_hash, check_note,
 };
 use tokio::sync::oneshot;
 
@@ -295,8 +296,16 @@ impl Queue for SqliteQueue {
         })
     }
 
+    fn left(&self, after: Seq, events: usize, bytes: usize) -> BoxFuture<'_, Result<LeftPage, QueueError>> {
+        Box::pin(reader::blocking(&self.shared, move |shared| left::page(shared, after, events, bytes)))
+    }
+
+    fn take_over(&self, moved: Vec<Moved>) -> BoxFuture<'_, Result<TakenOver, QueueError>> {
+        self.ask(|reply| Op::TakeOver { moved, reply })
+    }
+
     fn remember(&self, consumer: ConsumerId, note: Option<Bytes>) -> BoxFuture<'_, Result<(), QueueError>> {
-        let checked = check_note(note.as_deref()).and_then(|()| self.shared.consumer(consumer).map(drop));
+        let checked = check_note(note.as_deref()).and_then(|()| self.shared.check_noted(consumer));
         match checked {
             Ok(()) => self.ask(|reply| Op::Remember { consumer, note, reply }),
             Err(error) => Box::pin(std::future::ready(Err(error))),
@@ -305,7 +314,7 @@ impl Queue for SqliteQueue {
 
     fn remembered(&self, consumer: ConsumerId) -> BoxFuture<'_, Result<Option<Bytes>, QueueError>> {
         Box::pin(async move {
-            self.shared.consumer(consumer)?;
+            self.shared.check_noted(consumer)?;
             let read = reader::blocking(&self.shared, move |shared| {
                 shared.readers.with(|connection| notes::find(connection, consumer))
             });

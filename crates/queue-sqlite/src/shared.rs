@@ -120,6 +120,11 @@ impl Shared {
         found.ok_or_else(|| QueueError::Invalid(format!("no destination has id {}", id.0)))
     }
 
+    /// Refuses notes of nobody.
+    pub(crate) fn check_noted(&self, id: ConsumerId) -> Result<(), QueueError> {
+        if id == ConsumerId::QUEUE { Ok(()) } else { self.consumer(id).map(drop) }
+    }
+
     /// A dead letter is gone for good.
     pub(crate) fn forget_dead(&self, letter: &DeadLetter) {
         let consumers = self.consumers.read();

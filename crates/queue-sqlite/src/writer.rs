@@ -13,6 +13,7 @@ mod damage;
 mod erase;
 mod farewell;
 mod known;
+mod moved;
 mod publish;
 mod redrive;
 mod replay;
@@ -90,6 +91,7 @@ struct Done {
     maintained: Vec<(Reply<Maintained>, upkeep::Upkeep)>,
     redriven: Vec<redrive::Redriving>,
     replayed: Vec<replay::Replaying>,
+    taken_over: Vec<moved::TakingOver>,
     discarded: Vec<(Reply<Vec<queue::DeadLetter>>, Vec<queue::DeadLetter>)>,
     reviewed: review::Reviewed,
     erased: Vec<erase::Erasing>,
@@ -276,6 +278,7 @@ impl Writer {
                 Op::Erase { piece, by, reply } => self.erase(*piece, &by, reply, done)?,
                 Op::Review { review, reply } => self.review(review, reply, done)?,
                 Op::Replay { piece, now, reply } => self.replay(*piece, now, reply, done)?,
+                Op::TakeOver { moved, reply } => self.take_over(moved, reply, done)?,
                 Op::Maintain { now, index, reply } => self.maintain(now, &index, reply, done)?,
                 Op::Note { entries, reply } => self.note(entries, reply, done)?,
                 Op::Remember { consumer, note, reply } => {
@@ -328,6 +331,7 @@ impl Writer {
         }
         done.redriven.into_iter().for_each(|redriving| redriving.finish(&self.shared));
         done.replayed.into_iter().for_each(replay::Replaying::finish);
+        done.taken_over.into_iter().for_each(moved::TakingOver::finish);
         for (reply, letters) in done.discarded {
             letters.iter().for_each(|letter| self.shared.forget_dead(letter));
             let _ = reply.send(Ok(letters));

@@ -19,6 +19,7 @@ pub mod fixture;
 pub mod identity;
 pub mod leases;
 pub mod model;
+pub mod moved;
 pub mod notes;
 pub mod replay;
 pub mod review;
@@ -83,6 +84,8 @@ macro_rules! conformance_tests {
             what_is_answered_afterwards_is_not_kept);
         $crate::conformance_tests!(@group $harness, notes: keeps_a_note_of_each_destination,
             refuses_a_note_that_is_large_or_of_nobody);
+        $crate::conformance_tests!(@group $harness, moved: everything_moves_from_it, everything_moves_into_it,
+            says_that_it_is_moved, refuses_what_it_cannot_keep);
         $crate::conformance_tests!(@group $harness, trail: tells_what_became_of_a_conversation, notes_what_is_done);
         $crate::conformance_tests!(@group $harness, replay: reads_the_log_in_pages, keeps_what_it_is_told_to,
             replays_to_one_destination, goes_on_with_a_replay_where_it_is, brings_back_nothing_that_was_erased,
@@ -111,6 +114,14 @@ macro_rules! conformance_tests {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn keeps_notes() {
                 $crate::conformance::notes::keeps_notes::<$harness>().await;
+            }
+        }
+        mod durable_moved {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn keeps_what_it_took_over() {
+                $crate::conformance::moved::keeps_what_it_took_over::<$harness>().await;
             }
         }
         mod durable_replay {

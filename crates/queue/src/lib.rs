@@ -19,6 +19,8 @@ mod fingerprint;
 mod masking;
 mod memory;
 mod mention;
+mod moved;
+pub mod moving;
 mod note;
 mod options;
 mod publish;
@@ -51,6 +53,7 @@ pub use fingerprint::{DeadLetterGroup, Fingerprint, Grouping, NoFingerprint};
 pub use masking::{normalise, shown_masked};
 pub use memory::MemoryQueue;
 pub use mention::Mention;
+pub use moved::{Left, LeftPage, Moved, MovedAgain, TakenOver};
 pub use note::{NOTE_BYTES_MAX, check_note};
 pub use options::{Options, Times};
 pub use publish::{Content, ContentName, Publication, Published, Rejection, body_hash, conflict_id};
@@ -203,9 +206,23 @@ pub trait Queue: Send + Sync {
     /// What is known of replays, of one or of all; the newest first.
     fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<Replay>, QueueError>>;
 
+    /// Reads the log as [`Queue::read_log`] does, and tells to which of the configured destinations each event is still to be
+    /// delivered. What is out on lease is left too.
+    fn left(&self, _after: Seq, _events: usize, _bytes: usize) -> BoxFuture<'_, Result<LeftPage, QueueError>> {
+        Box::pin(std::future::ready(Err(moved::cannot())))
+    }
+
+    /// Takes over events of another queue, in their order, each with what is left to do with it, whole or not at all;
+    /// durable on return. It is for a queue that nobody publishes to meanwhile. One whose name is known is passed over. Of
+    /// many only the first may be looked at, at least one; the others are to be given again. A delivery that no route leads
+    /// to its destination now is not made. Dead letters get numbers of this queue.
+    fn take_over(&self, _moved: Vec<Moved>) -> BoxFuture<'_, Result<TakenOver, QueueError>> {
+        Box::pin(std::future::ready(Err(moved::cannot())))
+    }
+
     /// Keeps a small note of a destination in place of an earlier one, or with `None` drops it; durable on return. It is of
     /// whoever delivers there, and means nothing to the queue. Of servers that share a queue, the last to write counts.
-    /// Fails for a note of more than [`NOTE_BYTES_MAX`].
+    /// Under [`ConsumerId::QUEUE`] it is about the whole queue. Fails for a note of more than [`NOTE_BYTES_MAX`].
     fn remember(&self, consumer: ConsumerId, note: Option<Bytes>) -> BoxFuture<'_, Result<(), QueueError>>;
 
     /// The note of a destination that [`Queue::remember`] has kept. Fails for one that is damaged, which concerns nothing else.

@@ -5,6 +5,7 @@
 mod consumer;
 mod dead;
 mod erase;
+mod moved;
 mod notes;
 mod replays;
 mod state;
@@ -21,9 +22,9 @@ use tokio::sync::Notify;
 use self::state::State;
 use crate::{
     AuditPage, BoxFuture, By, ConsumerId, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterQuery, Erased, Erasure,
-    Fingerprint, Lease, LogPage, Maintained, Options, Publication, Published, Queue, QueueError, QueueStatus,
-    RedriveOutcome, Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, Topology,
-    UnmatchedGroups, UnmatchedPage, UnmatchedQuery,
+    Fingerprint, Lease, LeftPage, LogPage, Maintained, Moved, Options, Publication, Published, Queue, QueueError,
+    QueueStatus, RedriveOutcome, Rejection, Replay, ReplayPiece, Review, ReviewState, Seq, Settle, Stored, TakenOver,
+    Topology, UnmatchedGroups, UnmatchedPage, UnmatchedQuery,
 };
 
 /// A queue in memory.
@@ -201,6 +202,14 @@ impl Queue for MemoryQueue {
 
     fn replays(&self, id: Option<String>) -> BoxFuture<'_, Result<Vec<Replay>, QueueError>> {
         ready(self.with(|state| Ok(state.replays(id.as_deref()))))
+    }
+
+    fn left(&self, after: Seq, events: usize, bytes: usize) -> BoxFuture<'_, Result<LeftPage, QueueError>> {
+        ready(self.with(|state| Ok(state.left(after, events, bytes))))
+    }
+
+    fn take_over(&self, moved: Vec<Moved>) -> BoxFuture<'_, Result<TakenOver, QueueError>> {
+        ready(self.change(|state| state.take_over(moved)))
     }
 
     fn remember(&self, consumer: ConsumerId, note: Option<Bytes>) -> BoxFuture<'_, Result<(), QueueError>> {

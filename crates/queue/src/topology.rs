@@ -59,6 +59,11 @@ pub enum BehindDead {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConsumerId(pub u16);
 
+impl ConsumerId {
+    /// No destination: notes under it are about the whole queue.
+    pub const QUEUE: Self = Self(u16::MAX);
+}
+
 /// Says which destinations get an event. Pure: the same event always gets the same answer.
 pub trait Router: Send + Sync {
     /// The destinations for `event`, each at most once. Empty when no route matches.

@@ -37,6 +37,10 @@ pub(super) struct Died {
 }
 
 impl Died {
+    pub(super) fn new(conversation: u64, seq: u64, first: u64) -> Self {
+        Self { conversation, seq, first }
+    }
+
     /// It is durable: what comes behind it may have to wait.
     pub(super) fn mark(self, consumer: &Consumer) {
         consumer.state.lock().window.mark(self.conversation, self.seq, self.first, true);
@@ -212,7 +216,7 @@ pub(super) fn bury(
     }))
 }
 
-fn store_retry(
+pub(super) fn store_retry(
     connection: &Connection,
     id: ConsumerId,
     seq: u64,

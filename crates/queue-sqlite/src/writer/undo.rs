@@ -25,6 +25,8 @@ impl Writer {
         self.cursors_dirty = true;
         self.trail.undone();
         self.late.undone();
+        // Of several the first one's cursors are the oldest. Before cursors are told to store themselves again.
+        done.taken_over.into_iter().rev().for_each(|taking| taking.refuse(&error));
         for consumer in self.shared.consumers.read().iter() {
             let mut state = consumer.state.lock();
             state.cursor.store_again();

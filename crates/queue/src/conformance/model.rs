@@ -12,7 +12,8 @@ use std::sync::Arc;
 const GAMES: u64 = 12;
 const STEPS: usize = 300;
 
-struct Reference(Arc<MemoryQueue>);
+/// The in-memory reference.
+pub struct Reference(Arc<MemoryQueue>);
 
 impl Harness for Reference {
     fn new(options: Options) -> Self {
@@ -27,10 +28,11 @@ impl Harness for Reference {
 }
 
 /// A small generator (SplitMix64), so that a game is told by its seed alone.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    /// A number below `sides`.
+    pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

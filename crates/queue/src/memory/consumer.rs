@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use event::{Event, Timestamp};
 
-use crate::{Attempts, BehindDead, ConsumerId, ConsumerStatus, Lease, LeaseToken, Order, Seq, Stored, Times};
+use crate::{Attempts, BehindDead, ConsumerId, ConsumerStatus, Lease, LeaseToken, Left, Order, Seq, Stored, Times};
 
 #[derive(Debug)]
 pub(super) struct ConsumerState {
@@ -90,6 +90,23 @@ impl ConsumerState {
         let delivery =
             DeliveryState { stored: Arc::clone(stored), attempts: Attempts::default(), phase, route: Some(route) };
         self.unsettled.insert(stored.seq.0, delivery);
+    }
+
+    /// What was tried of a delivery that was added, and when it is due.
+    pub(super) fn tried(&mut self, seq: Seq, attempts: Attempts, phase: Phase) {
+        if let Some(delivery) = self.unsettled.get_mut(&seq.0) {
+            (delivery.attempts, delivery.phase) = (attempts, phase);
+        }
+    }
+
+    /// The delivery of an event, if it is still to be made.
+    pub(super) fn left(&self, seq: Seq) -> Option<Left> {
+        let delivery = self.unsettled.get(&seq.0).filter(|delivery| delivery.route.is_some())?;
+        let due = match delivery.phase {
+            Phase::Due(at) => at,
+            Phase::Leased(..) => Timestamp::default(),
+        };
+        Some(Left { destination: Arc::clone(&self.name), attempts: delivery.attempts, due })
     }
 
     /// Another router is in force: what waits goes by its routes from now on.

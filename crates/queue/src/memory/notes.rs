@@ -17,7 +17,7 @@ impl State {
     }
 
     pub(super) fn remembered(&self, id: ConsumerId) -> Result<Option<Bytes>, QueueError> {
-        match usize::from(id.0) < self.consumers.len() {
+        match id == ConsumerId::QUEUE || usize::from(id.0) < self.consumers.len() {
             true => Ok(self.notes.get(&id).cloned()),
             false => Err(QueueError::Invalid(format!("no destination has id {}", id.0))),
         }

@@ -18,7 +18,7 @@ pub(super) struct State {
     pub(super) log: BTreeMap<u64, Arc<Stored>>,
     pub(super) last: u64,
     pub(super) erasures: u64,
-    identities: HashMap<EventId, Identity>,
+    pub(super) identities: HashMap<EventId, Identity>,
     rejected: HashMap<u64, (Timestamp, DeadLetterId)>,
     pub(super) reviews: Vec<Review>,
     /// Where the events of dead letters stood first.
@@ -38,17 +38,17 @@ pub(super) struct State {
 }
 
 #[derive(Debug)]
-struct Identity {
-    received: Timestamp,
-    seq: u64,
-    body_hash: u64,
+pub(super) struct Identity {
+    pub(super) received: Timestamp,
+    pub(super) seq: u64,
+    pub(super) body_hash: u64,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     duplicates: u64,
     conflicts: u64,
-    unmatched: u64,
+    pub(super) unmatched: u64,
     pub(super) redriven: u64,
     pub(super) replayed: u64,
 }
@@ -113,7 +113,7 @@ impl State {
         Published::Conflict { id, of, seq }
     }
 
-    fn known(&self, id: EventId, now: Timestamp) -> Option<&Identity> {
+    pub(super) fn known(&self, id: EventId, now: Timestamp) -> Option<&Identity> {
         self.identities.get(&id).filter(|first| first.received.until(now) < self.options.dedupe_window)
     }
 
@@ -185,7 +185,7 @@ impl State {
         id
     }
 
-    fn add_dead(&mut self, mut letter: DeadLetter) -> DeadLetterId {
+    pub(super) fn add_dead(&mut self, mut letter: DeadLetter) -> DeadLetterId {
         self.last_dead += 1;
         letter.id = DeadLetterId(self.last_dead);
         self.dead.insert(letter.id, letter);
