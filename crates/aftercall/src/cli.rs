@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Copy the queue while the server runs
     Backup(BackupArgs),
+    /// Move everything from one queue to another, embedded or on AWS, while events keep arriving
+    Move(crate::moving::MoveArgs),
     /// Tell whether an event pattern matches an event, and why
     Match(MatchArgs),
     /// Try what a source redacts, and have values back that it has tokenised

@@ -23,6 +23,7 @@ mod lambda;
 mod logging;
 mod map;
 mod matching;
+mod moving;
 mod output;
 mod quarantine;
 mod redaction;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
         Command::Reload(args) => reload::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Backup(args) => check::backup(&args),
+        Command::Move(args) => moving::run(&args),
         Command::Match(args) => matching::run(&args),
         Command::Redaction(args) => self::redaction::run(&args.what),
         Command::Map(args) => map::run(&args),

@@ -27,7 +27,9 @@ use tokio::signal::unix::{SignalKind, signal};
 #[cfg(feature = "lambda")]
 pub(crate) use self::alarms::{Letters, log as log_notice};
 use self::origin::{Look, Origin};
+pub(crate) use self::quarantine::open as open_quarantine;
 use self::reload::Trigger;
+pub(crate) use self::reload::configure;
 #[cfg(feature = "aws")]
 pub(crate) use self::store::client;
 pub(crate) use self::trial::Trial;

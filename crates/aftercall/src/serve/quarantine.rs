@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 /// Opens it, and tells intake of it and of the use of keys that it remembers. The data directory must be locked.
-pub(super) async fn open(options: Options, intake: &Handle) -> anyhow::Result<()> {
+pub(crate) async fn open(options: Options, intake: &Handle) -> anyhow::Result<()> {
     let opened = tokio::task::spawn_blocking(move || SqliteQuarantine::open(options)).await?;
     // Without it the use is counted from now on, and that it is not known before is told.
     if let Ok(uses) = opened.key_uses().await {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use queue::Queue;
+use queue::moving::Standing;
 use queue_sqlite::SqliteQueue;
 
 use crate::config::{QueueParts, QueuePlace};
@@ -17,8 +18,24 @@ use crate::config::{QueueParts, QueuePlace};
 /// The name of the file that the embedded queue locks; two servers of different kinds share no directory either.
 const LOCK: &str = "queue.lock";
 
-/// Opens the queue. One on AWS is asked once, so that a table that is not there is told at the start.
+/// Opens the queue to work on it. One on AWS is asked once, so that a table that is not there is told at the start. One that
+/// is a part of a move is refused.
 pub(crate) async fn open(parts: &QueueParts) -> anyhow::Result<Arc<dyn Queue>> {
+    let queue = open_any(parts).await?;
+    refuse_moving(&*queue).await?;
+    Ok(queue)
+}
+
+/// Refuses a queue that is a part of a move: two would work on the same events.
+async fn refuse_moving(queue: &dyn Queue) -> anyhow::Result<()> {
+    match Standing::of(queue).await? {
+        Some(standing) => anyhow::bail!(standing.refusal()),
+        None => Ok(()),
+    }
+}
+
+/// Opens the queue, whatever is done with it.
+pub(crate) async fn open_any(parts: &QueueParts) -> anyhow::Result<Arc<dyn Queue>> {
     match &parts.place {
         QueuePlace::Embedded => {
             let options = queue_sqlite::Options {
@@ -30,16 +47,23 @@ pub(crate) async fn open(parts: &QueueParts) -> anyhow::Result<Arc<dyn Queue>> {
             Ok(Arc::new(opened.with_context(|| format!("opening the queue in {}", parts.dir.display()))?))
         }
         #[cfg(feature = "aws")]
-        QueuePlace::Aws(place) => Ok(Arc::new(open_table(parts, place).await?)),
+        QueuePlace::Aws(place) => Ok(Arc::new(table(parts, place).await?)),
     }
 }
 
-/// Opens the queue in a table.
-#[cfg(feature = "aws")]
+/// Opens the queue in a table to work on it.
+#[cfg(feature = "lambda")]
 pub(crate) async fn open_table(
     parts: &QueueParts,
     place: &crate::config::AwsPlace,
 ) -> anyhow::Result<queue_aws::AwsQueue> {
+    let queue = table(parts, place).await?;
+    refuse_moving(&queue).await?;
+    Ok(queue)
+}
+
+#[cfg(feature = "aws")]
+async fn table(parts: &QueueParts, place: &crate::config::AwsPlace) -> anyhow::Result<queue_aws::AwsQueue> {
     let client = client(place).await;
     let ownership = Some(queue_aws::OWNERSHIP);
     let options = queue_aws::Options {

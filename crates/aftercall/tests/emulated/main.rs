@@ -6,6 +6,7 @@
 mod client;
 mod commands;
 mod large;
+mod moving;
 #[path = "../end_to_end/recorder.rs"]
 #[expect(dead_code, reason = "other tests need more of it")]
 mod recorder;

@@ -207,6 +207,14 @@ pub async fn says_that_it_is_moved<H: Harness>() {
         "{one:?} {other:?}"
     );
     drop(moving);
+    let mut given_up = Fixture::<Reference>::new();
+    given_up.publish(vec![event("crm", "a", "a1")]).await;
+    let part = Fixture::<H>::new();
+    begin(&given_up, &part).await.unwrap().step(given_up.now).await.unwrap();
+    abandon(&*given_up.queue, given_up.now).await.unwrap();
+    given_up.wait(5);
+    let again = begin(&given_up, &part).await.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(again.contains("is not finished"), "what is there is of a move that was given up: {again}");
     from.wait(5);
     let third = Fixture::<Reference>::new();
     assert!(matches!(begin(&from, &third).await, Err(QueueError::Invalid(_))), "it is on its way elsewhere");
