@@ -172,7 +172,10 @@ impl Writer {
         if !self.failing {
             return self.commit(ops);
         }
-        let is_new = |op: &Op| matches!(op, Op::Publish(_) | Op::Reject { .. } | Op::Edit { .. } | Op::Erase { .. });
+        let is_new = |op: &Op| {
+            let needs_room = matches!(op, Op::Publish(_) | Op::Reject { .. } | Op::Edit { .. } | Op::TakeOver { .. });
+            needs_room || matches!(op, Op::Erase { .. })
+        };
         let (new, owed): (Vec<_>, Vec<_>) = ops.into_iter().partition(is_new);
         self.commit(owed);
         if !new.is_empty() {

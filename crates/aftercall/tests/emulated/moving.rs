@@ -20,6 +20,8 @@ use crate::waiting;
 const CONVERSATIONS: u64 = 7;
 /// One event in so many is refused for good.
 const POISON: u64 = 20;
+/// Events that are there before the move: several transactions, so that it is killed between them.
+const BEFORE: u64 = 1_200;
 /// The move into the table.
 const THERE: [&str; 9] = ["move", "--from", "sqlite", "--to", "aws", "--config", "aftercall.toml", "--log", "json"];
 
@@ -157,16 +159,20 @@ fn everything_moves_to_a_table_and_back_through_kills_while_events_arrive() {
     let group = groups[0]["fingerprint"].as_str().or_else(|| groups["groups"][0]["fingerprint"].as_str()).unwrap();
     ask(site, &server, &["dead-letters", "acknowledge", group, "--note", "ours"], 0);
     scene.status.store(503, Ordering::SeqCst);
-    (61..=120).for_each(|number| send(&mut server.client(), number, (1, 0)));
+    for first in (61..=BEFORE).step_by(60) {
+        let events: Vec<String> = (first..first + 60).map(event).collect();
+        let answer = server.post(format!("[{}]", events.join(",")));
+        assert_eq!(answer.counts(), (60, 0));
+    }
     server.until_settled("lake");
     server.kill();
 
     let counted = site.run(&[&THERE[..], &["--dry-run", "--json"]].concat());
     let counted: Value = serde_json::from_slice(&counted.stdout).unwrap();
-    assert_eq!((counted["events"].as_u64(), counted["dead_letters"].as_u64()), (Some(120), Some(3)), "{counted}");
+    assert_eq!((counted["events"].as_u64(), counted["dead_letters"].as_u64()), (Some(BEFORE), Some(3)), "{counted}");
 
     // Killed where it has just begun, and when something has arrived; at the end it ends by itself.
-    let sender = Sender::start(121);
+    let sender = Sender::start(BEFORE + 1);
     for round in 0..3 {
         let (mut child, address) = scene.move_there(round);
         let before = sender.sent();

@@ -13,11 +13,11 @@ use aws_sdk_dynamodb::config::interceptors::{
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use event::Timestamp;
+use event::{Event, Timestamp};
 use queue::conformance::fixture::{OPTIONS, body, event, failure, identified, topology};
 use queue::{
-    Attempts, By, ConsumerId, DeadLetterQuery, Lease, NewEvent, Order, Outcome, Publication, Published, Queue,
-    QueueError, Seq, Settle,
+    Attempts, By, ConsumerId, DeadLetter, DeadLetterId, DeadLetterQuery, Edit, Lease, Left, Moved, NewEvent, Order,
+    Outcome, Publication, Published, Queue, QueueError, Seq, Settle,
 };
 use queue_aws::AwsQueue;
 
@@ -334,6 +334,73 @@ async fn a_redrive_that_is_cut_off_anywhere_leaves_the_letter_or_the_event() {
         assert_eq!(left + unsettled, 2, "{fault:?}");
         healthy.redrive(ids, By::new("ann", NOW)).await.expect("redrives");
         assert_eq!(drain(&*healthy, crm, NOW).await, once(&["1", "2"]), "{fault:?}");
+        bucket::has_what_is_named(&*healthy, &options).await;
+        met
+    })
+    .await;
+}
+
+/// What another queue would hand over: to be delivered, settled, and dead with an edited copy.
+fn moved() -> Vec<Moved> {
+    let one = |name: &str| {
+        let NewEvent { id, topic, conversation, body } = event("crm", name, name);
+        let (source, received) = ("test".into(), NOW);
+        let event = Event { id, source, topic, conversation, received, conflict_of: None, body };
+        let (left, dead, proof) = (Vec::new(), Vec::new(), "moved from elsewhere".into());
+        Moved { known_by: id, known_since: NOW, event, again: None, left, dead, proof }
+    };
+    let (mut left, settled, mut dead) = (one("left"), one("settled"), one("dead"));
+    let attempts = Attempts { made: 2, ..Attempts::default() };
+    left.left.push(Left { destination: "crm".into(), attempts, due: NOW });
+    dead.dead.push(DeadLetter {
+        id: DeadLetterId(7),
+        died: NOW,
+        destination: Some("crm".into()),
+        seq: Some(Seq(9)),
+        event: Some(dead.event.id),
+        source: "test".into(),
+        topic: "crm".into(),
+        conversation: dead.event.conversation.clone(),
+        attempts,
+        failure: failure("no"),
+        behind_dead: false,
+        held: 0,
+        received: Some(NOW),
+        body: Some(dead.event.body.clone()),
+        edit: Some(Edit { by: By::new("ann", NOW), body: Some("mended".into()) }),
+        altered: false,
+    });
+    vec![left, settled, dead]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_take_over_that_is_cut_off_anywhere_is_whole_or_not_there_and_can_be_repeated() {
+    cut_everywhere(|fault| async move {
+        let options = bucket::with(table(OPTIONS));
+        let healthy = open(&options);
+        let crm = configure(&*healthy);
+        let cut = faulty(&options, fault);
+        let met = match cut.queue.configure(topology(&["crm", "lake"], Order::Conversation)) {
+            Ok(_) => {
+                let taken = cut.queue.take_over(moved()).await;
+                let there = healthy.read_log(Seq(0), 10, 1 << 20).await.expect("reads").events.len();
+                assert!(there == 3 || there == 0 && taken.is_err(), "{fault:?}: {there} after {taken:?}");
+                was_met(&cut, fault)
+            }
+            Err(_) => true,
+        };
+        drop(cut);
+        let taken = healthy.take_over(moved()).await.expect("takes over");
+        assert_eq!((taken.looked_at, taken.last), (3, Seq(3)), "{fault:?}");
+        assert_eq!(healthy.take_over(moved()).await.expect("takes over").new, 0, "{fault:?}");
+        let events = ["left", "settled", "dead"].map(|name| event("crm", name, name)).to_vec();
+        let again = healthy.publish(publication(events, NOW)).await.expect("publishes");
+        assert!(again.iter().all(Published::is_duplicate), "{fault:?}: {again:?}");
+        let letters = letters(&*healthy).await;
+        assert_eq!(letters.len(), 1, "{fault:?}");
+        let letter = healthy.dead_letter(letters[0].id).await.expect("reads").expect("it is there");
+        assert_eq!(letter.edit.and_then(|edit| edit.body), Some("mended".into()), "{fault:?}");
+        assert_eq!(drain(&*healthy, crm, NOW).await, once(&["left"]), "{fault:?}");
         bucket::has_what_is_named(&*healthy, &options).await;
         met
     })

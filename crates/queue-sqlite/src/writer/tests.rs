@@ -137,6 +137,37 @@ fn a_full_disk_refuses_publishers_and_keeps_the_rest() {
     assert_ne!(bench.writer.patience(), Some(FULL_PAUSE));
 }
 
+/// Its place is the next one's then, and must not count as settled.
+#[test]
+fn a_take_over_that_is_undone_leaves_its_place_to_others() {
+    let mut bench = Bench::new();
+    let moved = |bytes: usize, left: Vec<queue::Left>, reply| {
+        let (Op::Publish(publish), _) = Bench::publish(bytes) else { panic!("a publication") };
+        let event = publish.events[0].event.clone();
+        let (known_by, known_since, proof) = (event.id, event.received, Arc::from("moved"));
+        Op::TakeOver {
+            moved: vec![queue::Moved { known_by, known_since, event, again: None, left, dead: Vec::new(), proof }],
+            reply,
+        }
+    };
+    let attempts = Attempts { made: 3, ..Attempts::default() };
+    let tried = queue::Left { destination: Arc::from("crm"), attempts, due: NOW };
+    bench.limit_pages(1);
+    for left in [Vec::new(), vec![tried]] {
+        let (reply, mut taken) = oneshot::channel();
+        bench.writer.turn(vec![moved(LARGE, left, reply)]);
+        assert!(matches!(taken.try_recv(), Ok(Err(QueueError::Full { .. }))));
+    }
+    bench.limit_pages(i64::from(u16::MAX));
+    let ((publish, mut published), (reply, mut taken)) = (Bench::publish(10), oneshot::channel());
+    bench.writer.turn(vec![publish, moved(11, Vec::new(), reply)]);
+    assert!(matches!(published.try_recv(), Ok(Ok(_))));
+    assert_eq!(taken.try_recv().unwrap().unwrap().last, Seq(2));
+    let consumer = bench.shared.consumer(bench.id).unwrap();
+    assert!(consumer.state.lock().stored_retries.is_empty());
+    assert_eq!(bench.lease(NOW).iter().map(|token| token.seq).collect::<Vec<_>>(), [Seq(1)], "and not the settled one");
+}
+
 #[test]
 fn what_is_written_late_is_written_once_also_when_a_commit_fails_in_between() {
     let mut bench = Bench::new();
