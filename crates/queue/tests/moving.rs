@@ -7,7 +7,7 @@ use queue::conformance::Fixture;
 use queue::conformance::fixture::{event, failure};
 use queue::conformance::model::{Dice, Reference};
 use queue::conformance::moved::{begin, seen};
-use queue::{Attempts, DeadLetterQuery, Outcome, ReviewState};
+use queue::{Attempts, BehindDead, DeadLetterQuery, Outcome, ReviewState};
 
 const STEPS: u64 = 60;
 
@@ -55,6 +55,10 @@ async fn arrive(f: &Fixture<Reference>, dice: &mut Dice, number: u64) {
 async fn a_move_of(seed: u64) {
     let mut dice = Dice(seed);
     let (mut from, mut to) = (Fixture::<Reference>::new(), Fixture::<Reference>::new());
+    if seed.is_multiple_of(2) {
+        from.set_behind_dead(BehindDead::Hold);
+        to.set_behind_dead(BehindDead::Hold);
+    }
     for number in 0..STEPS {
         happen(&mut from, &mut dice, number).await;
     }

@@ -81,7 +81,17 @@ pub async fn seen<H: Harness>(f: &mut Fixture<H>) -> Seen {
     groups.sort_by_key(|group| group.0);
     // Whatever waits for its retry is due by then.
     f.wait(OPTIONS.times.longest_wait.as_secs());
-    let mut deliveries = BTreeMap::<_, Vec<Delivered>>::new();
+    let mut deliveries = BTreeMap::new();
+    deliver_all(f, &mut deliveries).await;
+    // And what waits for a dead letter.
+    let all = f.queue.dead_letters(DeadLetterQuery { limit: 10_000, ..DeadLetterQuery::default() }).await.unwrap();
+    f.queue.discard(all.iter().map(|letter| letter.id).collect(), f.by()).await.unwrap();
+    deliver_all(f, &mut deliveries).await;
+    Seen { deliveries, letters, groups }
+}
+
+/// Delivers everything that can be, and notes it.
+async fn deliver_all<H: Harness>(f: &Fixture<H>, deliveries: &mut BTreeMap<(&'static str, String), Vec<Delivered>>) {
     for (name, consumer) in [("crm", f.crm), ("lake", f.lake)] {
         loop {
             let leases = f.lease(consumer, 1_000).await;
@@ -97,7 +107,6 @@ pub async fn seen<H: Harness>(f: &mut Fixture<H>) -> Seen {
             f.settle(&leases, Outcome::Done).await;
         }
     }
-    Seen { deliveries, letters, groups }
 }
 
 /// Something of everything: settled for one destination and not for the other, tried, dead, edited, redriven, in conflict,
