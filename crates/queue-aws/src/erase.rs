@@ -112,7 +112,7 @@ impl Inner {
         for destination in destinations {
             let state = self.state(&destination).await?;
             let place = destination.setting.lock().place;
-            unsettled.push((state, place));
+            unsettled.push((destination.id, state, place));
         }
         let mut from = head.begin;
         while from <= head.last {
@@ -130,9 +130,10 @@ impl Inner {
                     } else if mine {
                         found.places.entry(chunk.first).or_default().insert(place);
                         found.bytes += event.body.len() as u64;
-                        let waits = unsettled.iter().filter(|(state, at)| {
+                        let waits = unsettled.iter().filter(|(id, state, at)| {
                             let is_known = state.shards().any(|(_, shard)| shard.deliveries.contains_key(&place));
-                            let is_ahead = place > state.at && stored.again.is_none();
+                            let is_ahead =
+                                place > state.at && stored.again.is_none() && chunk.ahead(place, *id).is_some();
                             let routed = || at.and_then(|at| self.wired.read().route(event, at)).is_some();
                             is_known || is_ahead && routed()
                         });

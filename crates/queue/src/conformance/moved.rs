@@ -11,7 +11,8 @@ use super::fixture::{Fixture, OPTIONS, event, failure, identified};
 use super::model::Reference;
 use crate::moving::{Move, Moving, Shared, Standing, Tally, abandon};
 use crate::{
-    Attempts, ConsumerId, DeadLetterQuery, Fingerprint, Moved, Outcome, QueueError, Rejection, ReviewState, Seq, Stage,
+    Attempts, ConsumerId, DeadLetterQuery, Erasure, Fingerprint, Moved, Outcome, QueueError, Rejection, ReviewState,
+    Seq, Stage,
 };
 
 /// A delivery that a destination gets: its body, what was tried, whether it is an edited copy, and behind a dead letter.
@@ -178,6 +179,12 @@ async fn moves<A: Harness, B: Harness>() {
     assert_eq!(to.queue.status(to.now).await.unwrap().unmatched, 1);
     let trail = to.queue.trace(audit::Subject::Conversation(audit::Conversation::of("a"))).await.unwrap();
     assert!(trail.len() >= 4, "the trail tells of what was moved: {trail:?}");
+    let erasure = || Erasure { conversation: "a".to_owned(), dry_run: true, by: from.by() };
+    let (here, there) = (from.queue.erase(erasure()).await.unwrap(), to.queue.erase(erasure()).await.unwrap());
+    assert_eq!(
+        (there.events, there.undelivered, there.dead_letters),
+        (here.events, here.undelivered, here.dead_letters)
+    );
     to.publish(vec![event("crm", "a", "a4")]).await;
     let (before, mut after) = (seen(&mut from).await, seen(&mut to).await);
     let late = after.deliveries.get_mut(&("crm", "a".to_owned())).unwrap().pop();
