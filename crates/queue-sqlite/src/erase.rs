@@ -3,12 +3,15 @@
 //! Nothing of it is left in the file: SQLite overwrites what is deleted ([`Piece`]), and in the end the write-ahead log is
 //! emptied. What was deleted before, such as an edited copy that was replaced, may stay in free pages until they are used.
 
-use std::collections::HashSet;
+mod look;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::{Conversation, ERASED, Story, Subject, What, Whose, Without};
-use queue::{By, DeadLetterId, Erased, Erasure, Failure, Mention, QueueError, Seq};
+use audit::ERASED;
+use queue::{By, DeadLetterId, Erased, Erasure, Failure, QueueError, Seq};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
@@ -16,14 +19,11 @@ use crate::failure::{Failed, Place};
 use crate::inbox::Op;
 use crate::log::place;
 use crate::options::MAX_COMMIT_BYTES;
+use crate::reader;
 use crate::rows::RETRIES;
 use crate::shared::Shared;
-use crate::{reader, trail};
 
-const LOOKING: &str = "looking for a conversation";
 const ERASING: &str = "erasing a conversation";
-/// Places that are looked at with one statement: a reader must not be in the way of checkpoints for long.
-const LOOK_PLACES: usize = 20_000;
 /// Places, letters or blocks of one piece.
 const PIECE: usize = 256;
 /// How often it is looked once more for what was put at another place meanwhile.
@@ -43,7 +43,7 @@ pub(crate) struct Piece {
 }
 
 /// All that there is of a conversation.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Found {
     /// Places whose bodies are still there, and the bytes of these.
     places: Vec<(u64, u64)>,
@@ -63,7 +63,7 @@ pub(crate) async fn erase(shared: &Arc<Shared>, erasure: Erasure) -> Result<Eras
     let mut erased = Erased::default();
     for round in 0..ROUNDS_MAX {
         let wanted = conversation.clone();
-        let found = reader::blocking(shared, move |shared| look(shared, &wanted)).await?;
+        let found = reader::blocking(shared, move |shared| look::look(shared, &wanted)).await?;
         let nothing = found.places.is_empty() && found.letters.is_empty() && found.blocks.is_empty();
         found.count(shared, &mut erased);
         if dry_run {
@@ -140,102 +140,6 @@ fn pieces(conversation: &str, found: Found) -> Vec<Piece> {
     pieces.extend(letters.chunks(PIECE).map(|letters| Piece { letters: letters.to_vec(), ..new() }));
     pieces.extend(blocks.chunks(PIECE).map(|blocks| Piece { blocks: blocks.to_vec(), ..new() }));
     pieces
-}
-
-fn look(shared: &Shared, conversation: &str) -> Result<Found, Failed> {
-    let places = places(shared, conversation)?;
-    let letters = shared.readers.with(|connection| letters(connection, conversation))?;
-    let mut found = Found { places: places.full, letters, ..Found::default() };
-    let mut story = Story::of(Subject::Conversation(Conversation::of(conversation)));
-    let mut unreadable = None;
-    let whose = |what: &What<u32>| {
-        // The trail's beginning may be gone, and with it what says which places are of this conversation.
-        let of_story = story.has(what);
-        match what {
-            What::Attempted { seq, .. } | What::Died { seq, .. } if of_story || places.mine.contains(seq) => {
-                Whose::Mine
-            }
-            What::Attempted { seq, .. } | What::Died { seq, .. } if places.erased.contains(seq) => Whose::Erased,
-            _ => Whose::Others,
-        }
-    };
-    let mut whose = whose;
-    shared.readers.with(|connection| {
-        trail::scan(connection, 0, |block| {
-            match block.without(&mut whose) {
-                Ok(Without { block, erased, kept }) => {
-                    found.answers += erased as u64;
-                    found.answers_kept += kept as u64;
-                    found.blocks.extend(block);
-                }
-                Err(error) => unreadable = Some(error),
-            }
-            unreadable.is_none()
-        })
-    })?;
-    match unreadable {
-        Some(error) => Err(Failed::Transient(format!("{error}; nothing was erased: run `aftercall audit verify`"))),
-        None => Ok(found),
-    }
-}
-
-/// Places in the log.
-#[derive(Default)]
-struct Places {
-    /// Of the conversation, whose bodies are there, and the bytes of these.
-    full: Vec<(u64, u64)>,
-    /// All of the conversation.
-    mine: HashSet<u64>,
-    /// Of any conversation, whose bodies were erased.
-    erased: HashSet<u64>,
-}
-
-fn places(shared: &Shared, conversation: &str) -> Result<Places, Failed> {
-    let (mut found, mut after) = (Places::default(), 0);
-    loop {
-        let looked = shared.readers.with(|connection| {
-            let sql = "SELECT seq, conversation IS ?2, length(body) FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?3";
-            let mut select = connection.prepare_cached(sql).place(LOOKING)?;
-            let mut rows = select.query(params![after, conversation, LOOK_PLACES as i64]).place(LOOKING)?;
-            let mut looked = 0;
-            while let Some(row) = rows.next().place(LOOKING)? {
-                looked += 1;
-                after = row.get::<_, i64>(0).place(LOOKING)?;
-                let seq = after.unsigned_abs();
-                let bytes = row.get::<_, Option<i64>>(2).place(LOOKING)?.unwrap_or(0).unsigned_abs();
-                let mine = row.get::<_, bool>(1).place(LOOKING)?;
-                if mine {
-                    found.mine.insert(seq);
-                }
-                if bytes == 0 {
-                    found.erased.insert(seq);
-                } else if mine {
-                    found.full.push((seq, bytes));
-                }
-            }
-            Ok(looked)
-        })?;
-        if looked < LOOK_PLACES {
-            return Ok(found);
-        }
-    }
-}
-
-/// Its dead letters, and the bodies that became no event and mention it.
-fn letters(connection: &Connection, conversation: &str) -> Result<Vec<DeadLetterId>, Failed> {
-    let mention = Mention::of(conversation);
-    let sql =
-        "SELECT id, conversation IS ?1, body FROM dead_letters WHERE conversation IS ?1 OR seq IS NULL ORDER BY id";
-    let mut select = connection.prepare_cached(sql).place(LOOKING)?;
-    let mut rows = select.query([conversation]).place(LOOKING)?;
-    let mut letters = Vec::new();
-    while let Some(row) = rows.next().place(LOOKING)? {
-        let body = row.get_ref(2).place(LOOKING)?.as_blob_or_null().ok().flatten();
-        if row.get::<_, bool>(1).place(LOOKING)? || body.is_some_and(|body| mention.is_in(body)) {
-            letters.push(DeadLetterId(row.get::<_, i64>(0).place(LOOKING)?.unsigned_abs()));
-        }
-    }
-    Ok(letters)
 }
 
 /// Has SQLite overwrite all that is deleted while `erase` works; at other times only what costs no further page, so that

@@ -15,6 +15,8 @@ use crate::options::DROP_BLOCKS;
 /// There is nothing left of it.
 const GONE: &str = "the audit trail is gone: it has no block, although there are events in the log; compare with a backup \
                     and an earlier export";
+/// The proof of what was in the log when the trail began.
+pub(crate) const BEFORE_TRAIL: &str = "not known: it came before there was an audit trail";
 const READING: &str = "reading the audit trail";
 const WRITING: &str = "writing the audit trail";
 
@@ -44,7 +46,7 @@ impl Trail {
 
     /// Begins the trail of a database that had none with the events that are in the log.
     pub(crate) fn begin(connection: &Connection) -> Result<(), Failed> {
-        let (mut trail, proof) = (Self::load(connection)?, "not known: it came before there was an audit trail".into());
+        let (mut trail, proof) = (Self::load(connection)?, BEFORE_TRAIL.into());
         let mut written = Ok(());
         log::scan(connection, 0, u64::MAX, |_, stored| {
             // Damaged ones are found when their turn comes.
@@ -130,7 +132,7 @@ impl Trail {
 }
 
 /// The place before the oldest block that is kept.
-fn begins(connection: &Connection) -> Result<Link, Failed> {
+pub(crate) fn begins(connection: &Connection) -> Result<Link, Failed> {
     let begins = connection
         .query_row("SELECT block, hash FROM audit_start", [], |row| {
             Ok(Link { number: row.get::<_, i64>(0)?.unsigned_abs(), hash: digest(row, 1)? })

@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use audit::{Entry, Key, Story, Subject, Unreadable};
+use audit::{Block, Chain, Entry, Key, Link, Story, Subject, Unreadable, What};
 use event::EventId;
 use fastbloom::BloomFilter;
 use rusqlite::Connection;
@@ -17,7 +17,7 @@ use rusqlite::types::ValueRef;
 use crate::failure::{Failed, Place};
 use crate::log::{self, Checked, place};
 use crate::rows::AUDIT_INDEX;
-use crate::trail::scan;
+use crate::trail::{BEFORE_TRAIL, begins, scan};
 
 /// Keys of one filter: of some thousand entries, which are decoded in milliseconds when it says that it has a key.
 const RUN_KEYS: usize = 8_192;
@@ -49,7 +49,7 @@ pub(crate) fn build(connection: &Connection) -> Result<Vec<Run>, Failed> {
     build_of(connection, RUN_KEYS)
 }
 
-fn build_of(connection: &Connection, run_keys: usize) -> Result<Vec<Run>, Failed> {
+pub(crate) fn build_of(connection: &Connection, run_keys: usize) -> Result<Vec<Run>, Failed> {
     let indexed: Option<i64> =
         connection.query_row("SELECT max(last) FROM audit_index", [], |row| row.get(0)).place(READING)?;
     let (mut runs, mut first, mut keys, mut unreadable) = (Vec::new(), None, Vec::new(), false);
@@ -93,13 +93,18 @@ pub(crate) fn store(connection: &Connection, runs: &[Run]) -> Result<(), Failed>
 
 /// The entries about a subject, in their order.
 pub(crate) fn trace(connection: &Connection, subject: Subject) -> Result<Result<Vec<Entry>, Unreadable>, Failed> {
+    // The index and the blocks as of the same moment.
+    let _read = connection.unchecked_transaction().place(READING)?;
     story(connection, subject).map(|(_, found)| found)
 }
 
 /// The newest event with this id that is in the log: as it was accepted, or else as it is there again. By the places that
 /// the trail knows; of what is older than the trail, the log is read.
 pub(crate) fn event(connection: &Connection, id: EventId) -> Result<Option<Checked>, Failed> {
-    let (story, _) = story(connection, Subject::Event(id))?;
+    let (story, _) = {
+        let _read = connection.unchecked_transaction().place(READING)?;
+        story(connection, Subject::Event(id))?
+    };
     let mut places: Vec<_> = story.places().iter().copied().collect();
     places.sort_unstable_by_key(|place| Reverse(*place));
     let mut again = None;
@@ -116,10 +121,56 @@ pub(crate) fn event(connection: &Connection, id: EventId) -> Result<Option<Check
     }
 }
 
-/// Goes through what the index does not rule out, until nothing more is known to look for.
-fn story(connection: &Connection, subject: Subject) -> Result<(Story, Result<Vec<Entry>, Unreadable>), Failed> {
-    // The index and the blocks as of the same moment.
-    let _read = connection.unchecked_transaction().place(READING)?;
+/// Whether the trail knows of all that is in the log: it has the entry about the oldest. Within a transaction of the caller's.
+pub(crate) fn reaches_back(connection: &Connection) -> Result<bool, Failed> {
+    let oldest: Option<i64> =
+        connection.query_row("SELECT min(seq) FROM events", [], |row| row.get(0)).place(READING)?;
+    let Some(oldest) = oldest.map(i64::unsigned_abs) else { return Ok(true) };
+    let Some(Ok(stored)) = log::read_one(connection, oldest)? else { return Ok(false) };
+    let (_, Ok(entries)) = story(connection, Subject::Event(stored.event.id))? else { return Ok(false) };
+    Ok(entries.iter().any(|entry| match &entry.what {
+        // When the trail began, what was in the log again was not noted.
+        What::Received { seq, proof, .. } => *seq == oldest && **proof != *BEFORE_TRAIL,
+        What::Redriven { again, .. } | What::Replayed { again, .. } => *again == oldest,
+        _ => false,
+    }))
+}
+
+/// Shows all blocks that may have one of the keys, as long as `each` goes on. Returns whether it did to the end and each of
+/// them was as it was chained to the one before. Within a transaction of the caller's.
+pub(crate) fn chained(
+    connection: &Connection,
+    keys: &BTreeSet<Key>,
+    mut each: impl FnMut(&Block) -> bool,
+) -> Result<bool, Failed> {
+    let begins = begins(connection)?;
+    for (first, last) in candidates(connection, keys)? {
+        let (mut chain, mut whole) = (Chain::behind(begins), true);
+        // From the one before, whose hash the first is chained to.
+        scan(connection, first.saturating_sub(2), |block| {
+            if block.number > last {
+                return false;
+            }
+            if block.number < first {
+                chain = Chain::behind(Link { number: block.number, hash: block.hash });
+                return true;
+            }
+            whole = chain.next(&block).is_ok() && each(&block);
+            whole
+        })?;
+        if !whole {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Goes through what the index does not rule out, until nothing more is known to look for. Within a transaction of the
+/// caller's, so that the index and the blocks are as of the same moment.
+pub(crate) fn story(
+    connection: &Connection,
+    subject: Subject,
+) -> Result<(Story, Result<Vec<Entry>, Unreadable>), Failed> {
     let mut keys = Story::of(subject).keys();
     loop {
         let mut story = Story::of(subject);
@@ -189,7 +240,7 @@ fn opened(bytes: &[u8]) -> Option<BloomFilter> {
 mod tests {
     use std::sync::Arc;
 
-    use audit::{Conversation, Digest, Outcome, What};
+    use audit::{Conversation, Digest, Outcome};
     use event::Timestamp;
     use proptest::prelude::*;
 
