@@ -264,7 +264,11 @@ fn payload(route: &RouteParts, event: &Event, unrecognised: &mut bool) -> Result
         None => as_it_came(&event.body),
         Some(mapping) => mapping.apply_noting(event, unrecognised).map_err(|error| {
             let path = if matches!(error, MappingError::Failed { .. }) { mapping.locate(event) } else { None };
-            MapError { message: format!("the mapping of route {}: {error}", route.name), path }
+            let message = match error {
+                MappingError::Failed { message } => format!("the mapping of route {} failed: {message}", route.name),
+                error => format!("the mapping of route {}: {error}", route.name),
+            };
+            MapError { message, path }
         }),
     }
 }

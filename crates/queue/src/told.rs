@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-/// What comes before the words of a mapping.
-const MAPPING: &str = "the mapping failed: ";
+/// What comes before the words of a mapping: the route's name stands between the two.
+const MAPPING: [&str; 2] = ["the mapping of route ", " failed: "];
 /// What comes before the words of a database about a row. Behind them stand its code and the constraint, in brackets.
 const ROW: &str = "PostgreSQL refused the row: ";
 /// Class of SQLSTATE whose words are those of PostgreSQL itself: a value does not fit. Only what stands in quotes is a value.
@@ -16,8 +16,8 @@ const KEPT: &str = "(its words are kept with the dead letter)";
 
 /// The message without what others have chosen the words of.
 pub fn told(message: &str) -> Cow<'_, str> {
-    if let Some((before, _)) = message.split_once(MAPPING) {
-        return Cow::Owned(format!("{before}{MAPPING}{KEPT}"));
+    if let Some(words) = words_of_mapping(message) {
+        return Cow::Owned(format!("{}{KEPT}", &message[..words]));
     }
     let Some((before, words)) = message.split_once(ROW) else { return Cow::Borrowed(message) };
     let (words, code) = words.rsplit_once(" (").unwrap_or((words, ""));
@@ -28,6 +28,13 @@ pub fn told(message: &str) -> Cow<'_, str> {
         code => format!("{before}{ROW}{KEPT} ({code})"),
     };
     Cow::Owned(told)
+}
+
+/// Where the words of a mapping begin, if there are some. What older versions have kept says "route NAME: the mapping failed: ".
+fn words_of_mapping(message: &str) -> Option<usize> {
+    let [mapping, failed] = MAPPING;
+    let name = message.find(mapping)? + mapping.len();
+    message[name..].find(failed).map(|end| name + end + failed.len())
 }
 
 /// What stands between double quotes becomes an ellipsis, also if the last one is missing.
@@ -47,6 +54,15 @@ mod tests {
         for (message, expected) in [
             ("HTTP 422", "HTTP 422"),
             (
+                "the mapping of route 1 failed: Jane Doe",
+                "the mapping of route 1 failed: (its words are kept with the dead letter)",
+            ),
+            (
+                "the mapping of route 1: the mapping was stopped: a value takes more than 16 MB",
+                "the mapping of route 1: the mapping was stopped: a value takes more than 16 MB",
+            ),
+            // As older versions have kept it.
+            (
                 "the mapping of route 1: the mapping failed: Jane Doe",
                 "the mapping of route 1: the mapping failed: (its words are kept with the dead letter)",
             ),
@@ -64,8 +80,8 @@ mod tests {
             ),
             // As a group of dead letters has it.
             (
-                "the mapping of route #: the mapping failed: \"…\" Jane",
-                "the mapping of route #: the mapping failed: (its words are kept with the dead letter)",
+                "the mapping of route # failed: \"…\" Jane",
+                "the mapping of route # failed: (its words are kept with the dead letter)",
             ),
         ] {
             assert_eq!(told(message), expected);
@@ -74,11 +90,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_words_of_a_mapping_or_a_trigger_are_told(words in ".{0,80}", code in "(P0001|23505|44000|XX000)") {
+        fn no_words_of_a_mapping_or_a_trigger_are_told(
+            words in ".{0,80}", name in "[a-z :]{1,20}", code in "(P0001|23505|44000|XX000)",
+        ) {
             let words = format!("sesame{words}sesame");
-            let mapping = format!("the mapping of route crm: the mapping failed: {words}");
+            let mapping = format!("the mapping of route {name} failed: {words}");
+            let before = format!("the mapping of route {name}: the mapping failed: {words}");
             let row = format!("PostgreSQL refused the row: {words} ({code})");
-            for message in [mapping, row] {
+            for message in [mapping, before, row] {
                 prop_assert!(!told(&message).contains("sesame"), "{message}");
             }
         }

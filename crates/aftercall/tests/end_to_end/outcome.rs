@@ -223,7 +223,7 @@ fn a_redrive_is_tried_with_the_outcome_before_it_is_done() {
     server.until_settled("crm");
     assert_eq!(server.count("dead_letters"), 1);
     assert_eq!(server.stop(), Some(0));
-    assert!(kept::dead_letters(&site.path("data"))[0].failure.message.contains("the mapping failed"));
+    assert!(kept::dead_letters(&site.path("data"))[0].failure.message.contains("failed: "));
     let text = fs::read_to_string(site.path("aftercall.toml")).unwrap();
     fs::write(site.path("aftercall.toml"), text.replace(faulty, mended)).unwrap();
     let server = site.start();
