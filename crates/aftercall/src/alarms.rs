@@ -85,15 +85,26 @@ pub(crate) fn set_paused(args: &DestinationArgs, paused: bool) -> anyhow::Result
     let answer = Admin::of(&args.server)?.post(&format!("destinations/{}/{what}", args.destination), &json!({}))?;
     if args.json {
         output::print_json(&answer)?;
-    } else if paused {
-        let name = &args.destination;
-        output::print(&format!(
-            "{name} is paused until `aftercall resume {name}`, also over restarts; what comes for it waits\n"
-        ))?;
     } else {
-        output::print(&format!("{} goes on\n", args.destination))?;
+        output::print(&switched(&args.destination, paused, answer["changed"] != false))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was done; `changed` says whether something was.
+fn switched(name: &str, paused: bool, changed: bool) -> String {
+    match (paused, changed) {
+        (true, _) => {
+            let already = if changed { "" } else { " already" };
+            format!(
+                "{name} is paused{already} until `aftercall resume {name}`, also over restarts; what comes for it waits\n"
+            )
+        }
+        (false, true) => format!("{name} goes on\n"),
+        (false, false) => {
+            format!("{name} was not paused, so nothing has changed; how it is doing: aftercall status\n")
+        }
+    }
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {

@@ -30,6 +30,8 @@ pub struct Alarms {
 struct Switched {
     destination: String,
     paused: bool,
+    /// Whether that was otherwise before.
+    changed: bool,
 }
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Tell>> {
@@ -80,12 +82,14 @@ async fn resume(
 }
 
 async fn set_paused(tell: &dyn Tell, caller: &Caller, destination: String, paused: bool) -> Answer<Switched> {
-    if !tell.set_paused(&destination, paused, &caller.name) {
+    let Some(changed) = tell.set_paused(&destination, paused, &caller.name) else {
         return Err(Problem::not_found(format!(
             "there is no destination `{destination}`; `aftercall status` lists them"
         )));
+    };
+    if changed {
+        tracing::info!(destination, paused, by = &*caller.name, "a destination was paused or resumed by hand");
     }
-    tracing::info!(destination, paused, by = &*caller.name, "a destination was paused or resumed by hand");
     caller.note(tell, if paused { "pause" } else { "resume" }, &destination, "").await;
-    Ok(Json(Switched { destination, paused }))
+    Ok(Json(Switched { destination, paused, changed }))
 }

@@ -103,8 +103,8 @@ pub trait Tell: Send + Sync + 'static {
     fn alarms(&self) -> Alarms;
 
     /// Lets nothing more go out to a destination, or lets it again, also after a restart; `by` says who wants it. Returns
-    /// whether there is one of this name.
-    fn set_paused(&self, destination: &str, paused: bool, by: &str) -> bool;
+    /// whether that was otherwise before; `None` if there is none of this name.
+    fn set_paused(&self, destination: &str, paused: bool, by: &str) -> Option<bool>;
 
     /// Reads the configuration anew and takes it over; or says why it cannot be used, and leaves everything as it was.
     fn reload(&self) -> queue::BoxFuture<'_, Result<Reloaded, String>>;

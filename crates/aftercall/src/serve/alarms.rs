@@ -123,17 +123,14 @@ impl Watch {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
-    /// Lets nothing more go out to a destination, or lets it again; also after a restart.
-    pub(crate) fn set_paused(&self, destination: &str, paused: bool, by: &str) -> bool {
+    /// Lets nothing more go out to a destination, or lets it again; also after a restart. Returns whether that was otherwise
+    /// before; `None` if there is no such destination.
+    pub(crate) fn set_paused(&self, destination: &str, paused: bool, by: &str) -> Option<bool> {
         let views = self.watched.destinations.load();
-        let found = views.iter().find(|view| view.name == destination);
-        let Some(view) = found else {
-            return false;
-        };
+        let view = views.iter().find(|view| view.name == destination)?;
         view.switch.set_paused(paused);
         let paused = paused.then(|| console::Paused { since: now(), by: by.to_owned() });
-        self.watched.standing.set_paused(destination, paused);
-        true
+        Some(self.watched.standing.set_paused(destination, paused))
     }
 
     /// Watches until `stop` is ready.
@@ -181,7 +178,7 @@ impl Watch {
             if action.on != notice.alarm.kind || !about {
                 continue;
             }
-            if action.pause && self.set_paused(&subject, true, &format!("alarm {}", notice.alarm.key)) {
+            if action.pause && self.set_paused(&subject, true, &format!("alarm {}", notice.alarm.key)).is_some() {
                 tracing::error!(destination = subject, alarm = notice.alarm.key, "an alarm paused a destination");
                 notice.alarm.todo.retain(|step| !step.starts_with(operate::alarms::BY_ITSELF));
                 notice.alarm.detail.push_str(" It was paused, as [[alarms.actions]] has it.");
@@ -328,6 +325,7 @@ fn destination(view: &View, consumers: &[ConsumerStatus]) -> DestinationReading 
         put_aside: consumer.map_or(0, |consumer| consumer.put_aside),
         breaker,
         paused: gate.is_some_and(|gate| gate.paused),
+        limited: gate.and_then(|gate| gate.rate_opens),
         last_error: health.last_error.map(|error| error.message),
     }
 }

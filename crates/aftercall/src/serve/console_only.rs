@@ -95,8 +95,8 @@ impl console::Tell for Alone {
         Alarms::default()
     }
 
-    fn set_paused(&self, _: &str, _: bool, _: &str) -> bool {
-        false
+    fn set_paused(&self, _: &str, _: bool, _: &str) -> Option<bool> {
+        None
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<Reloaded, String>> {

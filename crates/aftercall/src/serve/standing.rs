@@ -74,20 +74,22 @@ impl Standing {
         self.kept().day.get(name).cloned().unwrap_or_default()
     }
 
-    /// Remembers that a destination is paused, or no more. One that is paused already stays so since when it was. Blocks on
-    /// the disk; what cannot be written holds until a restart, and the log says so.
-    pub(crate) fn set_paused(&self, name: &str, paused: Option<Paused>) {
+    /// Remembers that a destination is paused, or no more. One that is paused already stays so since when it was. Returns
+    /// whether that was otherwise before. Blocks on the disk; what cannot be written holds until a restart, and the log says so.
+    pub(crate) fn set_paused(&self, name: &str, paused: Option<Paused>) -> bool {
         {
             let mut kept = self.kept();
             match paused {
                 Some(paused) if !kept.paused.contains_key(name) => drop(kept.paused.insert(name.to_owned(), paused)),
-                Some(_) => return,
-                None => drop(kept.paused.remove(name)),
+                Some(_) => return false,
+                None if kept.paused.remove(name).is_none() => return false,
+                None => {}
             }
         }
         if let Err(error) = self.save() {
             tracing::error!(destination = name, %error, "a pause or its end cannot be saved and holds until a restart only");
         }
+        true
     }
 
     /// Forgets the pauses of destinations that the configuration does not have. Blocks on the disk if there were any.

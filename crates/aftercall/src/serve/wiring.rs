@@ -231,7 +231,7 @@ impl console::Tell for Teller {
         self.live.watch.tell()
     }
 
-    fn set_paused(&self, destination: &str, paused: bool, by: &str) -> bool {
+    fn set_paused(&self, destination: &str, paused: bool, by: &str) -> Option<bool> {
         self.live.watch.set_paused(destination, paused, by)
     }
 

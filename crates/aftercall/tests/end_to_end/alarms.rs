@@ -279,8 +279,44 @@ fn an_open_breaker_pauses_its_destination_calls_for_repair_and_ends_after_a_resu
     // By hand too.
     run(&site, &server, &["pause", "crm"], 0);
     waiting::until_so("it is paused", || run(&site, &server, &["status"], 0).contains("PAUSED"));
-    run(&site, &server, &["resume", "crm"], 0);
+    assert!(run(&site, &server, &["pause", "crm"], 0).starts_with("crm is paused already until "));
+    assert_eq!(run(&site, &server, &["resume", "crm"], 0), "crm goes on\n");
+    assert!(run(&site, &server, &["resume", "crm"], 0).starts_with("crm was not paused, so nothing has changed"));
     assert!(run(&site, &server, &["resume", "lake"], 2).contains("there is no destination `lake`"));
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn one_outage_is_one_page_and_what_it_holds_up_names_it() {
+    let crm = Recorder::start(|_| 503);
+    let (pager, other) = (Recorder::start(|_| 202), Recorder::start(|_| 200));
+    let alarms = "breaker_open = \"0s\"\nundelivered = \"500ms\"\n";
+    let rest = format!(
+        "[destinations.crm]\nkind = \"http\"\nmethod = \"PUT\"\nurl = \"http://{}/{{event_id}}\"\n\
+         breaker = {{ minimum = 5, pause = \"500ms\" }}\nbackoff = {{ base = \"50ms\", cap = \"100ms\" }}\n\
+         [[routes]]\ndestination = \"crm\"\n{}\
+         [notifiers.late]\nkind = \"webhook\"\nurl = \"http://{}/late\"\nsecret = \"file:hook-secret\"\non = [\"undelivered\"]\n",
+        crm.address,
+        pagerduty(&pager),
+        other.address
+    );
+    let site = site(alarms, &rest);
+    fs::write(site.path("hook-secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    let server = site.start();
+    post(&server, 0, 30);
+    // Whoever hears of late events alone is told of them.
+    waiting::until_so("the second alarm is told", || !other.requests().is_empty());
+    let told = json(&other.requests()[0]);
+    let alarm = &told["data"]["alarm"];
+    assert_eq!((&alarm["key"], &alarm["because"]), (&"undelivered/crm".into(), &"breaker-open/crm".into()));
+    waiting::until_so("the page goes out", || notifier(&server, "pager")["sent"] == 1);
+    let pages = pager.requests();
+    assert_eq!(pages.len(), 1, "one outage is one page");
+    assert_eq!(json(&pages[0])["payload"]["class"], "breaker-open");
+    let said = run(&site, &server, &["alarms"], 1);
+    for part in ["destination crm is down for ", ", because it is down\n", "The cause is the alarm breaker-open/crm."] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     assert_eq!(server.stop(), Some(0));
 }
 

@@ -72,6 +72,12 @@ impl Kind {
         }
     }
 
+    /// That of an alarm with this key.
+    pub fn of_key(key: &str) -> Option<Self> {
+        let kind = key.split_once('/').map_or(key, |(kind, _)| kind);
+        Self::ALL.into_iter().find(|known| known.as_str() == kind)
+    }
+
     /// How bad it is.
     pub const fn severity(self) -> Severity {
         match self {
@@ -131,6 +137,13 @@ pub struct Alarm {
     pub summary: String,
     /// More of it.
     pub detail: String,
+    /// The key of the alarm that is its cause, if it opened because of that. Whoever was told of that one is not told of this
+    /// one too, unless it stays when the other is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// It has stayed when its cause was over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outlasts: bool,
     /// What to do, one step a line, with the exact commands.
     pub todo: Vec<String>,
     /// What happens to the events meanwhile.
@@ -197,6 +210,8 @@ impl Notice {
             subject: String::new(),
             summary: "a test of Aftercall's alarms: this notifier works".to_owned(),
             detail: "Somebody ran `aftercall alarms test`. Nothing is wrong.".to_owned(),
+            because: None,
+            outlasts: false,
             todo: vec!["nothing".to_owned()],
             assurance: "Nothing is lost.".to_owned(),
             level: 0,

@@ -26,6 +26,8 @@ pub(super) struct Condition {
     pub(super) lasts: Duration,
     /// What somebody has said about it.
     pub(super) hush: Hush,
+    /// The key of the alarm that is its cause.
+    pub(super) because: Option<String>,
     pub(super) text: Text,
 }
 
@@ -62,7 +64,9 @@ pub(super) fn conditions(reading: &Reading, memory: &Memory<'_>, options: &Optio
     all.extend(commit(reading, options));
     all.extend(dead_letters(reading, memory, options));
     all.extend(reading.destinations.iter().filter_map(|destination| breaker(destination, options, now)));
-    all.extend(reading.destinations.iter().filter_map(|destination| undelivered(destination, options, now)));
+    let undelivered = |destination| undelivered(destination, cause(destination, &all, memory), options, now);
+    let late: Vec<_> = reading.destinations.iter().filter_map(undelivered).collect();
+    all.extend(late);
     all.extend(memory.refused.iter().filter_map(|(source, count)| refused(source, *count, options)));
     if options.source_silent.is_some() {
         all.extend(memory.silent.iter().map(|silent| source_silent(silent, options, now)));
@@ -85,7 +89,8 @@ pub(super) fn conditions(reading: &Reading, memory: &Memory<'_>, options: &Optio
 
 fn condition(kind: Kind, subject: &str, level: u64, fading: bool, text: Text) -> Condition {
     let key = if subject.is_empty() { kind.as_str().to_owned() } else { format!("{}/{subject}", kind.as_str()) };
-    Condition { key, kind, subject: subject.to_owned(), level, fading, lasts: Duration::ZERO, hush: Hush::None, text }
+    let (subject, lasts, hush, because) = (subject.to_owned(), Duration::ZERO, Hush::None, None);
+    Condition { key, kind, subject, level, fading, lasts, hush, because, text }
 }
 
 fn stopped(reason: &str) -> Condition {
@@ -191,10 +196,32 @@ fn breaker(destination: &DestinationReading, options: &Options, now: Timestamp) 
     Some(condition(Kind::BreakerOpen, &destination.name, open_for.as_secs(), fading, text))
 }
 
-fn undelivered(destination: &DestinationReading, options: &Options, now: Timestamp) -> Option<Condition> {
+/// The alarm that is the reason why a destination's events wait: it is down, or all of them wait for dead letters. One that has
+/// just ended for a moment still is, as long as it is open.
+fn cause(destination: &DestinationReading, found: &[Condition], memory: &Memory<'_>) -> Option<String> {
+    let is_told = |one: &&Condition| one.hush != Hush::Over && (!one.fading || (memory.open)(&one.key));
+    let of = |kind| {
+        let its = found.iter().filter(move |one| one.kind == kind && one.subject == destination.name);
+        its.filter(is_told).map(|one| one.key.clone()).next()
+    };
+    let down = format!("{}/{}", Kind::BreakerOpen.as_str(), destination.name);
+    let down = || (memory.open)(&down).then_some(down.clone());
+    let held = || of(Kind::DeadLetters).filter(|_| destination.held > 0 && destination.held >= destination.waiting);
+    of(Kind::BreakerOpen).or_else(down).or_else(held)
+}
+
+fn undelivered(
+    destination: &DestinationReading,
+    because: Option<String>,
+    options: &Options,
+    now: Timestamp,
+) -> Option<Condition> {
     let (age, longest) = (destination.oldest?.until(now), options.undelivered?);
-    let text = || text::undelivered(destination, age, &options.ask);
-    (age > longest / 2).then(|| condition(Kind::Undelivered, &destination.name, age.as_secs(), age <= longest, text()))
+    (age > longest / 2).then(|| {
+        let text = text::undelivered(destination, age, because.as_deref(), &options.ask, now);
+        let one = condition(Kind::Undelivered, &destination.name, age.as_secs(), age <= longest, text);
+        Condition { because, ..one }
+    })
 }
 
 fn refused(source: &str, count: u64, options: &Options) -> Option<Condition> {

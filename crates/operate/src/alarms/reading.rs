@@ -51,6 +51,8 @@ pub struct DestinationReading {
     pub breaker: Breaker,
     /// Nothing goes out because somebody, or an alarm, said so.
     pub paused: bool,
+    /// Its `rate` allows nothing more until then.
+    pub limited: Option<Timestamp>,
     /// What it failed with last.
     pub last_error: Option<String>,
 }

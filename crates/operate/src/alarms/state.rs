@@ -175,7 +175,20 @@ impl State {
                 if *quiet {
                     return None;
                 }
-                if was_quiet {
+                let was_followed = alarm.because.is_some() && !alarm.outlasts;
+                if was_followed {
+                    if condition.because.is_some() {
+                        *told_level = condition.level;
+                        return None;
+                    }
+                    // Its cause is over. While it is worked off there is nothing to tell.
+                    *told_level = condition.level.min(*told_level);
+                    if condition.fading || condition.level <= told_level.saturating_add(options.hold.as_secs()) {
+                        return None;
+                    }
+                    alarm.outlasts = true;
+                }
+                if was_quiet || was_followed {
                     (alarm.opened, *told, *told_level, *told_text) = (now, now, condition.level, words(alarm));
                     return Some(Notice { change: Change::Opened, at: now, alarm: Alarm::clone(alarm) });
                 }
@@ -232,6 +245,8 @@ impl State {
             subject: condition.subject.clone(),
             summary: String::new(),
             detail: String::new(),
+            because: condition.because.clone(),
+            outlasts: false,
             todo: Vec::new(),
             assurance: String::new(),
             level: 0,

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use queue::{DeadLetterGroup, DeadLetterId, FailureClass, Fingerprint, GroupReview, ReviewState, Stage};
 
 use super::*;
+use crate::notifier::{self, Channel, CommandOptions};
 
 const STEP: Duration = Duration::from_secs(5);
 
@@ -58,12 +59,14 @@ struct Run {
     state: State,
     options: Options,
     now: Timestamp,
+    /// What a notifier hears of.
+    on: Option<Vec<Kind>>,
     told: Vec<(u64, Change, String)>,
 }
 
 impl Run {
     fn new(options: Options) -> Self {
-        Self { state: State::default(), options, now: start(), told: Vec::new() }
+        Self { state: State::default(), options, now: start(), on: None, told: Vec::new() }
     }
 
     /// Shows `reading` for so many seconds; returns what was told since.
@@ -71,7 +74,8 @@ impl Run {
         let from = self.told.len();
         let end = self.now.plus(Duration::from_secs(seconds));
         while self.now < end {
-            for notice in self.state.step(&reading(self.now), &self.options, self.now) {
+            let notices = self.state.step(&reading(self.now), &self.options, self.now);
+            for notice in notices.into_iter().filter(|notice| wants(self.on.clone(), notice)) {
                 let second = start().until(self.now).as_secs();
                 self.told.push((second, notice.change, notice.alarm.key));
             }
@@ -480,9 +484,9 @@ proptest! {
     /// Whatever is read: an alarm opens before it changes or ends, is not opened again before its cool-down, is not
     /// told of too often, ends when all is well, and there are never too many.
     #[test]
-    fn nothing_storms(readings in prop::collection::vec(any_reading(), 1..30)) {
+    fn nothing_storms(readings in prop::collection::vec(any_reading(), 1..30), on in any_kinds()) {
         let options = Options::default();
-        let mut run = Run::new(options.clone());
+        let mut run = Run { on, ..Run::new(options.clone()) };
         for (seconds, reading) in &readings {
             run.show(*seconds, |_| reading.clone());
             prop_assert!(run.state.open().len() <= 20, "{:?}", run.state.open().len());
@@ -508,6 +512,12 @@ proptest! {
             prop_assert_eq!(change, Change::Resolved, "{}", key);
         }
     }
+}
+
+/// What a notifier hears of: all, or what others cause and not the cause, or the reverse.
+fn any_kinds() -> impl Strategy<Value = Option<Vec<Kind>>> {
+    let late = Kind::ALL.into_iter().filter(|kind| *kind != Kind::BreakerOpen).collect();
+    prop_oneof![Just(None), Just(Some(late)), Just(Some(vec![Kind::BreakerOpen]))]
 }
 
 fn reviewed(state: ReviewState, reopened: bool) -> Reading {
@@ -549,11 +559,16 @@ fn a_group_that_is_acknowledged_before_any_alarm_opens_none() {
 
 #[test]
 fn what_waits_long_is_told_with_the_cure_that_helps() {
-    let of = |held: u64, breaker: Breaker| {
-        let mut reading = destination(breaker, None).destinations.remove(0);
-        reading.held = held;
-        super::text::undelivered(&reading, Duration::from_secs(1_200), "").todo.join("\n")
+    let now = start();
+    let text = |held: u64, breaker: Breaker, limited: Option<Timestamp>| {
+        let reading = destination(breaker, None).destinations.remove(0);
+        let reading = DestinationReading { held, limited, ..reading };
+        super::text::undelivered(&reading, Duration::from_secs(1_200), None, "", now)
     };
+    let of = |held, breaker| text(held, breaker, None).todo.join("\n");
+    let limited = text(0, Breaker::Closed, Some(now.plus(Duration::from_secs(7_200))));
+    assert!(limited.summary.ends_with("has waited for 20m, because its rate limit is used up for 2h"), "{limited:?}");
+    assert!(limited.todo[1].contains("raise rate of [destinations.crm]"), "{limited:?}");
     let (held, down, slow) =
         (of(9, Breaker::Closed), of(0, Breaker::Open(Timestamp::default())), of(0, Breaker::Closed));
     assert!(
@@ -562,6 +577,66 @@ fn what_waits_long_is_told_with_the_cure_that_helps() {
     );
     assert!(down.contains("crm is down") && !down.contains("concurrency"), "{down}");
     assert!(slow.contains("raise concurrency"), "{slow}");
+}
+
+fn wants(on: Option<Vec<Kind>>, notice: &Notice) -> bool {
+    let channel = Channel::Command(CommandOptions { program: "true".into(), arguments: Vec::new() });
+    let name = "somebody".to_owned();
+    notifier::Options { name, channel, on, severity: Severity::Info, timeout: STEP }.wants(notice)
+}
+
+#[test]
+fn one_outage_calls_once_and_who_is_not_told_of_it_is_told_what_it_holds_up() {
+    let down = |_| destination(Breaker::Open(start()), Some(start()));
+    let well = |_| calm();
+    for (on, key) in [(None, "breaker-open/crm"), (Some(vec![Kind::Undelivered]), "undelivered/crm")] {
+        let mut run = Run { on, ..Run::new(Options::default()) };
+        assert_eq!(run.show(1_000, down), [(Change::Opened, key.to_owned())]);
+        let open = run.state.open();
+        let late = open.iter().find(|alarm| alarm.kind == Kind::Undelivered).unwrap();
+        assert_eq!(late.because.as_deref(), Some("breaker-open/crm"));
+        assert!(late.summary.ends_with(", because it is down") && late.detail.contains("breaker-open/crm"), "{late:?}");
+        assert_eq!(run.show(200, well), [(Change::Resolved, key.to_owned())]);
+    }
+}
+
+#[test]
+fn what_still_waits_when_its_cause_is_over_is_told_unless_it_is_worked_off() {
+    let down = |_| destination(Breaker::Open(start()), Some(start()));
+    // Caught up within ten minutes.
+    let caught_up = |now: Timestamp| {
+        let behind = 1_000_u64.saturating_sub(2 * start().until(now).as_secs().saturating_sub(1_000));
+        destination(Breaker::Closed, Some(now.minus(Duration::from_secs(behind))))
+    };
+    let stuck = |_| destination(Breaker::Closed, Some(start()));
+    let ended = (Change::Resolved, "breaker-open/crm".to_owned());
+    let late = |change| (change, "undelivered/crm".to_owned());
+    let mut run = Run::new(Options::default());
+    run.show(1_000, down);
+    assert_eq!(run.show(1_000, caught_up), std::slice::from_ref(&ended));
+    let mut run = Run::new(Options::default());
+    run.show(1_000, down);
+    assert_eq!(run.show(400, stuck), [ended, late(Change::Opened)]);
+    assert_eq!(run.show(200, |_| calm()), [late(Change::Resolved)]);
+    // Who was told from the beginning is not told anew.
+    let mut run = Run { on: Some(vec![Kind::Undelivered]), ..Run::new(Options::default()) };
+    assert_eq!(run.show(1_000, down), [late(Change::Opened)]);
+    assert_eq!(run.show(400, stuck), []);
+    assert_eq!(run.show(200, |_| calm()), [late(Change::Resolved)]);
+}
+
+#[test]
+fn what_waits_behind_dead_letters_has_their_alarm_as_its_cause() {
+    let held = |_| {
+        let mut reading = destination(Breaker::Closed, Some(start()));
+        reading.destinations[0].held = 9;
+        Reading { groups: Some(vec![group(1, 1)]), ..reading }
+    };
+    let mut run = Run::new(Options::default());
+    let letters = (Change::Opened, "dead-letters/crm/0000000000000001".to_owned());
+    assert_eq!(run.show(1_000, held), [letters]);
+    let late = run.state.open().into_iter().find(|alarm| alarm.kind == Kind::Undelivered).unwrap();
+    assert!(late.summary.ends_with(", behind dead letters"), "{late:?}");
 }
 
 #[test]

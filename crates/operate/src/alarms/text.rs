@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use event::shortened;
+use event::{Timestamp, shortened};
 use queue::{DeadLetterGroup, ReviewState, Stage, shown_masked, told};
 
 use super::reading::{Breaker, DestinationReading, NotifierReading};
@@ -41,8 +41,12 @@ pub(super) fn quoted(text: &str) -> String {
     shortened(&line, QUOTED_MAX)
 }
 
-fn mib(bytes: u64) -> u64 {
-    bytes >> 20
+/// A size with one digit behind the point, which tells how much is left.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_073_741_824 => format!("{} MiB", bytes >> 20),
+        bytes => format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64),
+    }
 }
 
 pub(super) fn stopped(reason: &str) -> Text {
@@ -61,15 +65,15 @@ pub(super) fn disk(free: u64, wanted: u64) -> Text {
     ];
     let assurance =
         "Nothing is lost. When the disk is full, requests get 503 until there is room, and senders repeat them.";
-    let detail = format!("{} MiB are free where the data is; {} MiB are wanted.", mib(free), mib(wanted));
-    text(format!("the disk is getting full: {} MiB are free", mib(free)), detail, todo, assurance)
+    let detail = format!("{} are free where the data is; {} are wanted.", size(free), size(wanted));
+    text(format!("the disk is getting full: {} are free", size(free)), detail, todo, assurance)
 }
 
 pub(super) fn disk_full(refused: u64, free: Option<u64>) -> Text {
     let free = free.map_or(String::new(), |free| {
         format!(
-            "{} MiB are free where the data is. If that is not little, a quota or a limit on the size of files is reached. ",
-            mib(free)
+            "{} are free where the data is. If that is not little, a quota or a limit on the size of files is reached. ",
+            size(free)
         )
     });
     let todo =
@@ -198,7 +202,14 @@ pub(super) fn unusable(destination: &DestinationReading, problem: &str, ask: &st
     text(format!("destination {name} cannot be used since the start"), detail, todo, WAITS)
 }
 
-pub(super) fn undelivered(destination: &DestinationReading, age_now: Duration, ask: &str) -> Text {
+/// `because` is the alarm that is its cause.
+pub(super) fn undelivered(
+    destination: &DestinationReading,
+    age_now: Duration,
+    because: Option<&str>,
+    ask: &str,
+    now: Timestamp,
+) -> Text {
     let name = &destination.name;
     let last = destination
         .last_error
@@ -209,8 +220,18 @@ pub(super) fn undelivered(destination: &DestinationReading, age_now: Duration, a
         0 => String::new(),
         held => format!(" {held} of them wait for dead letters of their conversations (behind_dead = \"hold\")."),
     };
-    let detail = format!("{} deliveries wait.{held}{}", destination.waiting, last.unwrap_or_default());
+    let cause = because.map(|key| format!(" The cause is the alarm {key}.")).unwrap_or_default();
+    let detail = format!("{} deliveries wait.{held}{cause}{}", destination.waiting, last.unwrap_or_default());
     let mut todo = vec![format!("aftercall status{ask}")];
+    let limited = destination.limited.map(|until| now.until(until)).filter(|until| !until.is_zero());
+    let is_down = matches!(destination.breaker, Breaker::Open(_));
+    let reason = match limited {
+        _ if destination.paused => ", because it is paused".to_owned(),
+        _ if is_down => ", because it is down".to_owned(),
+        _ if destination.held > 0 && destination.held >= destination.waiting => ", behind dead letters".to_owned(),
+        Some(until) => format!(", because its rate limit is used up for {}", age(until)),
+        None => String::new(),
+    };
     if destination.held > 0 {
         todo.push(format!(
             "redrive the dead letters that hold them back, or discard them with a reason: aftercall dead-letters groups \
@@ -219,12 +240,14 @@ pub(super) fn undelivered(destination: &DestinationReading, age_now: Duration, a
     }
     if destination.paused {
         todo.push(format!("it is paused; to go on: aftercall resume {name}{ask}"));
-    } else if matches!(destination.breaker, Breaker::Open(_)) {
+    } else if is_down {
         todo.push(format!("{name} is down: mend it, or call who can; deliveries then go on by themselves"));
+    } else if limited.is_some() {
+        todo.push(format!("{BY_ITSELF}, if {name} takes no more; else raise rate of [destinations.{name}]"));
     } else if destination.held < destination.waiting {
         todo.push(format!("if {name} is up but slow, raise concurrency or rate of [destinations.{name}]"));
     }
-    let summary = format!("the oldest event for destination {name} has waited for {}", age(age_now));
+    let summary = format!("the oldest event for destination {name} has waited for {}{reason}", age(age_now));
     text(summary, detail, todo, WAITS)
 }
 

@@ -50,12 +50,22 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether it is told of this.
+    /// Whether it is told of this. Not of what follows from an alarm that it was told of: one trouble is one call.
     pub fn wants(&self, notice: &Notice) -> bool {
         let alarm = &notice.alarm;
         let itself = alarm.kind == Kind::NotifierFailing && alarm.subject == self.name;
-        let kind = self.on.as_ref().is_none_or(|kinds| kinds.contains(&alarm.kind));
-        kind && alarm.severity >= self.severity && !itself
+        let cause = alarm.because.as_deref().and_then(Kind::of_key);
+        let is_news = match cause.map(|cause| self.is_told_of(cause)) {
+            None => true,
+            Some(knows_cause) if !alarm.outlasts => !knows_cause,
+            // That it outlasts its cause opens it for those who knew that alone.
+            Some(knows_cause) => knows_cause || notice.change != Change::Opened,
+        };
+        self.is_told_of(alarm.kind) && !itself && is_news
+    }
+
+    fn is_told_of(&self, kind: Kind) -> bool {
+        self.on.as_ref().is_none_or(|kinds| kinds.contains(&kind)) && kind.severity() >= self.severity
     }
 }
 
