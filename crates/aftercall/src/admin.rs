@@ -196,6 +196,21 @@ impl Admin {
 #[error("the configuration is refused, and the one before stays in force: {0}")]
 pub(crate) struct ConfigRefused(String);
 
+/// The server has answered that it does not do this, so that the same request would be refused again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refused(String);
+
+/// What is said of work in steps that has ended early: after `done`, how it goes on once the reason is gone.
+pub(crate) fn broken_off(error: anyhow::Error, nothing_done: bool, done: &str, goes_on: &str) -> anyhow::Error {
+    match error.is::<Refused>() {
+        // Nothing was begun, and what is missing stands in the answer.
+        true if nothing_done => error,
+        true => error.context(format!("{done}; when what the server says is mended, {goes_on}")),
+        false => error.context(format!("{done}; when the server answers again, {goes_on}")),
+    }
+}
+
 /// The token that the arguments name, or else the environment.
 fn token(args: &ServerArgs) -> anyhow::Result<Option<String>> {
     let text = match (&args.token, &args.token_file) {
@@ -222,7 +237,10 @@ async fn read(answer: Response) -> anyhow::Result<Vec<u8>> {
             401 => format!("; name a good one with --token-file or {TOKEN_VARIABLE}"),
             _ => String::new(),
         };
-        anyhow::bail!("the server answered {status}: {detail}{cure}");
+        // What it has no time or room for now, it may do later.
+        let later = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
+        let told = format!("the server answered {status}: {detail}{cure}");
+        return Err(if later { anyhow::anyhow!(told) } else { Refused(told).into() });
     }
     Ok(body.into())
 }

@@ -91,9 +91,25 @@ pub(crate) fn run(args: &EraseArgs) -> anyhow::Result<ExitCode> {
             "destinations": delivered.iter().map(Delivered::to_json).collect::<Vec<_>>(),
         }))?;
     } else {
-        output::print(&shown(args, &here, archived.as_ref(), &delivered))?;
+        let mut shown = shown(args, &here, archived.as_ref(), &delivered);
+        let nothing = ["/queue/events", "/queue/dead_letters", "/spooled", "/quarantined"]
+            .iter()
+            .all(|count| here.pointer(count).is_none_or(|count| *count == 0))
+            && archived.as_ref().is_none_or(|archived| archived.events == 0)
+            && delivered.iter().all(|delivered| delivered.rows + delivered.waiting == 0);
+        if whole && nothing && is_unknown(&admin, &args.conversation)? {
+            shown.push_str(&format!("\nNothing is known of a conversation {}; is that its id?\n", args.conversation));
+        }
+        output::print(&shown)?;
     }
     Ok(if whole && emptied { ExitCode::SUCCESS } else { ExitCode::from(output::NO) })
+}
+
+/// Whether the audit trail has never heard of a conversation: its id may be mistyped, and whoever was told that nothing is left
+/// of it would believe that.
+fn is_unknown(admin: &Admin, conversation: &str) -> anyhow::Result<bool> {
+    let trace = admin.get("trace", &[("conversation", conversation.to_owned())])?;
+    Ok(trace["story"].as_array().is_some_and(Vec::is_empty))
 }
 
 /// Adds what a second time has found.

@@ -11,7 +11,7 @@ use anyhow::ensure;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use crate::admin::Admin;
+use crate::admin::{self, Admin};
 use crate::cli::RedriveArgs;
 use crate::dead_letters::text;
 use crate::in_force::InForce;
@@ -98,10 +98,10 @@ fn broken_off(error: anyhow::Error, tally: &Tally, total: u64, args: &RedriveArg
         output::print_json(&told)?;
     }
     let Tally { passed, failed, .. } = tally;
-    Err(error.context(format!(
-        "the redrive was broken off: {passed} of {total} were redriven for certain and {failed} refused; when the server \
-         answers again, the same command goes on with those that are left"
-    )))
+    let done =
+        format!("the redrive was broken off: {passed} of {total} were redriven for certain and {failed} refused");
+    let goes_on = "the same command goes on with those that are left";
+    Err(admin::broken_off(error, passed + failed == 0, &done, goes_on))
 }
 
 fn work(

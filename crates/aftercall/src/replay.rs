@@ -12,7 +12,7 @@ use event::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::admin::Admin;
+use crate::admin::{self, Admin};
 use crate::cli::{ServerArgs, text_or_file};
 use crate::dead_letters::text;
 use crate::in_force::InForce;
@@ -165,11 +165,10 @@ fn replay(args: &ReplayArgs, admin: &Admin, choice: &Value) -> anyhow::Result<Ex
     let step = args.rate.min(STEP_MAX);
     let last = loop {
         let answer = admin.post("replays", &json!({ "choice": choice, "limit": step, "anew": anew }));
-        let answer = answer.inspect_err(|_| bar.bar.finish_and_clear()).with_context(|| {
-            format!(
-                "the replay was broken off: {queued} events were put on their way for certain by this command; when the server \
-                 answers again, the same command, without --anew, goes on where it was"
-            )
+        let answer = answer.inspect_err(|_| bar.bar.finish_and_clear()).map_err(|error| {
+            let done =
+                format!("the replay was broken off: {queued} events were put on their way for certain by this command");
+            admin::broken_off(error, queued == 0, &done, "the same command, without --anew, goes on where it was")
         })?;
         anew = false;
         queued += answer["queued"].as_u64().unwrap_or_default();

@@ -87,7 +87,10 @@ fn one(event: &Value) -> String {
     for (destination, standing) in event["deliveries"].as_object().into_iter().flatten() {
         shown.push_str(&format!("  {destination}: {}\n", text(standing)));
     }
-    let routes = event["routes"].as_array().map_or(&[][..], Vec::as_slice);
+    let Some(routes) = event["routes"].as_array() else {
+        shown.push_str(&format!("  what routes say of it: aftercall trace --event {}\n", text(&event["event"])));
+        return shown;
+    };
     for route in routes {
         let verdict = if route["matches"] == true { "matches" } else { "does not match" };
         let because = text(&route["because"]);

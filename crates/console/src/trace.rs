@@ -63,8 +63,9 @@ struct Traced {
     body: BodyState,
     /// How each destination stands that its routes led to.
     deliveries: BTreeMap<String, String>,
-    /// What each of the present routes says of it, while it is retained.
-    routes: Vec<RouteVerdict>,
+    /// What each of the present routes says of it, while it is retained. Null of those behind the first 100 events of a
+    /// conversation; ask for the event itself.
+    routes: Option<Vec<RouteVerdict>>,
 }
 
 /// What is left of an event's bytes.
@@ -145,10 +146,7 @@ async fn tell_story(tell: &dyn Tell, subject: Subject) -> Answer<Trace> {
             sha256: body.to_string(),
             body: state,
             deliveries: standing(tell, *seq, *event, &entries, found.as_ref()).await?,
-            routes: found
-                .filter(|_| events.len() < EXPLAINED_MAX)
-                .map(|found| tell.explain(&found))
-                .unwrap_or_default(),
+            routes: (events.len() < EXPLAINED_MAX).then(|| found.map(|found| tell.explain(&found)).unwrap_or_default()),
         });
     }
     Ok(Json(Trace { events, story: line::lines(&entries) }))

@@ -302,6 +302,29 @@ fn the_command_line_takes_a_token_from_three_places() {
 }
 
 #[test]
+fn what_a_token_may_not_do_is_refused_and_not_broken_off() {
+    let site = Site::new(
+        "[destinations.out]\nkind = \"file\"\npath = \"out\"\n[[routes]]\ndestination = \"out\"\nmapping = 'error(\"no\")'\n",
+    );
+    let server = site.start();
+    assert_eq!(server.post(r#"{"webhookEventId":"a-1"}"#).counts(), (1, 0));
+    server.until_settled("out");
+    let token = create(&site, "anna", "read", &[]);
+    let console = server.console.to_string();
+    let ask = ["--console", &console, "--token", &token];
+    let replay = ["replay", "--destination", "out", "--from", "2020-01-01", "--to", "2099-01-01", "--yes"];
+    for command in [&["redrive", "--all"][..], &replay] {
+        let (code, _, said) = run(&site, &[command, &ask].concat());
+        assert_eq!(code, 2, "{said}");
+        assert!(
+            said.contains("this needs a token of scope `operate`, which `aftercall tokens create` makes"),
+            "{said}"
+        );
+        assert!(!said.contains("broken off") && !said.contains("answers again"), "{said}");
+    }
+}
+
+#[test]
 fn who_discards_is_on_record() {
     let site = site();
     let server = site.start();

@@ -81,6 +81,19 @@ fn a_conversation_has_its_whole_story() {
 }
 
 #[test]
+fn of_a_long_conversation_no_event_is_said_to_go_nowhere_that_goes_somewhere() {
+    let site = Site::new(TWO);
+    let server = site.start();
+    for number in 0..102 {
+        assert_eq!(server.post(event(&format!("e-{number}"), "c-1", r#"{"name":"Eva"}"#)).counts(), (1, 0));
+    }
+    settled(&server);
+    let story = run(&site, &server, &["trace", "c-1"], 0);
+    assert!(!story.contains("no route takes it now"), "{story}");
+    assert_eq!(story.matches("  what routes say of it: aftercall trace --event ").count(), 2, "{story}");
+}
+
+#[test]
 fn the_story_goes_on_behind_a_kill() {
     let site = Site::new(TWO);
     let mut server = site.start();

@@ -105,6 +105,11 @@ fn nothing_is_left_of_what_was_said_in_a_conversation_but_the_record() {
     assert!(with(&data, SAID).iter().any(|name| name.starts_with("quarantine.db")), "{:?}", with(&data, SAID));
     assert_eq!(with(&archive, SAID).len(), 1);
 
+    let unknown = "Nothing is known of a conversation c-gome; is that its id?";
+    for more in ["--dry-run", "--yes"] {
+        let mistyped = ["erase", "--conversation", "c-gome", "--reason", "ticket 12", more];
+        assert!(run(&site, &server, &mistyped, 0).contains(unknown), "{more}");
+    }
     let counted = erase(&site, &server, &["--dry-run"]);
     assert_eq!((&counted["queue"]["events"], &counted["queue"]["dead_letters"]), (&2.into(), &2.into()), "{counted}");
     assert_eq!((&counted["quarantined"], &counted["archive"]["events"]), (&1.into(), &2.into()), "{counted}");

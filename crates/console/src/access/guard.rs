@@ -100,7 +100,8 @@ fn unauthorized(code: &'static str, detail: &str, error: &str) -> Problem {
 }
 
 fn forbidden(name: &str, has: Scope, needed: Scope) -> Problem {
-    let detail = format!("this needs a token of scope `{needed}`; `{name}` has `{has}`");
+    let detail =
+        format!("this needs a token of scope `{needed}`, which `aftercall tokens create` makes; `{name}` has `{has}`");
     let expected = format!("Bearer realm=\"aftercall\", error=\"insufficient_scope\", scope=\"{needed}\"");
     Problem::new(StatusCode::FORBIDDEN, "scope", detail).with(header::WWW_AUTHENTICATE, expected)
 }
