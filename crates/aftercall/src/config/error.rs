@@ -77,7 +77,7 @@ impl ConfigError {
     pub(crate) fn syntax(name: &str, text: &str, error: &toml::de::Error) -> Self {
         let at: Range<usize> = error.span().unwrap_or(0..0);
         Self::Syntax(Box::new(SyntaxError {
-            message: error.message().to_owned(),
+            message: without_types(error.message()),
             source_code: NamedSource::new(name, text.to_owned()).with_language("TOML"),
             at: at.into(),
             help: nearest_known(error.message()),
@@ -94,14 +94,26 @@ impl SyntaxError {
     }
 }
 
+/// For "invalid type: string "none", expected struct AuthTable": what a person calls that.
+fn without_types(message: &str) -> String {
+    match message.split_once("expected struct ") {
+        Some((found, _)) => format!("{found}expected a table, such as {{ key = … }}"),
+        None => message.to_owned(),
+    }
+}
+
 /// For "unknown field `x`, expected one of `a`, `b`": the known one that looks most like it.
 fn nearest_known(message: &str) -> Option<String> {
+    let ask = || Some("`aftercall config` prints every key with its meaning".to_owned());
+    if message.contains("expected struct ") {
+        return ask();
+    }
     let (unknown, known) = message.strip_prefix("unknown field `")?.split_once('`')?;
     let known = known.split('`').skip(1).step_by(2);
     let nearest = known.map(|name| (strsim::jaro_winkler(unknown, name), name)).max_by(|a, b| a.0.total_cmp(&b.0));
     match nearest {
         Some((likeness, name)) if likeness > 0.7 => Some(format!("did you mean `{name}`?")),
-        _ => Some("`aftercall config` prints every key with its meaning".to_owned()),
+        _ => ask(),
     }
 }
 
@@ -116,5 +128,14 @@ mod tests {
         let SyntaxError { message, at, help, .. } = *error;
         assert!(message.starts_with("unknown field `lisen`"), "{message}");
         assert_eq!((at.offset(), help.as_deref()), (9, Some("did you mean `listen`?")));
+    }
+
+    #[test]
+    fn what_should_be_a_table_is_not_called_by_the_name_that_it_has_in_the_code() {
+        let error = crate::config::parse("test.toml", "[sources.hook]\nauth = \"none\"\n").unwrap_err();
+        let ConfigError::Syntax(error) = error else { panic!("{error}") };
+        let SyntaxError { message, at, help, .. } = *error;
+        assert_eq!(message, "invalid type: string \"none\", expected a table, such as { key = … }");
+        assert_eq!((at.offset(), help.as_deref()), (22, Some("`aftercall config` prints every key with its meaning")));
     }
 }
