@@ -16,8 +16,8 @@ use crate::table::{Committed, Direction, Expected, Stamp, Write, Written};
 
 /// Bytes of one item: one of DynamoDB has 400 KB, with its names and what is around it.
 const PART_BYTES: usize = 380_000;
-/// Items at most: a transaction has 4 MB.
-const PARTS_MAX: usize = 10;
+/// Items at most: a transaction has 4 MB, also where its bytes are counted as the base64 that is sent.
+const PARTS_MAX: usize = 7;
 /// Bytes that are kept at most.
 pub const WATCHED_BYTES_MAX: usize = PART_BYTES * PARTS_MAX;
 /// Tries to read a state that others write meanwhile; they do so once a minute.

@@ -55,17 +55,17 @@ impl Options {
         let alarm = &notice.alarm;
         let itself = alarm.kind == Kind::NotifierFailing && alarm.subject == self.name;
         let cause = alarm.because.as_deref().and_then(Kind::of_key);
-        let is_news = match cause.map(|cause| self.is_told_of(cause)) {
+        let is_news = match cause.map(|cause| self.is_told_of(cause, cause.severity())) {
             None => true,
             Some(knows_cause) if !alarm.outlasts => !knows_cause,
             // That it outlasts its cause opens it for those who knew that alone.
             Some(knows_cause) => knows_cause || notice.change != Change::Opened,
         };
-        self.is_told_of(alarm.kind) && !itself && is_news
+        self.is_told_of(alarm.kind, alarm.severity) && !itself && is_news
     }
 
-    fn is_told_of(&self, kind: Kind) -> bool {
-        self.on.as_ref().is_none_or(|kinds| kinds.contains(&kind)) && kind.severity() >= self.severity
+    fn is_told_of(&self, kind: Kind, severity: Severity) -> bool {
+        self.on.as_ref().is_none_or(|kinds| kinds.contains(&kind)) && severity >= self.severity
     }
 }
 
