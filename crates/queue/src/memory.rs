@@ -32,12 +32,18 @@ use crate::{
 pub struct MemoryQueue {
     state: Mutex<State>,
     notify: Mutex<Vec<Arc<Notify>>>,
+    /// So many calls more, and one fails; none does if it is nothing.
+    calls_left: Mutex<Option<u64>>,
 }
 
 impl MemoryQueue {
     /// An empty queue.
     pub fn new(options: Options) -> Self {
-        Self { state: Mutex::new(State::new(options)), notify: Mutex::default() }
+        Self::of(State::new(options))
+    }
+
+    fn of(state: State) -> Self {
+        Self { state: Mutex::new(state), notify: Mutex::default(), calls_left: Mutex::default() }
     }
 
     /// What a restart would find if this queue kept everything that it was told on a disk: leases have ended, and no
@@ -48,11 +54,31 @@ impl MemoryQueue {
         let mut kept = std::mem::replace(&mut *state, State::new(options));
         state.closed = true;
         kept.restart();
-        Self { state: Mutex::new(kept), notify: Mutex::default() }
+        Self::of(kept)
+    }
+
+    /// After so many calls more, one fails in passing and does nothing. For tests of those who try again.
+    pub fn fail_after(&self, calls: u64) {
+        *self.calls_left.lock() = Some(calls);
+    }
+
+    /// Takes [`Self::fail_after`] back.
+    pub fn fail_never(&self) {
+        *self.calls_left.lock() = None;
+    }
+
+    fn fails(&self) -> bool {
+        let mut left = self.calls_left.lock();
+        let fails = *left == Some(0);
+        *left = left.and_then(|left| left.checked_sub(1));
+        fails
     }
 
     /// Runs `change` on the state unless the queue is closed.
     fn with<T>(&self, change: impl FnOnce(&mut State) -> Result<T, QueueError>) -> Result<T, QueueError> {
+        if self.fails() {
+            return Err(QueueError::Transient { detail: "a test wants it".to_owned() });
+        }
         let mut state = self.state.lock();
         if state.closed { Err(QueueError::Closed) } else { change(&mut state) }
     }

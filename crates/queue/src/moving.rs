@@ -132,7 +132,10 @@ impl Moving {
             self.tally.looked_at += 1;
             self.letters_before(stored.seq.0).await?;
             let dead = self.letters_at(stored.seq.0).await?;
+            let place = stored.seq.0;
             self.take(stored, left, dead, now).await?;
+            // Only now: if that fails it is asked again, and must find them again.
+            self.letters.remove(&place);
         }
         if page.end {
             self.letters_before(u64::MAX).await?;
@@ -282,18 +285,18 @@ impl Moving {
                     proof: self.proof(),
                 });
             }
+            self.letters.remove(&at);
         }
         Ok(())
     }
 
     /// The dead letters of the event at a place, with their bodies.
-    async fn letters_at(&mut self, place: u64) -> Result<Vec<DeadLetter>, QueueError> {
+    async fn letters_at(&self, place: u64) -> Result<Vec<DeadLetter>, QueueError> {
         let Some(ids) = self.letters.get(&place) else { return Ok(Vec::new()) };
         let mut letters = Vec::new();
         for id in ids {
             letters.extend(self.from.dead_letter(*id).await?);
         }
-        self.letters.remove(&place);
         Ok(letters)
     }
 

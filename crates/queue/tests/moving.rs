@@ -7,7 +7,7 @@ use queue::conformance::Fixture;
 use queue::conformance::fixture::{event, failure};
 use queue::conformance::model::{Dice, Reference};
 use queue::conformance::moved::{begin, seen};
-use queue::{Attempts, BehindDead, DeadLetterQuery, Outcome, ReviewState};
+use queue::{Attempts, BehindDead, DeadLetterQuery, Outcome, QueueError, ReviewState};
 
 const STEPS: u64 = 60;
 
@@ -52,6 +52,24 @@ async fn arrive(f: &Fixture<Reference>, dice: &mut Dice, number: u64) {
     f.publish(vec![event(topic, conversation, &format!("{number}"))]).await;
 }
 
+/// A step in which one of the queues may fail in passing; whether it did.
+async fn fails_in_passing(
+    from: &Fixture<Reference>,
+    to: &Fixture<Reference>,
+    dice: &mut Dice,
+    moving: &mut queue::moving::Moving,
+) -> bool {
+    let harness = if dice.roll(2) == 0 { &from.harness } else { &to.harness };
+    harness.fail_after(dice.roll(40));
+    let stepped = moving.step(from.now).await;
+    harness.fail_never();
+    match stepped {
+        Ok(_) => false,
+        Err(QueueError::Transient { .. }) => true,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 async fn a_move_of(seed: u64) {
     let mut dice = Dice(seed);
     let (mut from, mut to) = (Fixture::<Reference>::new(), Fixture::<Reference>::new());
@@ -65,12 +83,13 @@ async fn a_move_of(seed: u64) {
     let mut number = STEPS;
     let mut moving = begin(&from, &to).await.unwrap();
     while dice.roll(5) > 0 {
-        match dice.roll(3) {
+        match dice.roll(4) {
             0 => {
                 arrive(&from, &mut dice, number).await;
                 number += 1;
             }
             1 => drop(moving.step(from.now).await.unwrap()),
+            2 => while fails_in_passing(&from, &to, &mut dice, &mut moving).await {},
             // As after a crash; and the queues are those that they were.
             _ => moving = begin(&from, &to).await.unwrap(),
         }
@@ -85,6 +104,39 @@ async fn a_move_of(seed: u64) {
     }
     let (before, after) = (seen(&mut from).await, seen(&mut to).await);
     assert_eq!(after, before, "seed {seed}");
+}
+
+/// All that is to be delivered fails for good.
+async fn all_die(f: &Fixture<Reference>) {
+    for lease in f.queue.lease(f.crm, 10, f.now).await.unwrap() {
+        let attempts = Attempts { made: lease.attempts.made + 1, last: Some(f.now), ..lease.attempts };
+        f.settle(&[lease], Outcome::Dead { attempts, failure: failure("no") }).await;
+    }
+}
+
+#[tokio::test]
+async fn a_failure_in_passing_leaves_no_dead_letter_behind() {
+    for calls in 0..20 {
+        let (mut from, mut to) = (Fixture::<Reference>::new(), Fixture::<Reference>::new());
+        from.publish(vec![event("crm", "a", "1"), event("crm", "b", "2")]).await;
+        all_die(&from).await;
+        let letters = from.queue.dead_letters(DeadLetterQuery::default()).await.unwrap();
+        from.queue.redrive(letters.iter().map(|letter| letter.id).collect(), from.by()).await.unwrap();
+        all_die(&from).await;
+        let mut moving = begin(&from, &to).await.unwrap();
+        to.harness.fail_after(calls);
+        let end = loop {
+            match moving.step(from.now).await {
+                Err(QueueError::Transient { .. }) => {}
+                ended => break ended.unwrap(),
+            }
+        };
+        assert!(end, "it is all one page");
+        to.harness.fail_never();
+        moving.finish(from.now).await.unwrap();
+        let (before, after) = (seen(&mut from).await, seen(&mut to).await);
+        assert_eq!(after, before, "call {calls} failed");
+    }
 }
 
 #[tokio::test]

@@ -15,6 +15,18 @@ const STEPS: usize = 300;
 /// The in-memory reference.
 pub struct Reference(Arc<MemoryQueue>);
 
+impl Reference {
+    /// As [`MemoryQueue::fail_after`].
+    pub fn fail_after(&self, calls: u64) {
+        self.0.fail_after(calls);
+    }
+
+    /// As [`MemoryQueue::fail_never`].
+    pub fn fail_never(&self) {
+        self.0.fail_never();
+    }
+}
+
 impl Harness for Reference {
     fn new(options: Options) -> Self {
         Self(Arc::new(MemoryQueue::new(options)))
