@@ -44,8 +44,13 @@ impl EventId {
     }
 }
 
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl EventId {
+    /// Appends it as it shows.
+    pub(crate) fn append_to(&self, text: &mut String) {
+        text.push_str(std::str::from_utf8(&self.text()).unwrap_or_default());
+    }
+
+    fn text(&self) -> [u8; 36] {
         let mut text = [0u8; 36];
         let mut at = 0;
         for (i, byte) in self.0.iter().enumerate() {
@@ -57,7 +62,13 @@ impl fmt::Display for EventId {
             text[at + 1] = HEX[usize::from(byte & 15)];
             at += 2;
         }
-        f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        text
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(std::str::from_utf8(&self.text()).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -34,7 +34,7 @@ use std::borrow::Cow;
 use crate::{Event, EventId, Timestamp};
 
 pub use compliance::{Compliance, MAX_VIOLATIONS, Severity, Violation};
-pub use json::{FREE_PATH, PATHS};
+pub use json::{ExtraText, FREE_PATH, PATHS};
 pub use leftovers::{Leftover, Path};
 pub use lists::{Empathy, Intent, MAX_ELEMENTS, Topic};
 pub use measures::{Durations, Talk};

@@ -86,8 +86,8 @@ impl<'a> Making<'a> {
         let texts = &mut self.texts;
         let made = catch_unwind(AssertUnwindSafe(|| {
             let outcome = Outcome::of(event);
-            outcome.write_sparse_json(texts);
-            (!outcome.unrecognised.is_empty(), Row::of(outcome))
+            let extra = outcome.write_sparse_json(texts);
+            (!outcome.unrecognised.is_empty(), Row::of(outcome, texts, &extra))
         }));
         match made {
             Ok((unrecognised, row)) => Some((event.id, row, Text::Made(begins..self.texts.len()), unrecognised)),

@@ -27,8 +27,21 @@ pub(super) enum Cell<'a> {
     Number(f64),
     /// Milliseconds since 1970.
     Time(i64),
+    /// Not empty: a list that is, is null.
     List(Vec<Cell<'a>>),
+    /// Not all of them null: one whose members are, is null.
     Struct(Vec<Cell<'a>>),
+}
+
+impl<'a> Cell<'a> {
+    /// Of the members of a struct.
+    pub(super) fn of_members<const N: usize>(members: [Self; N]) -> Self {
+        if members.iter().all(Self::is_null) { Self::Null } else { Self::Struct(members.into()) }
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
 }
 
 /// The values of all columns.
@@ -155,15 +168,6 @@ impl fmt::Display for Step {
     }
 }
 
-/// What is there if nothing is.
-fn absent<'a>(kind: Kind) -> Cell<'a> {
-    match kind {
-        Kind::List(_) => Cell::List(Vec::new()),
-        Kind::Struct(members) => Cell::Struct(members.iter().map(|member| absent(member.kind)).collect()),
-        _ => Cell::Null,
-    }
-}
-
 /// Reads one value.
 struct Seed<'c, 'a> {
     kind: Kind,
@@ -226,7 +230,7 @@ impl<'a> Visitor<'a> for Seed<'_, 'a> {
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Cell<'a>, E> {
-        Ok(absent(self.kind))
+        Ok(Cell::Null)
     }
 
     fn visit_borrowed_str<E: de::Error>(self, text: &'a str) -> Result<Cell<'a>, E> {
@@ -258,6 +262,7 @@ impl<'a> Visitor<'a> for Seed<'_, 'a> {
             self.context.steps.pop();
             match next {
                 Some(cell) => cells.push(cell),
+                None if cells.is_empty() => return Ok(Cell::Null),
                 None => return Ok(Cell::List(cells)),
             }
         }
@@ -267,9 +272,8 @@ impl<'a> Visitor<'a> for Seed<'_, 'a> {
         let Kind::Struct(members) = self.kind else {
             return Err(A::Error::invalid_type(de::Unexpected::Map, &self));
         };
-        // An outcome has each of its members, so what is there if one is not is made last.
         let mut cells = vec![Cell::Null; members.len()];
-        let (mut seen, mut likely) = (0_u64, 0);
+        let mut likely = 0;
         while let Some(Name(name)) = object.next_key()? {
             let Some(place) = find(members, &name, likely) else {
                 let path = self.context.path(&name);
@@ -279,14 +283,11 @@ impl<'a> Visitor<'a> for Seed<'_, 'a> {
             self.context.steps.push(Step::Member(members[place].name));
             let seed = Seed { kind: members[place].kind, context: &mut *self.context };
             cells[place] = object.next_value_seed(seed)?;
-            seen |= 1 << place;
             self.context.steps.pop();
             likely = place + 1;
         }
-        for (place, member) in members.iter().enumerate().filter(|(place, _)| seen & (1 << place) == 0) {
-            cells[place] = absent(member.kind);
-        }
-        Ok(Cell::Struct(cells))
+        let is_row = self.context.steps.is_empty();
+        Ok(if !is_row && cells.iter().all(Cell::is_null) { Cell::Null } else { Cell::Struct(cells) })
     }
 }
 

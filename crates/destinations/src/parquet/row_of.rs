@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use event::Timestamp;
 use event::outcome::{
-    CodeKind, Compliance, Durations, Empathy, Intent, Label, Leftover, Number, Outcome, Scale, Sentiment, Severity,
-    Talk, Topic, TrendClass, Violation, Wrapup,
+    CodeKind, Compliance, Durations, Empathy, ExtraText, Intent, Label, Leftover, Number, Outcome, Scale, Sentiment,
+    Severity, Talk, Topic, TrendClass, Violation, Wrapup,
 };
 
 use super::extra;
@@ -13,12 +13,11 @@ use super::row::{Cell, Row};
 use super::schema::VERSION;
 
 impl<'a> Row<'a> {
-    /// Of an outcome.
-    pub(super) fn of(outcome: Outcome<'a>) -> Self {
-        let mut extra = String::new();
-        if !outcome.write_extra_json(&mut extra) {
-            extra = extra::with(&extra, &[]).unwrap_or(extra);
-        }
+    /// Of an outcome, and of what was written of it: all of the text, and where `extra` is in it.
+    pub(super) fn of(outcome: Outcome<'a>, text: &str, extra: &ExtraText) -> Self {
+        let object = &text[extra.place.clone()];
+        let rewritten = if extra.names_differ { None } else { extra::with(object, &[]) };
+        let extra = rewritten.unwrap_or_else(|| object.to_owned());
         Self::new(vec![
             Cell::Integer(VERSION.into()),
             Cell::Text(outcome.event_id.to_string().into()),
@@ -60,7 +59,7 @@ impl<'a, T: Into<Cell<'a>>> From<Option<T>> for Cell<'a> {
 
 impl<'a, T: Into<Cell<'a>>> From<Vec<T>> for Cell<'a> {
     fn from(list: Vec<T>) -> Self {
-        Self::List(list.into_iter().map(Into::into).collect())
+        if list.is_empty() { Self::Null } else { Self::List(list.into_iter().map(Into::into).collect()) }
     }
 }
 
@@ -106,7 +105,7 @@ impl From<Timestamp> for Cell<'_> {
 
 impl<'a> From<Sentiment<'a>> for Cell<'a> {
     fn from(sentiment: Sentiment<'a>) -> Self {
-        Self::Struct(vec![
+        Self::of_members([
             sentiment.score.into(),
             sentiment.label.map(Label::as_str).into(),
             sentiment.scale.map(Scale::as_str).into(),
@@ -119,31 +118,31 @@ impl<'a> From<Sentiment<'a>> for Cell<'a> {
 
 impl<'a> From<Empathy<'a>> for Cell<'a> {
     fn from(Empathy { agent_id, score }: Empathy<'a>) -> Self {
-        Self::Struct(vec![agent_id.into(), score.into()])
+        Self::of_members([agent_id.into(), score.into()])
     }
 }
 
 impl<'a> From<Intent<'a>> for Cell<'a> {
     fn from(Intent { name, confidence }: Intent<'a>) -> Self {
-        Self::Struct(vec![name.into(), confidence.into()])
+        Self::of_members([name.into(), confidence.into()])
     }
 }
 
 impl<'a> From<Topic<'a>> for Cell<'a> {
     fn from(Topic { id, name, participant }: Topic<'a>) -> Self {
-        Self::Struct(vec![id.into(), name.into(), participant.into()])
+        Self::of_members([id.into(), name.into(), participant.into()])
     }
 }
 
 impl<'a> From<Wrapup<'a>> for Cell<'a> {
     fn from(Wrapup { code, kind, notes, duration_ms }: Wrapup<'a>) -> Self {
-        Self::Struct(vec![code.into(), kind.map(CodeKind::as_str).into(), notes.into(), duration_ms.into()])
+        Self::of_members([code.into(), kind.map(CodeKind::as_str).into(), notes.into(), duration_ms.into()])
     }
 }
 
 impl From<Durations> for Cell<'_> {
     fn from(durations: Durations) -> Self {
-        Self::Struct(vec![
+        Self::of_members([
             durations.interacting_ms.into(),
             durations.held_ms.into(),
             durations.alerting_ms.into(),
@@ -157,7 +156,7 @@ impl From<Durations> for Cell<'_> {
 
 impl<'a> From<Talk<'a>> for Cell<'a> {
     fn from(talk: Talk<'a>) -> Self {
-        Self::Struct(vec![
+        Self::of_members([
             talk.agent_percent.into(),
             talk.customer_percent.into(),
             talk.silence_percent.into(),
@@ -172,20 +171,20 @@ impl<'a> From<Talk<'a>> for Cell<'a> {
 
 impl<'a> From<Compliance<'a>> for Cell<'a> {
     fn from(Compliance { count, severity, violations }: Compliance<'a>) -> Self {
-        Self::Struct(vec![count.into(), severity.map(Severity::as_str).into(), violations.into()])
+        Self::of_members([count.into(), severity.map(Severity::as_str).into(), violations.into()])
     }
 }
 
 impl<'a> From<Violation<'a>> for Cell<'a> {
     fn from(Violation { code, kind, rule, severity, description }: Violation<'a>) -> Self {
         let severity = severity.map(Severity::as_str);
-        Self::Struct(vec![code.into(), kind.into(), rule.into(), severity.into(), description.into()])
+        Self::of_members([code.into(), kind.into(), rule.into(), severity.into(), description.into()])
     }
 }
 
 impl<'a> From<Leftover<'a>> for Cell<'a> {
     fn from(left: Leftover<'a>) -> Self {
         let path: Cow<'a, str> = left.path.to_string().into();
-        Self::Struct(vec![path.into(), Cow::from(left.value.as_str()).into()])
+        Self::of_members([path.into(), Cow::from(left.value.as_str()).into()])
     }
 }

@@ -1,7 +1,6 @@
 //! An outcome as JSON text.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::ops::Range;
 
 use super::write::{Object, Out, Write};
@@ -82,12 +81,21 @@ const FRAME_BYTES: usize = 1_600;
 /// Names of members that are compared one with the other rather than put into a set.
 const FEW_NAMES: usize = 16;
 
+/// [`Outcome::extra`] in a text that an outcome was written to: one JSON object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtraText {
+    /// Where it stands in the text.
+    pub place: Range<usize>,
+    /// Whether each name is in it once.
+    pub names_differ: bool,
+}
+
 impl Outcome<'_> {
     /// Appends it as one JSON object.
-    pub fn write_json(&self, out: &mut String) {
+    pub fn write_json(&self, out: &mut String) -> ExtraText {
         let extra: usize = self.extra.iter().map(|left| left.value.as_str().len() + 48).sum();
         out.reserve(FRAME_BYTES + extra);
-        self.write(&mut Out { text: out, is_sparse: false });
+        self.write(&mut Out { text: out, is_sparse: false })
     }
 
     /// It as one JSON object.
@@ -98,27 +106,12 @@ impl Outcome<'_> {
     }
 
     /// Appends it as one JSON object, without members that are null or empty. [`Outcome::extra`] is always there.
-    pub fn write_sparse_json(&self, out: &mut String) {
-        self.write(&mut Out { text: out, is_sparse: true });
+    pub fn write_sparse_json(&self, out: &mut String) -> ExtraText {
+        self.write(&mut Out { text: out, is_sparse: true })
     }
 
-    /// Appends [`Outcome::extra`] as one JSON object, as it stands in that of the outcome. Whether each name is in it once.
-    pub fn write_extra_json(&self, out: &mut String) -> bool {
-        let names = Extra(&self.extra).write_names(&mut Out { text: out, is_sparse: false });
-        if names.len() > FEW_NAMES {
-            let all: HashSet<&str> = names.iter().map(|name| &out[name.clone()]).collect();
-            return all.len() == names.len();
-        }
-        let is_first = |(at, name): (usize, &Range<usize>)| {
-            names[..at].iter().all(|other| out[other.clone()] != out[name.clone()])
-        };
-        names.iter().enumerate().all(is_first)
-    }
-}
-
-impl Write for Outcome<'_> {
-    fn write(&self, out: &mut Out<'_>) {
-        Object::new(out)
+    fn write(&self, out: &mut Out<'_>) -> ExtraText {
+        let members = Object::new(out)
             .put("schema", &i64::from(SCHEMA))
             .put("event_id", &self.event_id)
             .put("source", self.source)
@@ -145,9 +138,10 @@ impl Write for Outcome<'_> {
             .put_object("talk", &self.talk)
             .put_object("compliance", &self.compliance)
             .put("transcript_uri", &self.transcript_uri)
-            .put("unrecognised", &self.unrecognised)
-            .put("extra", &Extra(&self.extra))
-            .end();
+            .put("unrecognised", &self.unrecognised);
+        let (members, extra) = members.put_with("extra", |out| write_extra(&self.extra, out));
+        members.end();
+        extra
     }
 }
 
@@ -252,34 +246,35 @@ impl Write for Leftover<'_> {
 }
 
 /// One object, its members named after where they stood.
-struct Extra<'e>(&'e [Leftover<'e>]);
-
-impl Write for Extra<'_> {
-    fn write(&self, out: &mut Out<'_>) {
-        self.write_names(out);
+fn write_extra(extra: &[Leftover<'_>], out: &mut Out<'_>) -> ExtraText {
+    let begins = out.len();
+    let mut names = Vec::with_capacity(extra.len());
+    let mut path = String::new();
+    out.push('{');
+    for (at, left) in extra.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        path.clear();
+        left.path.write(&mut path, false);
+        let begins = out.len();
+        path.as_str().write(out);
+        names.push(begins..out.len());
+        out.push(':');
+        left.value.write(out);
     }
+    out.push('}');
+    ExtraText { place: begins..out.len(), names_differ: all_differ(out, &names) }
 }
 
-impl Extra<'_> {
-    /// Where each name is in what was written.
-    fn write_names(&self, out: &mut Out<'_>) -> Vec<Range<usize>> {
-        let mut names = Vec::with_capacity(self.0.len());
-        let mut path = String::new();
-        out.push('{');
-        for (at, left) in self.0.iter().enumerate() {
-            if at > 0 {
-                out.push(',');
-            }
-            path.clear();
-            // Writing to a string cannot fail.
-            let _ = write!(path, "{}", left.path);
-            let begins = out.len();
-            path.as_str().write(out);
-            names.push(begins..out.len());
-            out.push(':');
-            left.value.write(out);
-        }
-        out.push('}');
-        names
+/// Whether no two of these places have the same text.
+fn all_differ(text: &str, places: &[Range<usize>]) -> bool {
+    if places.len() > FEW_NAMES {
+        let all: HashSet<&str> = places.iter().map(|place| &text[place.clone()]).collect();
+        return all.len() == places.len();
     }
+    let is_first = |(at, place): (usize, &Range<usize>)| {
+        places[..at].iter().all(|other| text[other.clone()] != text[place.clone()])
+    };
+    places.iter().enumerate().all(is_first)
 }

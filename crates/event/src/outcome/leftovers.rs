@@ -49,39 +49,48 @@ impl<'a> Path<'a> {
     /// The pointer with a `*` for the number of an element, so that all elements of a list have the same.
     pub fn general(&self) -> String {
         let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = self.write(&mut text, true);
+        self.write(&mut text, true);
         text
     }
 
-    fn write(&self, out: &mut impl fmt::Write, is_general: bool) -> fmt::Result {
-        out.write_str(self.seat.pointer())?;
-        self.member.map_or(Ok(()), |member| write_name(out, member))?;
+    /// Appends the pointer, or the [general](Self::general) one.
+    pub(super) fn write(&self, out: &mut String, is_general: bool) {
+        out.push_str(self.seat.pointer());
+        if let Some(member) = self.member {
+            write_name(out, member);
+        }
         match self.element {
-            Some(_) if is_general => out.write_str("/*")?,
-            Some(element) => write!(out, "/{element}")?,
+            Some(_) if is_general => out.push_str("/*"),
+            Some(element) => {
+                out.push('/');
+                out.push_str(itoa::Buffer::new().format(element));
+            }
             None => {}
         }
-        self.inner.map_or(Ok(()), |inner| write_name(out, inner))
+        if let Some(inner) = self.inner {
+            write_name(out, inner);
+        }
     }
 }
 
-fn write_name(out: &mut impl fmt::Write, name: Text<'_>) -> fmt::Result {
-    out.write_char('/')?;
+fn write_name(out: &mut String, name: Text<'_>) {
+    out.push('/');
     let name = name.read();
     if !name.contains(['~', '/']) {
-        return out.write_str(&name);
+        return out.push_str(&name);
     }
-    name.chars().try_for_each(|char| match char {
-        '~' => out.write_str("~0"),
-        '/' => out.write_str("~1"),
-        other => out.write_char(other),
-    })
+    name.chars().for_each(|char| match char {
+        '~' => out.push_str("~0"),
+        '/' => out.push_str("~1"),
+        other => out.push(other),
+    });
 }
 
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f, false)
+        let mut text = String::new();
+        self.write(&mut text, false);
+        f.pad(&text)
     }
 }
 

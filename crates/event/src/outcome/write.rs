@@ -4,9 +4,14 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
 
+use jiff::fmt::temporal::DateTimePrinter;
+
 use super::Number;
 use crate::json::Raw;
 use crate::{EventId, Timestamp};
+
+/// With milliseconds.
+const TIMES: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 
 /// Where an outcome is written to.
 pub(super) struct Out<'t> {
@@ -56,13 +61,18 @@ impl<'o, 't> Object<'o, 't> {
         if self.out.is_sparse && value.is_nothing() { self } else { self.put_always(name, value) }
     }
 
-    fn put_always(mut self, name: &str, value: &(impl Write + ?Sized)) -> Self {
+    fn put_always(self, name: &str, value: &(impl Write + ?Sized)) -> Self {
+        self.put_with(name, |out| value.write(out)).0
+    }
+
+    /// A member whose value is written by `write`, and what that returns; `name` needs no escapes.
+    pub(super) fn put_with<T>(mut self, name: &str, write: impl FnOnce(&mut Out<'_>) -> T) -> (Self, T) {
         self.out.push_str(if self.is_empty { "\"" } else { ",\"" });
         self.is_empty = false;
         self.out.push_str(name);
         self.out.push_str("\":");
-        value.write(self.out);
-        self
+        let written = write(self.out);
+        (self, written)
     }
 
     /// An object, which may turn out to be empty.
@@ -156,21 +166,23 @@ impl Write for Number<'_> {
 
 impl Write for i64 {
     fn write(&self, out: &mut Out<'_>) {
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{self}");
+        out.push_str(itoa::Buffer::new().format(*self));
     }
 }
 
 /// Finite, as every score is.
 impl Write for f64 {
     fn write(&self, out: &mut Out<'_>) {
+        // Writing to a string cannot fail.
         let _ = write!(out, "{self}");
     }
 }
 
 impl Write for EventId {
     fn write(&self, out: &mut Out<'_>) {
-        let _ = write!(out, "\"{self}\"");
+        out.push('"');
+        self.append_to(out);
+        out.push('"');
     }
 }
 
@@ -179,7 +191,10 @@ impl Write for Timestamp {
     fn write(&self, out: &mut Out<'_>) {
         match jiff::Timestamp::from_millisecond(self.as_millis()) {
             Ok(time) => {
-                let _ = write!(out, "\"{time:.3}\"");
+                out.push('"');
+                // Writing to a string cannot fail.
+                let _ = TIMES.print_timestamp(&time, &mut *out.text);
+                out.push('"');
             }
             Err(_) => out.push_str("null"),
         }

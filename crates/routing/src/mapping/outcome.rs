@@ -25,11 +25,15 @@ pub(super) fn text(event: &Event, unrecognised: &mut bool) -> Bytes {
 pub(super) fn plain(event: &Event, unrecognised: &mut bool) -> Option<Bytes> {
     let outcome = Outcome::of(event);
     let is_plain = |left: &event::outcome::Leftover<'_>| !left.value.as_str().contains(['{', '\\']);
-    if !outcome.extra.iter().all(is_plain) || !outcome.write_extra_json(&mut String::new()) {
+    if !outcome.extra.iter().all(is_plain) {
+        return None;
+    }
+    let mut text = String::new();
+    if !outcome.write_json(&mut text).names_differ {
         return None;
     }
     *unrecognised |= !outcome.unrecognised.is_empty();
-    Some(Bytes::from(outcome.to_json()))
+    Some(Bytes::from(text))
 }
 
 /// The outcome of the event that is mapped.

