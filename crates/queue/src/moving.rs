@@ -127,20 +127,20 @@ impl Moving {
         self.hand_over().await?;
         let page = self.from.left(self.at, PAGE_EVENTS, PAGE_BYTES).await?;
         let (left, page) = (page.left, page.page);
-        self.tally.damaged += page.damaged.len() as u64;
         for (stored, left) in page.events.into_iter().zip(left) {
-            self.tally.looked_at += 1;
             self.letters_before(stored.seq.0).await?;
             let dead = self.letters_at(stored.seq.0).await?;
-            let place = stored.seq.0;
+            let place = stored.seq;
             self.take(stored, left, dead, now).await?;
             // Only now: if that fails it is asked again, and must find them again.
-            self.letters.remove(&place);
+            self.letters.remove(&place.0);
+            self.tally.looked_at += 1;
+            self.looked_until(place, &page.damaged);
         }
         if page.end {
             self.letters_before(u64::MAX).await?;
         }
-        self.at = page.through;
+        self.looked_until(page.through, &page.damaged);
         self.hand_over().await?;
         Ok(page.end)
     }
@@ -196,6 +196,13 @@ impl Moving {
                 return Ok(tally);
             }
         }
+    }
+
+    /// Everything up to a place was looked at; of these places the damaged ones are counted, each once.
+    fn looked_until(&mut self, place: Seq, damaged: &[Seq]) {
+        let is_new = |damaged: &&Seq| self.at < **damaged && **damaged <= place;
+        self.tally.damaged += damaged.iter().filter(is_new).count() as u64;
+        self.at = self.at.max(place);
     }
 
     /// Has what was read taken over.

@@ -133,9 +133,11 @@ async fn a_failure_in_passing_leaves_no_dead_letter_behind() {
         };
         assert!(end, "it is all one page");
         to.harness.fail_never();
-        moving.finish(from.now).await.unwrap();
+        let tally = moving.finish(from.now).await.unwrap();
         let (before, after) = (seen(&mut from).await, seen(&mut to).await);
         assert_eq!(after, before, "call {calls} failed");
+        let counted = (tally.looked_at, tally.events, tally.dead_letters);
+        assert_eq!(counted, (4, 4, 2), "call {calls} failed, and everything is counted once");
     }
 }
 
