@@ -44,6 +44,8 @@ cargo xtask COMMAND
                                      1,000,000, in it, and what access tokens cost: some 3 GB of disk, a minute a round
                           backlog    with N events waiting, default 5,000,000: some 8 GB of disk, three minutes
                           dedupe     with N known identities, default 50,000,000: some 2 GB of disk, two minutes
+                          functions  the program as a function of AWS Lambda: size, start, memory, and what an event
+                                     costs `ingest`, against an emulator that this starts
                           flood      N requests with bad signatures, default 1,000,000, beside genuine ones: two minutes
                                      a round
   fuzz [TARGET]... [--runs N]

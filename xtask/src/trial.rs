@@ -7,6 +7,12 @@ use anyhow::{Context as _, Result};
 use crate::cargo::{self, Profile};
 use crate::outcome::Outcome;
 use crate::repository::Repository;
+use crate::test::emulator::{self, Emulator};
+
+/// What the function of AWS Lambda is measured with, in the folder of `aftercall`.
+const FUNCTION_FIGURES: [&str; 2] = ["function_start", "function_ingest"];
+/// The folder in the target folder in which the emulator runs meanwhile; made anew each time.
+const FUNCTION_FOLDER: &str = "functions-bench";
 
 /// `cargo xtask torture`.
 pub(crate) fn torture(repository: &Repository, arguments: &[String]) -> Result<bool> {
@@ -31,9 +37,28 @@ pub(crate) fn kill<'a>(
 
 /// `cargo xtask bench`.
 pub(crate) fn bench(repository: &Repository, arguments: &[String]) -> Result<bool> {
+    if arguments.first().is_some_and(|what| what == "functions") {
+        return bench_functions(repository);
+    }
     let mut command = prepare(repository, Profile::Release, "measure")?;
     let status = command.args(arguments).status().context("the benchmark cannot be started")?;
     Ok(status.success())
+}
+
+/// What the program costs as a function of AWS Lambda, against an emulator of the table.
+fn bench_functions(repository: &Repository) -> Result<bool> {
+    let emulator = Emulator::start(&emulator::folder(FUNCTION_FOLDER)?)?;
+    let build = |command: &mut Command| -> Result<bool> {
+        let options = ["--release", "--package", "aftercall", "--features", "lambda"];
+        Ok(command.args(options).status().context("cargo cannot be started")?.success())
+    };
+    let mut went_well = build(cargo::cargo(repository).args(["build", "--bins"]))?;
+    for example in FUNCTION_FIGURES {
+        let mut run = cargo::cargo(repository);
+        run.args(["run", "--example", example]).env("AWS_ENDPOINT_URL", format!("http://{}", emulator.address));
+        went_well = went_well && build(&mut run)?;
+    }
+    Ok(went_well)
 }
 
 /// `cargo xtask simulate`.

@@ -23,14 +23,14 @@ const ENDPOINT: &str = "AFTERCALL_TEST_AWS";
 pub(super) const ACCOUNT: &str = "000000000000";
 
 /// An emulator that runs; it keeps all in memory and ends when this is dropped.
-pub(super) struct Emulator {
-    pub(super) address: SocketAddr,
+pub(crate) struct Emulator {
+    pub(crate) address: SocketAddr,
     _process: Running,
 }
 
 impl Emulator {
     /// Starts one that logs into a folder.
-    pub(super) fn start(folder: &std::path::Path) -> Result<Self> {
+    pub(crate) fn start(folder: &std::path::Path) -> Result<Self> {
         let program = tool::install(&EMULATOR, &cargo::target_dir()?)?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut command = Command::new(program);
@@ -53,7 +53,7 @@ pub(super) fn tests(repository: &Repository, name: &str, target: &str) -> Result
 }
 
 /// A folder in the target folder, made anew.
-pub(super) fn folder(name: &str) -> Result<PathBuf> {
+pub(crate) fn folder(name: &str) -> Result<PathBuf> {
     let folder = cargo::target_dir()?.join(name);
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("emptying {}", folder.display()))?;

@@ -7,7 +7,7 @@ mod aws;
 mod aws_queue;
 mod aws_template;
 mod clouds;
-mod emulator;
+pub(crate) mod emulator;
 mod functions;
 mod lake;
 mod needs;
