@@ -134,7 +134,7 @@ impl Lambda {
         let (events, next) = sync_channel::<String>(0);
         let (answer, answers) = sync_channel(1);
         let next = Arc::new(Mutex::new(next));
-        serve(listener, move |method, _, body| {
+        serve(listener, move |method, body| {
             if method == "GET" {
                 // Until there is one, or this process ends.
                 let event = next.lock().ok()?.recv().ok()?;
@@ -195,15 +195,15 @@ fn request(signer: &Signer, number: u32) -> String {
 fn wake() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    serve(listener, |_, _, _| {
+    serve(listener, |_, _| {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 2\r\n\r\n{}";
         Some(head.to_owned())
     });
     Ok(address)
 }
 
-/// Answers requests by their method, path and body, on threads that end with their connections.
-fn serve(listener: TcpListener, answer: impl Fn(&str, &str, String) -> Option<String> + Send + Sync + 'static) {
+/// Answers requests by their method and body, on threads that end with their connections.
+fn serve(listener: TcpListener, answer: impl Fn(&str, String) -> Option<String> + Send + Sync + 'static) {
     let answer = Arc::new(answer);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -213,7 +213,7 @@ fn serve(listener: TcpListener, answer: impl Fn(&str, &str, String) -> Option<St
     });
 }
 
-fn converse(stream: TcpStream, answer: &dyn Fn(&str, &str, String) -> Option<String>) -> std::io::Result<()> {
+fn converse(stream: TcpStream, answer: &dyn Fn(&str, String) -> Option<String>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut writer, mut reader) = (stream.try_clone()?, BufReader::new(stream));
     loop {
@@ -231,9 +231,8 @@ fn converse(stream: TcpStream, answer: &dyn Fn(&str, &str, String) -> Option<Str
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
-        let (method, rest) = first.split_once(' ').unwrap_or_default();
-        let path = rest.split(' ').next().unwrap_or_default();
-        let Some(said) = answer(method, path, String::from_utf8_lossy(&body).into_owned()) else { return Ok(()) };
+        let method = first.split(' ').next().unwrap_or_default();
+        let Some(said) = answer(method, String::from_utf8_lossy(&body).into_owned()) else { return Ok(()) };
         writer.write_all(said.as_bytes())?;
     }
 }
