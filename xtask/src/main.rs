@@ -22,9 +22,10 @@ cargo xtask COMMAND
 
   tidy                  Checks what the compiler cannot: crate arrows, file sizes, module headers, banned calls, links.
   test [PART]...        Everything that must hold: installs what the tests need, runs all tests, the pattern cases
-                        through the binary, the admin API against its description, the archive, queues, Parquet files and
-                        object stores against emulators, and 20 kills. The last line is `N passed, N failed`. With names
-                        only these parts: tests, cases, api, archive, queues, lake, stores, kills.
+                        through the binary, the admin API against its description, the archive, queues, the queue on AWS,
+                        its template, functions, Parquet files and object stores against emulators, and 20 kills. The
+                        last line is `N passed, N failed`. With names only these parts: tests, cases, api, archive,
+                        queues, aws-queue, aws-template, functions, lake, stores, kills.
   simulate [--seeds N] [--from S]
                         Runs N seeds (default 1,000) of the whole pipeline in virtual time with faults of all kinds, the
                         first of them S (default 0). One that fails prints its last steps, and how it is run again.

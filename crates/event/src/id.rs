@@ -42,9 +42,7 @@ impl EventId {
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
-}
 
-impl EventId {
     /// Appends it as it shows.
     pub(crate) fn append_to(&self, text: &mut String) {
         text.push_str(std::str::from_utf8(&self.text()).unwrap_or_default());
